@@ -1,0 +1,56 @@
+//! The resources of Pelton: Broker and Trigger as Knative Eventing defines them (`eventing.knative.dev/v1`).
+//!
+//! Types, reading and writing, defaulting, validation and conditions, with no I/O and no clock. A manifest goes this
+//! way:
+//!
+//! 1. [`parse_documents`] (a file) or [`Resource::from_manifest`] (one object) reads it and refuses unknown fields.
+//! 2. [`Resource::set_defaults`] fills in what is missing.
+//! 3. [`Resource::validate`] or [`Resource::validate_update`] refuses what cannot work, all mistakes together, worded
+//!    as Knative words them.
+//! 4. The data plane takes what it needs in types that cannot be wrong: [`Trigger::filter_expr`],
+//!    [`effective_delivery`], [`effective_settings`], [`broker_settings`]. Defaults are written there, once.
+//! 5. Controllers write `status` with [`BrokerStatus::write_conditions`] and [`TriggerStatus::write_conditions`].
+//!
+//! Stricter than Knative on purpose: a filter that cannot be built is refused instead of letting everything pass, a
+//! negative duration is refused, durations with years or months are refused, and so are unknown fields and unknown
+//! annotations under `pelton.dev/`.
+
+pub mod annotations;
+mod broker;
+pub mod conditions;
+mod defaults;
+mod delivery;
+mod destination;
+mod duration;
+mod field_error;
+mod filter;
+mod filter_expr;
+pub mod limits;
+mod meta;
+mod parse;
+mod resource;
+mod schema;
+mod strict_value;
+mod time;
+mod trigger;
+
+pub use annotations::{
+    BrokerSettings, DeliveryOrder, HeaderEncoding, StartPosition, TriggerSettings, broker_settings, effective_settings,
+};
+pub use broker::{Broker, BrokerSpec, BrokerStatus};
+pub use conditions::{Condition, ConditionStatus, ConditionWriter, Conditions, Severity};
+pub use defaults::{BROKER_CLASS_PELTON, Defaults};
+pub use delivery::{
+    Backoff, BackoffPolicy, ContentMode, DEFAULT_BACKOFF_DELAY, DEFAULT_BACKOFF_DELAY_ISO, DEFAULT_BACKOFF_MAX,
+    DEFAULT_RETRY, DEFAULT_RETRY_AFTER_MAX, DEFAULT_TIMEOUT, DeliveryPolicy, DeliverySpec, effective_delivery,
+};
+pub use destination::{Addressable, Destination, KReference, Unresolved};
+pub use duration::{DurationError, parse_duration};
+pub use field_error::{FieldError, FieldErrors};
+pub use filter::{SubscriptionsApiFilter, TriggerFilter};
+pub use filter_expr::Filter;
+pub use meta::{DEFAULT_NAMESPACE, EVENTING_API_VERSION, Kind, ObjectMeta, ResourceKey, UnknownKind, is_dns_label};
+pub use parse::{ParseError, ParseErrorKind, parse_documents};
+pub use resource::{ManifestError, Resource};
+pub use time::Time;
+pub use trigger::{BROKER_LABEL, Trigger, TriggerSpec, TriggerStatus};

@@ -1,0 +1,31 @@
+//! Every bound of this crate, in one place.
+
+/// Longest name of a resource or a namespace, in bytes: one DNS label (RFC 1123, section 2.1).
+pub const MAX_NAME_BYTES: usize = 63;
+
+/// Largest text that [`crate::parse_documents`] looks at, in bytes. A registry of thousands of Triggers fits.
+pub const MAX_MANIFEST_BYTES: usize = 16 * 1024 * 1024;
+
+/// Deepest nesting of objects and lists in a manifest. A filter of [`MAX_FILTER_DEPTH`] needs about two levels each.
+pub const MAX_MANIFEST_DEPTH: usize = 100;
+
+/// Most mistakes reported for one text; what lies beyond is left out, so that a wrong file cannot flood a terminal.
+pub const MAX_REPORTED_ERRORS: usize = 256;
+
+/// Deepest nesting of `all`, `any` and `not`. The elements of `spec.filters` are depth 1.
+pub const MAX_FILTER_DEPTH: usize = 32;
+
+/// Most filter objects of one Trigger, nested ones counted.
+pub const MAX_FILTER_NODES: usize = 1024;
+
+/// Most attributes named by one `exact`, `prefix`, `suffix` or `filter.attributes` map.
+pub const MAX_FILTER_ATTRIBUTES: usize = 256;
+
+/// Longest value compared by a filter, in bytes.
+pub const MAX_FILTER_VALUE_BYTES: usize = 4096;
+
+/// Most bytes of all annotation keys and values of one resource together, as in Kubernetes.
+pub const MAX_ANNOTATIONS_BYTES: usize = 256 * 1024;
+
+/// Largest `pelton.dev/max-in-flight`.
+pub const MAX_IN_FLIGHT: u32 = 10_000;

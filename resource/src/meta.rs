@@ -1,0 +1,212 @@
+//! What every resource has: a kind, a name, a place, labels and annotations.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::field_error::{FieldError, FieldErrors};
+use crate::limits::{MAX_ANNOTATIONS_BYTES, MAX_NAME_BYTES};
+use crate::time::Time;
+
+/// The namespace of a resource that names none.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// The `apiVersion` of the kinds of Knative Eventing.
+pub const EVENTING_API_VERSION: &str = "eventing.knative.dev/v1";
+
+/// What a resource is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    /// Takes events in and keeps them.
+    Broker,
+    /// Asks a Broker for the events that pass its filter.
+    Trigger,
+}
+
+impl Kind {
+    /// Every kind, Brokers first: a Trigger applied after its Broker is ready sooner.
+    pub const ALL: [Self; 2] = [Self::Broker, Self::Trigger];
+
+    /// The `apiVersion` that manifests of this kind carry.
+    #[must_use]
+    pub const fn api_version(self) -> &'static str {
+        EVENTING_API_VERSION
+    }
+
+    /// The name in manifests: `Broker`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Broker => "Broker",
+            Self::Trigger => "Trigger",
+        }
+    }
+
+    /// The name in paths of the API: `brokers`.
+    #[must_use]
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Broker => "brokers",
+            Self::Trigger => "triggers",
+        }
+    }
+
+    /// The kind that an `apiVersion` and a `kind` name together.
+    #[must_use]
+    pub fn of(api_version: &str, kind: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.api_version() == api_version && k.as_str() == kind)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A name that is no kind of ours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a kind known here; there are broker and trigger")]
+pub struct UnknownKind(pub String);
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    /// Reads what people type: `Broker`, `broker`, `brokers`.
+    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+        Self::ALL
+            .into_iter()
+            .find(|k| text.eq_ignore_ascii_case(k.as_str()) || text.eq_ignore_ascii_case(k.plural()))
+            .ok_or_else(|| UnknownKind(text.to_owned()))
+    }
+}
+
+/// What names one resource among all. Prints as `Trigger default/orders`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ResourceKey {
+    /// What it is.
+    pub kind: Kind,
+    /// Where it is.
+    pub namespace: String,
+    /// Its name there.
+    pub name: String,
+}
+
+impl ResourceKey {
+    /// The key of the resource of that kind, namespace and name.
+    pub fn new(kind: Kind, namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { kind, namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for ResourceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+/// `metadata`. The server writes `uid`, `generation`, `resourceVersion` and the two timestamps.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectMeta {
+    /// A DNS label, unique for the kind within the namespace.
+    #[serde(default)]
+    pub name: String,
+    /// A DNS label. Empty means not given yet: defaulting fills it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    /// For selecting.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// For settings that the specification has no field for, and for other tools.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Tells a resource from an earlier one of the same name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// Grows by one with each change of `spec`, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
+    /// Changes with each change of anything. Opaque to clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<String>,
+    /// When it was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creation_timestamp: Option<Time>,
+    /// When its deletion was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_timestamp: Option<Time>,
+    /// Who has work to do before it may go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub finalizers: Vec<String>,
+}
+
+impl ObjectMeta {
+    /// The value of an annotation.
+    #[must_use]
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.get(key).map(String::as_str)
+    }
+
+    pub(crate) fn validate(&self, errors: &mut FieldErrors) {
+        for (value, path) in [(&self.name, "metadata.name"), (&self.namespace, "metadata.namespace")] {
+            validate_name(value, path, errors);
+        }
+        let bytes: usize = self.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+        if bytes > MAX_ANNOTATIONS_BYTES {
+            errors.push(
+                FieldError::invalid(format_args!("{bytes} bytes"), "metadata.annotations")
+                    .with_details(format!("all annotations together may have {MAX_ANNOTATIONS_BYTES} bytes")),
+            );
+        }
+    }
+}
+
+/// Whether a text is a lower-case DNS label (RFC 1123): letters, digits and inner hyphens, 1 to 63 bytes.
+#[must_use]
+pub fn is_dns_label(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let alphanumeric = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    bytes.len() <= MAX_NAME_BYTES
+        && bytes.first().is_some_and(alphanumeric)
+        && bytes.last().is_some_and(alphanumeric)
+        && bytes.iter().all(|b| alphanumeric(b) || *b == b'-')
+}
+
+/// A name must be there and must be a DNS label: it becomes part of paths, hosts and file names.
+pub(crate) fn validate_name(value: &str, path: &str, errors: &mut FieldErrors) {
+    if value.is_empty() {
+        errors.push(FieldError::missing(path));
+    } else if !is_dns_label(value) {
+        let shape = "a name has 1 to 63 lower-case letters, digits and hyphens, with no hyphen at either end";
+        errors.push(FieldError::invalid(value, path).with_details(shape));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_dns_labels() {
+        let long = "a".repeat(63);
+        for good in ["a", "0", "default", "a-b", "a--b", "9-lives", long.as_str()] {
+            assert!(is_dns_label(good), "{good}");
+        }
+        let too_long = "a".repeat(64);
+        for bad in ["", "-", "a-", "-a", "A", "a.b", "a_b", "a/b", "ä", "a b", "..", too_long.as_str()] {
+            assert!(!is_dns_label(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn kinds_are_known_by_what_people_type() {
+        for (text, want) in [("Broker", Kind::Broker), ("triggers", Kind::Trigger), ("TRIGGER", Kind::Trigger)] {
+            assert_eq!(text.parse(), Ok(want), "{text}");
+        }
+        assert!("channel".parse::<Kind>().is_err());
+        assert_eq!(Kind::of("eventing.knative.dev/v1beta1", "Broker"), None);
+    }
+}

@@ -1,0 +1,182 @@
+//! Manifests: several documents in one text, YAML or JSON.
+
+use std::fmt;
+
+use serde_json::Value;
+use serde_saphyr::Spanned;
+
+use crate::field_error::{FieldError, FieldErrors};
+use crate::limits::{MAX_MANIFEST_BYTES, MAX_MANIFEST_DEPTH, MAX_REPORTED_ERRORS};
+use crate::resource::{ManifestError, Resource};
+use crate::strict_value::StrictValue;
+
+/// One mistake in a text, and where it is. Prints as `orders.yaml:12: Trigger default/orders: missing field(s): ...`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParseError {
+    /// The name given to the text, such as its path.
+    pub source_name: String,
+    /// The line, from 1: of the mistake when the text cannot be read at all, else of the document it is in.
+    pub line: Option<u64>,
+    /// The kind and name of the document, as far as they could be read.
+    pub resource: Option<String>,
+    /// What is wrong.
+    pub kind: ParseErrorKind,
+}
+
+/// What is wrong with a text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseErrorKind {
+    /// It is neither YAML nor JSON.
+    #[error("{0}")]
+    Syntax(String),
+    /// It is longer than [`MAX_MANIFEST_BYTES`].
+    #[error("{bytes} bytes are more than the {MAX_MANIFEST_BYTES} that are read")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
+    /// A document is not an object with `apiVersion` and `kind`.
+    #[error("a resource is an object with apiVersion and kind")]
+    NotAResource,
+    /// A document is of a kind that is not known here.
+    #[error("unknown kind: {kind:?} of apiVersion {api_version:?}")]
+    UnknownKind {
+        /// The `apiVersion` found.
+        api_version: String,
+        /// The `kind` found.
+        kind: String,
+    },
+    /// A field is unknown or of the wrong type.
+    #[error(transparent)]
+    Field(FieldError),
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.source_name)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        f.write_str(": ")?;
+        if let Some(resource) = &self.resource {
+            write!(f, "{resource}: ")?;
+        }
+        self.kind.fmt(f)
+    }
+}
+
+impl std::error::Error for ParseError {}
+
+/// Reads every resource in a text: YAML with any number of documents, or JSON. A `List` (`apiVersion: v1`), as
+/// `kubectl get` writes it, is read as its items. Empty documents are passed over. Defaults are not filled in and
+/// nothing is validated beyond the shape: see [`Resource::set_defaults`] and [`Resource::validate`].
+///
+/// `source_name` is what errors call the text, such as its path.
+///
+/// # Errors
+/// All mistakes of all documents together, in the order of the text, at most [`MAX_REPORTED_ERRORS`]. When the text
+/// is neither YAML nor JSON, that one alone.
+pub fn parse_documents(text: &str, source_name: &str) -> Result<Vec<Resource>, Vec<ParseError>> {
+    let fail = |line, kind| ParseError { source_name: source_name.to_owned(), line, resource: None, kind };
+    if text.len() > MAX_MANIFEST_BYTES {
+        return Err(vec![fail(None, ParseErrorKind::TooLarge { bytes: text.len() })]);
+    }
+    let documents = read(text).map_err(|(line, message)| vec![fail(line, ParseErrorKind::Syntax(message))])?;
+    let (mut resources, mut errors) = (Vec::new(), Vec::new());
+    for (line, document) in documents {
+        for value in items(document) {
+            let resource = name_of(&value);
+            match Resource::from_manifest(value) {
+                Ok(resource) => resources.push(resource),
+                Err(error) => errors.extend(
+                    kinds_of(error)
+                        .into_iter()
+                        .map(|kind| ParseError { resource: resource.clone(), ..fail(Some(line), kind) }),
+                ),
+            }
+        }
+    }
+    errors.truncate(MAX_REPORTED_ERRORS);
+    if errors.is_empty() { Ok(resources) } else { Err(errors) }
+}
+
+/// The documents of a text, each with its first line.
+type Documents = Vec<(u64, Value)>;
+
+fn read(text: &str) -> Result<Documents, (Option<u64>, String)> {
+    // Text that begins like JSON is JSON, or YAML in flow style. The errors of JSON are the better ones then.
+    if !text.trim_start().starts_with(['{', '[']) {
+        return read_yaml(text);
+    }
+    read_json(text).or_else(|why| read_yaml(text).map_err(|_| why))
+}
+
+fn read_json(text: &str) -> Result<Documents, (Option<u64>, String)> {
+    let mut documents = Vec::new();
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<StrictValue>();
+    loop {
+        let start = stream.byte_offset();
+        let space = text[start..].len() - text[start..].trim_start().len();
+        let line = 1 + text[..start + space].bytes().filter(|b| *b == b'\n').count() as u64;
+        match stream.next() {
+            Some(Ok(StrictValue(value))) => documents.push((line, value)),
+            Some(Err(why)) => return Err((u64::try_from(why.line()).ok(), why.to_string())),
+            None => return Ok(documents),
+        }
+    }
+}
+
+fn read_yaml(text: &str) -> Result<Documents, (Option<u64>, String)> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: MAX_MANIFEST_DEPTH },
+        leading_zero_numbers_as_strings: true,
+        // YAML 1.2: a Trigger may be called `n` and a label may be `no`.
+        strict_booleans: true,
+        with_snippet: false,
+    };
+    match serde_saphyr::from_multiple_with_options::<Option<Spanned<StrictValue>>>(text, options) {
+        Ok(documents) => {
+            let present = documents.into_iter().flatten();
+            Ok(present.map(|document| (document.referenced.line(), document.value.0)).collect())
+        }
+        Err(why) => Err((why.location().map(|at| at.line()), why.to_string())),
+    }
+}
+
+/// The items of a `List`, or the document itself.
+fn items(document: Value) -> Vec<Value> {
+    let is = |field: &str, want: &str| document.get(field).and_then(Value::as_str) == Some(want);
+    if !(is("apiVersion", "v1") && is("kind", "List")) {
+        return if document.is_null() { Vec::new() } else { vec![document] };
+    }
+    match document {
+        Value::Object(mut list) => match list.remove("items") {
+            Some(Value::Array(items)) => items,
+            Some(other) => vec![other],
+            None => Vec::new(),
+        },
+        other => vec![other],
+    }
+}
+
+/// The kind and name of a document, as far as they are there.
+fn name_of(document: &Value) -> Option<String> {
+    let kind = document.get("kind")?.as_str()?;
+    let text = |field: &str| document.pointer(&format!("/metadata/{field}")).and_then(Value::as_str);
+    Some(match (text("namespace"), text("name")) {
+        (Some(namespace), Some(name)) => format!("{kind} {namespace}/{name}"),
+        (None, Some(name)) => format!("{kind} {name}"),
+        (_, None) => kind.to_owned(),
+    })
+}
+
+fn kinds_of(error: ManifestError) -> Vec<ParseErrorKind> {
+    match error {
+        ManifestError::NotAResource => vec![ParseErrorKind::NotAResource],
+        ManifestError::UnknownKind { api_version, kind } => vec![ParseErrorKind::UnknownKind { api_version, kind }],
+        ManifestError::Fields(errors) => FieldErrors::into_iter(errors).map(ParseErrorKind::Field).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

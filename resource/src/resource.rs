@@ -1,0 +1,250 @@
+//! A resource of any kind.
+
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::Value;
+
+use crate::broker::Broker;
+use crate::conditions::Conditions;
+use crate::defaults::Defaults;
+use crate::field_error::{FieldError, FieldErrors};
+use crate::meta::{Kind, ObjectMeta, ResourceKey};
+use crate::schema;
+use crate::trigger::Trigger;
+
+/// A resource of any kind. In JSON and YAML it begins with `apiVersion` and `kind`.
+///
+/// Its serde form is for what we wrote ourselves (the registry, answers of the API): it takes unknown fields, so that
+/// an older version can read what a newer one stored. What people write is read by [`Resource::from_manifest`] and
+/// [`crate::parse_documents`], which refuse them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "both kinds are large, and resources are few")]
+pub enum Resource {
+    /// A Broker.
+    Broker(Broker),
+    /// A Trigger.
+    Trigger(Trigger),
+}
+
+/// Why a document is no resource.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// It is not an object, or has no `apiVersion` or `kind`.
+    #[error("a resource is an object with apiVersion and kind")]
+    NotAResource,
+    /// Its `apiVersion` and `kind` name nothing that is known here.
+    #[error(
+        "unknown kind: {kind:?} of apiVersion {api_version:?}; there are Broker and Trigger of eventing.knative.dev/v1"
+    )]
+    UnknownKind {
+        /// The `apiVersion` found.
+        api_version: String,
+        /// The `kind` found.
+        kind: String,
+    },
+    /// Fields that are unknown or of the wrong type; all of them.
+    #[error(transparent)]
+    Fields(FieldErrors),
+}
+
+impl Resource {
+    /// What it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Broker(_) => Kind::Broker,
+            Self::Trigger(_) => Kind::Trigger,
+        }
+    }
+
+    /// What names it.
+    #[must_use]
+    pub fn key(&self) -> ResourceKey {
+        let meta = self.meta();
+        ResourceKey::new(self.kind(), meta.namespace.clone(), meta.name.clone())
+    }
+
+    /// Its metadata.
+    #[must_use]
+    pub const fn meta(&self) -> &ObjectMeta {
+        match self {
+            Self::Broker(broker) => &broker.metadata,
+            Self::Trigger(trigger) => &trigger.metadata,
+        }
+    }
+
+    /// Its metadata, to be changed.
+    pub const fn meta_mut(&mut self) -> &mut ObjectMeta {
+        match self {
+            Self::Broker(broker) => &mut broker.metadata,
+            Self::Trigger(trigger) => &mut trigger.metadata,
+        }
+    }
+
+    /// Its conditions.
+    #[must_use]
+    pub const fn conditions(&self) -> &Conditions {
+        match self {
+            Self::Broker(broker) => &broker.status.conditions,
+            Self::Trigger(trigger) => &trigger.status.conditions,
+        }
+    }
+
+    /// Whether `spec` is another than that of `old`, so that `metadata.generation` must grow.
+    #[must_use]
+    pub fn spec_differs(&self, old: &Self) -> bool {
+        match (self, old) {
+            (Self::Broker(new), Self::Broker(old)) => new.spec != old.spec,
+            (Self::Trigger(new), Self::Trigger(old)) => new.spec != old.spec,
+            (Self::Broker(_), Self::Trigger(_)) | (Self::Trigger(_), Self::Broker(_)) => true,
+        }
+    }
+
+    /// Takes the `status` of `old`, as when a manifest is applied: only controllers write `status`.
+    pub fn keep_status_of(&mut self, old: &Self) {
+        match (self, old) {
+            (Self::Broker(new), Self::Broker(old)) => new.status = old.status.clone(),
+            (Self::Trigger(new), Self::Trigger(old)) => new.status = old.status.clone(),
+            (Self::Broker(_), Self::Trigger(_)) | (Self::Trigger(_), Self::Broker(_)) => {}
+        }
+    }
+
+    /// Fills in what is missing. Doing it again changes nothing.
+    pub fn set_defaults(&mut self, defaults: &Defaults) {
+        match self {
+            Self::Broker(broker) => broker.set_defaults(defaults),
+            Self::Trigger(trigger) => trigger.set_defaults(defaults),
+        }
+    }
+
+    /// Checks a resource that has its defaults and is to be created.
+    ///
+    /// # Errors
+    /// All mistakes, with the paths of their fields.
+    pub fn validate(&self) -> Result<(), FieldErrors> {
+        let mut errors = FieldErrors::new();
+        self.collect(&mut errors);
+        errors.into_result()
+    }
+
+    /// Checks a resource that has its defaults and is to take the place of `old`.
+    ///
+    /// # Errors
+    /// All mistakes, and all changes of fields that may not change.
+    pub fn validate_update(&self, old: &Self) -> Result<(), FieldErrors> {
+        let mut errors = FieldErrors::new();
+        self.collect(&mut errors);
+        let (is, was) = (self.key(), old.key());
+        if is != was {
+            errors.push(FieldError::immutable("metadata", &was.to_string(), &is.to_string()));
+        }
+        match (self, old) {
+            (Self::Broker(new), Self::Broker(old)) => new.validate_change(old, &mut errors),
+            (Self::Trigger(new), Self::Trigger(old)) => new.validate_change(old, &mut errors),
+            (Self::Broker(_), Self::Trigger(_)) | (Self::Trigger(_), Self::Broker(_)) => {}
+        }
+        errors.into_result()
+    }
+
+    fn collect(&self, errors: &mut FieldErrors) {
+        match self {
+            Self::Broker(broker) => broker.validate(errors),
+            Self::Trigger(trigger) => trigger.validate(errors),
+        }
+    }
+
+    /// Reads what somebody wrote: unknown fields and wrong types are refused, all of them together. A null is the
+    /// same as a field left out. `status` and `metadata.managedFields` are ignored: servers write them, and manifests
+    /// taken from a cluster have them.
+    ///
+    /// # Errors
+    /// See [`ManifestError`].
+    pub fn from_manifest(mut manifest: Value) -> Result<Self, ManifestError> {
+        let text = |field: &str| manifest.get(field).and_then(Value::as_str).map(str::to_owned);
+        let (Some(api_version), Some(kind)) = (text("apiVersion"), text("kind")) else {
+            return Err(ManifestError::NotAResource);
+        };
+        let Some(known) = Kind::of(&api_version, &kind) else {
+            return Err(ManifestError::UnknownKind { api_version, kind });
+        };
+        let errors = schema::check(known, &mut manifest);
+        if !errors.is_empty() {
+            return Err(ManifestError::Fields(errors));
+        }
+        // The schema has let pass what the types take; a difference between them is still an answer, no panic.
+        Self::of_kind(known, manifest).map_err(|why| {
+            let mut errors = FieldErrors::new();
+            errors.push(FieldError::new(why.to_string(), "spec"));
+            ManifestError::Fields(errors)
+        })
+    }
+
+    /// The resource as YAML, one document, as `parse_documents` reads it.
+    ///
+    /// # Errors
+    /// When a text holds what YAML cannot carry.
+    pub fn to_yaml(&self) -> Result<String, serde_saphyr::ser::Error> {
+        serde_saphyr::to_string(self)
+    }
+
+    fn of_kind(kind: Kind, value: Value) -> Result<Self, serde_json::Error> {
+        Ok(match kind {
+            Kind::Broker => Self::Broker(serde_json::from_value(value)?),
+            Kind::Trigger => Self::Trigger(serde_json::from_value(value)?),
+        })
+    }
+}
+
+impl From<Broker> for Resource {
+    fn from(broker: Broker) -> Self {
+        Self::Broker(broker)
+    }
+}
+
+impl From<Trigger> for Resource {
+    fn from(trigger: Trigger) -> Self {
+        Self::Trigger(trigger)
+    }
+}
+
+impl Serialize for Resource {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        fn parts<S: Serializer, P: Serialize, T: Serialize>(
+            serializer: S,
+            resource: &Resource,
+            spec: &P,
+            status: Option<&T>,
+        ) -> Result<S::Ok, S::Error> {
+            let mut out = serializer.serialize_struct("Resource", 4 + usize::from(status.is_some()))?;
+            out.serialize_field("apiVersion", resource.kind().api_version())?;
+            out.serialize_field("kind", resource.kind().as_str())?;
+            out.serialize_field("metadata", resource.meta())?;
+            out.serialize_field("spec", spec)?;
+            match status {
+                Some(status) => out.serialize_field("status", status)?,
+                None => out.skip_field("status")?,
+            }
+            out.end()
+        }
+        match self {
+            Self::Broker(b) => parts(serializer, self, &b.spec, Some(&b.status).filter(|s| **s != Default::default())),
+            Self::Trigger(t) => parts(serializer, self, &t.spec, Some(&t.status).filter(|s| **s != Default::default())),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Resource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or("").to_owned();
+        let (api_version, kind) = (text("apiVersion"), text("kind"));
+        let known = Kind::of(&api_version, &kind)
+            .ok_or_else(|| de::Error::custom(ManifestError::UnknownKind { api_version, kind }))?;
+        Self::of_kind(known, value).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

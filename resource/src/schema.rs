@@ -1,0 +1,175 @@
+//! Which fields a manifest may have, and of which type each is.
+//!
+//! Reading straight into the types would stop at the first mistake. This pass finds all of them, with their paths.
+
+use serde_json::Value;
+
+use crate::field_error::{FieldError, FieldErrors, child};
+use crate::meta::Kind;
+
+/// What may stand at one place.
+enum Shape {
+    Text,
+    /// A whole number of that many bits, signed.
+    Int(u32),
+    /// A map from text to text.
+    Texts,
+    List(&'static Self),
+    /// An object with these fields.
+    Object(&'static [(&'static str, Self)]),
+    /// A field that is taken out before the manifest is read.
+    Ignored,
+    /// Another shape, so that shapes can contain themselves.
+    Same(&'static Self),
+}
+
+use Shape::{Ignored, Int, List, Object, Same, Text, Texts};
+
+static REFERENCE: Shape = Object(&[
+    ("kind", Text),
+    ("namespace", Text),
+    ("name", Text),
+    ("apiVersion", Text),
+    ("group", Text),
+    ("address", Text),
+]);
+static DESTINATION: Shape = Object(&[("ref", Same(&REFERENCE)), ("uri", Text), ("CACerts", Text), ("audience", Text)]);
+static DELIVERY: Shape = Object(&[
+    ("deadLetterSink", Same(&DESTINATION)),
+    ("retry", Int(32)),
+    ("timeout", Text),
+    ("backoffPolicy", Text),
+    ("backoffDelay", Text),
+    ("retryAfterMax", Text),
+    ("format", Text),
+]);
+static FILTER: Shape = Object(&[
+    ("all", List(&FILTER)),
+    ("any", List(&FILTER)),
+    ("not", Same(&FILTER)),
+    ("exact", Texts),
+    ("prefix", Texts),
+    ("suffix", Texts),
+    ("cesql", Text),
+]);
+static METADATA: Shape = Object(&[
+    ("name", Text),
+    ("namespace", Text),
+    ("labels", Texts),
+    ("annotations", Texts),
+    ("uid", Text),
+    ("generation", Int(64)),
+    ("resourceVersion", Text),
+    ("creationTimestamp", Text),
+    ("deletionTimestamp", Text),
+    ("finalizers", List(&Text)),
+    ("managedFields", Ignored),
+    ("selfLink", Ignored),
+]);
+static BROKER_SPEC: Shape = Object(&[("config", Same(&REFERENCE)), ("delivery", Same(&DELIVERY))]);
+static BROKER: Shape = Object(&[
+    ("apiVersion", Text),
+    ("kind", Text),
+    ("metadata", Same(&METADATA)),
+    ("spec", Same(&BROKER_SPEC)),
+    ("status", Ignored),
+]);
+static TRIGGER_SPEC: Shape = Object(&[
+    ("broker", Text),
+    ("brokerRef", Same(&REFERENCE)),
+    ("filter", Object(&[("attributes", Texts)])),
+    ("filters", List(&FILTER)),
+    ("subscriber", Same(&DESTINATION)),
+    ("delivery", Same(&DELIVERY)),
+]);
+static TRIGGER: Shape = Object(&[
+    ("apiVersion", Text),
+    ("kind", Text),
+    ("metadata", Same(&METADATA)),
+    ("spec", Same(&TRIGGER_SPEC)),
+    ("status", Ignored),
+]);
+
+/// All mistakes of shape in a manifest. Takes out nulls and ignored fields on the way.
+pub(crate) fn check(kind: Kind, manifest: &mut Value) -> FieldErrors {
+    let shape = match kind {
+        Kind::Broker => &BROKER,
+        Kind::Trigger => &TRIGGER,
+    };
+    let mut errors = FieldErrors::new();
+    walk(shape, manifest, "", &mut errors);
+    for field in ["creationTimestamp", "deletionTimestamp"] {
+        if let Some(text) = manifest.pointer(&format!("/metadata/{field}")).and_then(Value::as_str)
+            && crate::time::Time::parse(text).is_none()
+        {
+            let error = FieldError::invalid(text, format!("metadata.{field}"));
+            errors.push(error.with_details("expected an RFC 3339 time"));
+        }
+    }
+    errors
+}
+
+fn walk(shape: &Shape, value: &mut Value, path: &str, errors: &mut FieldErrors) {
+    match (shape, value) {
+        (Same(shape), value) => walk(shape, value, path, errors),
+        (Text, Value::String(_)) | (Ignored, _) => {}
+        (Int(bits), Value::Number(number)) => {
+            let bound = 1i128 << (bits - 1);
+            let whole = number.as_i128();
+            if !whole.is_some_and(|n| (-bound..bound).contains(&n)) {
+                let why = format!("expected a whole number of at most {}", bound - 1);
+                errors.push(FieldError::invalid(number, path).with_details(why));
+            }
+        }
+        (Texts, Value::Object(map)) => {
+            map.retain(|_, value| !value.is_null());
+            for (key, value) in map {
+                walk(&Text, value, &format!("{path}[{key}]"), errors);
+            }
+        }
+        (List(shape), Value::Array(items)) => {
+            for (i, item) in items.iter_mut().enumerate() {
+                walk(shape, item, &format!("{path}[{i}]"), errors);
+            }
+        }
+        (Object(fields), Value::Object(map)) => {
+            map.retain(|key, value| {
+                let shape = fields.iter().find(|(name, _)| name == key).map(|(_, shape)| shape);
+                if shape.is_none() {
+                    let known: Vec<_> = fields.iter().map(|(name, _)| *name).collect();
+                    let why = format!("known here: {}", known.join(", "));
+                    errors.push(FieldError::new("unknown field", child(path, key)).with_details(why));
+                }
+                !value.is_null() && !matches!(shape, Some(Ignored) | None)
+            });
+            for (name, shape) in *fields {
+                if let Some(value) = map.get_mut(*name) {
+                    walk(shape, value, &child(path, name), errors);
+                }
+            }
+        }
+        (shape, value) => errors.push(FieldError::invalid(brief(value), path).with_details(expected(shape, value))),
+    }
+}
+
+fn expected(shape: &Shape, value: &Value) -> String {
+    match shape {
+        Same(shape) => expected(shape, value),
+        // YAML reads 1, true and 1e3 as something else than text.
+        Text if value.is_number() || value.is_boolean() => "expected a string; put it in quotes".to_owned(),
+        Text => "expected a string".to_owned(),
+        Int(_) => "expected a whole number".to_owned(),
+        Texts => "expected a map of strings".to_owned(),
+        List(_) => "expected a list".to_owned(),
+        Object(_) | Ignored => "expected an object".to_owned(),
+    }
+}
+
+/// A value in an error: scalars as they are, anything larger by its type.
+fn brief(value: &Value) -> String {
+    match value {
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
+    }
+}
