@@ -1,0 +1,114 @@
+//! The trait.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use pelton_event::Event;
+use pelton_resource::{Resource, ResourceKey};
+use tokio::sync::watch;
+
+use crate::{
+    AppendError, ApplyError, BrokerName, DeadLetter, EventBatch, GroupCursors, GroupId, Hops, Offset, OperationError,
+    Position, Progress, ReadError, Resources, Selection, Start, TriggerId,
+};
+
+/// An append that was acknowledged: a quorum has it in synced storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Where the first of the call's events stands. For a duplicate, where the event it repeats stands.
+    pub position: Position,
+    /// How many of the call's events were in the deduplication window already and were not written again.
+    pub duplicates: u32,
+}
+
+/// Something a dispatcher learnt about a trigger that its owner should see as a condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// One CamelCase word.
+    pub reason: String,
+    /// A sentence.
+    pub message: String,
+}
+
+/// How a role talks to the broker.
+///
+/// Ingress appends; a dispatcher reads, appends replies and reports progress; the API changes resources and handles
+/// dead letters. In process it is a function call; between machines the same calls go over the wire.
+pub trait Client: Clone + Send + Sync + 'static {
+    /// The answer to come of an [`append`](Self::append).
+    type Append: Future<Output = Result<Appended, AppendError>> + Send + 'static;
+
+    /// Appends `events`, all of one broker, as one unit: all of them become durable or none.
+    ///
+    /// Encoding happens before the future is polled, so nothing is borrowed by it. The future may be dropped: the
+    /// events may then still be written.
+    fn append(&self, broker: &BrokerName, events: &[Event], hops: Hops) -> Self::Append;
+
+    /// The log groups that hold events.
+    fn groups(&self) -> Vec<GroupId>;
+
+    /// The end (exclusive) of what is committed in a group, and how it moves on.
+    ///
+    /// # Errors
+    /// [`ReadError::UnknownGroup`].
+    fn committed(&self, group: GroupId) -> Result<watch::Receiver<Offset>, ReadError>;
+
+    /// Committed batches from the one that holds `from` on: at least one when there is one, else about `max_bytes`.
+    /// Empty at the tail. The first batch may begin below `from`.
+    ///
+    /// # Errors
+    /// [`ReadError::Purged`] when `from` is no longer kept.
+    fn read(
+        &self,
+        group: GroupId,
+        from: Offset,
+        max_bytes: usize,
+    ) -> impl Future<Output = Result<Vec<EventBatch>, ReadError>> + Send;
+
+    /// The first offset that is kept.
+    fn first(&self, group: GroupId) -> impl Future<Output = Result<Offset, ReadError>> + Send;
+
+    /// Every started trigger's cursor.
+    fn cursors(&self, group: GroupId) -> impl Future<Output = Result<GroupCursors, ReadError>> + Send;
+
+    /// Moves on when a trigger was started, rewound or dropped or when a dead letter was sent again: the log index of
+    /// the latest such change. Then [`cursors`](Self::cursors) has cursors whose `changed` is that high.
+    ///
+    /// # Errors
+    /// [`ReadError::UnknownGroup`].
+    fn cursor_changes(&self, group: GroupId) -> Result<watch::Receiver<u64>, ReadError>;
+
+    /// Stores what a dispatcher did. Returns once it is committed.
+    fn progress(&self, group: GroupId, progress: Progress) -> impl Future<Output = Result<(), OperationError>> + Send;
+
+    /// Puts a trigger's cursor somewhere else, in every group.
+    fn rewind(&self, trigger: TriggerId, to: Start) -> impl Future<Output = Result<(), OperationError>> + Send;
+
+    /// Kept dead letters, oldest event first within a trigger: those after `after`, at most `limit`.
+    fn dead_letters(
+        &self,
+        trigger: Option<TriggerId>,
+        after: Option<(TriggerId, Position)>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<DeadLetter>, ReadError>> + Send;
+
+    /// Sends dead letters again: each becomes pending with no attempts made. Returns how many.
+    fn redrive(&self, selection: Selection) -> impl Future<Output = Result<u64, OperationError>> + Send;
+
+    /// Drops dead letters. Returns how many.
+    fn discard(&self, selection: Selection) -> impl Future<Output = Result<u64, OperationError>> + Send;
+
+    /// The resources, and how they change.
+    fn resources(&self) -> watch::Receiver<Arc<Resources>>;
+
+    /// Creates or changes resources, all or none: defaults are filled in, rules checked, uid, generation and
+    /// resourceVersion given. Returns them as stored.
+    fn apply(&self, resources: Vec<Resource>) -> impl Future<Output = Result<Vec<Resource>, ApplyError>> + Send;
+
+    /// Deletes a resource.
+    fn delete(&self, key: ResourceKey) -> impl Future<Output = Result<(), ApplyError>> + Send;
+
+    /// Shows a warning on a trigger's status, or takes it away.
+    fn warn(&self, trigger: TriggerId, warning: Option<Warning>)
+    -> impl Future<Output = Result<(), ApplyError>> + Send;
+}

@@ -1,0 +1,125 @@
+//! What can go wrong between a role and the broker. In each, "refused" and "no answer" are different values.
+
+use std::time::Duration;
+
+use crate::{GroupId, Offset};
+
+/// Why an append was not acknowledged. All of a call's events share its fate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// More bytes wait to be synced than the node allows. Nothing was written.
+    #[error("too many bytes wait to be written")]
+    Overloaded {
+        /// When it is worth asking again.
+        retry_after: Duration,
+    },
+    /// The disk has no room for new events. Nothing was written; delivery goes on.
+    #[error("the log's disk is full")]
+    StorageFull,
+    /// The events do not fit into one batch. Nothing was written.
+    #[error("{size_bytes} B do not fit into one batch of at most {limit_bytes} B")]
+    TooLarge {
+        /// The events' size as records.
+        size_bytes: usize,
+        /// The largest batch.
+        limit_bytes: usize,
+    },
+    /// No leader took it: the group has none, or this node is going down. Nothing was written.
+    #[error("the log group has no leader that takes events now")]
+    Unavailable,
+    /// It was handed over and no answer came: it may or may not be in the log.
+    #[error("the outcome of the append is not known")]
+    OutcomeUnknown,
+}
+
+impl AppendError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Overloaded { .. } | Self::StorageFull | Self::Unavailable | Self::OutcomeUnknown => true,
+            Self::TooLarge { .. } => false,
+        }
+    }
+}
+
+/// Why a read gave no events.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The offset is below what is kept.
+    #[error("offset {wanted} is no longer kept: the first one is {first}")]
+    Purged {
+        /// The offset asked for.
+        wanted: Offset,
+        /// The first offset there is.
+        first: Offset,
+    },
+    /// There is no such group.
+    #[error("there is no log group {0}")]
+    UnknownGroup(GroupId),
+    /// The log could not be read here.
+    #[error("the log could not be read: {0}")]
+    Storage(String),
+    /// No answer.
+    #[error("the log group did not answer")]
+    Unavailable,
+}
+
+/// Why an operation on cursors or dead letters was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OperationError {
+    /// There is no such trigger, or it was not started in this group.
+    #[error("there is no such trigger")]
+    UnknownTrigger,
+    /// There is no such dead letter.
+    #[error("there is no such dead letter")]
+    UnknownDeadLetter,
+    /// There is no such group.
+    #[error("there is no log group {0}")]
+    UnknownGroup(GroupId),
+    /// No leader took it, or the disk is full. Nothing was done.
+    #[error("the log group takes no changes now")]
+    Unavailable,
+    /// It was handed over and no answer came.
+    #[error("the outcome is not known")]
+    OutcomeUnknown,
+}
+
+/// Why resources were not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// A resource is not valid. Nothing was stored.
+    #[error("{kind} {name} is not valid: {errors}")]
+    Invalid {
+        /// The resource's kind.
+        kind: String,
+        /// `namespace/name`.
+        name: String,
+        /// Every rule it breaks, each with its field path.
+        errors: String,
+    },
+    /// The resource was changed by someone else since it was read. Nothing was stored.
+    #[error("{kind} {name} was changed since: resourceVersion is {current}")]
+    Conflict {
+        /// The resource's kind.
+        kind: String,
+        /// `namespace/name`.
+        name: String,
+        /// The version that is stored now.
+        current: String,
+    },
+    /// There is no such resource to change.
+    #[error("{kind} {name} does not exist")]
+    NotFound {
+        /// The resource's kind.
+        kind: String,
+        /// `namespace/name`.
+        name: String,
+    },
+    /// The registry takes no changes now. Nothing was stored.
+    #[error("the registry takes no changes now")]
+    Unavailable,
+    /// It was handed over and no answer came.
+    #[error("the outcome is not known")]
+    OutcomeUnknown,
+}

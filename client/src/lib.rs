@@ -1,0 +1,31 @@
+//! How a role talks to the broker: append, read, progress, administration, behind one trait.
+//!
+//! This crate is vocabulary: positions, batches, cursors, dead letters, errors, and [`Client`]. Ingress, dispatcher
+//! and the API know nothing else of the broker, which is what lets them run on other machines. `pelton-broker` has the
+//! in-process form; `memory` is a small second one for the roles' own tests.
+
+pub mod admission;
+mod batch;
+mod client;
+mod cursor;
+mod dead_letter;
+mod error;
+mod group;
+pub mod memory;
+
+mod name;
+mod position;
+mod range_set;
+mod resources;
+pub mod status;
+
+pub use batch::{BadBatch, DedupKey, EventBatch, Hops, RECORD_OVERHEAD_BYTES, Record, encode_record, records};
+pub use client::{Appended, Client, Warning};
+pub use cursor::{Cursor, CursorUpdate, GroupCursors, Progress, Start, TriggerId, Upto};
+pub use dead_letter::{Cause, DeadLetter, LastAnswer, Selection};
+pub use error::{AppendError, ApplyError, OperationError, ReadError};
+pub use group::{GroupState, MAX_DEAD_LETTERS};
+pub use name::BrokerName;
+pub use position::{GroupId, NotAPosition, Offset, Position};
+pub use range_set::RangeSet;
+pub use resources::Resources;

@@ -1,0 +1,375 @@
+//! A broker in memory: the second implementer of [`Client`], for the tests of those who use it.
+//!
+//! It keeps the same rules for cursors, dead letters and resources as the replicated one, by calling the same code.
+//! What it cannot do is survive. A test can hold appends back, make them fail and look at everything.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use parking_lot::Mutex;
+use pelton_env::{Clock, ManualClock, UnixMillis};
+use pelton_event::Event;
+use pelton_resource::{Resource, ResourceKey, StartPosition, Time, effective_settings};
+use tokio::sync::watch;
+
+use crate::admission::{admit, uid_from_bits};
+use crate::status::{Facts, reconcile};
+use crate::{
+    AppendError, Appended, ApplyError, BrokerName, Client, DeadLetter, EventBatch, GroupCursors, GroupId, GroupState,
+    Hops, Offset, OperationError, Position, Progress, ReadError, Resources, Selection, Start, TriggerId, Warning,
+    encode_record,
+};
+
+/// The one group there is.
+pub const GROUP: GroupId = GroupId(1);
+
+/// A broker that keeps everything in memory. Clones are handles of the same one.
+#[derive(Debug, Clone)]
+pub struct MemoryClient(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    tail: watch::Sender<Offset>,
+    changes: watch::Sender<u64>,
+    resources: watch::Sender<Arc<Resources>>,
+    held: watch::Sender<bool>,
+    clock: ManualClock,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    batches: Vec<EventBatch>,
+    group: GroupState,
+    index: u64,
+    uids: u64,
+    failures: VecDeque<AppendError>,
+    progress_failures: VecDeque<OperationError>,
+    reads: u64,
+    warnings: BTreeMap<TriggerId, Warning>,
+    ingress: Option<String>,
+}
+
+impl Default for MemoryClient {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryClient {
+    /// An empty broker. Ingress is said to be at `http://ingress.test`.
+    #[must_use]
+    pub fn new() -> Self {
+        let state = State { ingress: Some("http://ingress.test".into()), ..State::default() };
+        Self(Arc::new(Shared {
+            state: Mutex::new(state),
+            tail: watch::Sender::new(Offset(0)),
+            changes: watch::Sender::new(0),
+            resources: watch::Sender::new(Arc::default()),
+            held: watch::Sender::new(false),
+            clock: ManualClock::new(UnixMillis(1_700_000_000_000)),
+        }))
+    }
+
+    /// The clock that batches and resources are stamped with.
+    #[must_use]
+    pub fn clock(&self) -> &ManualClock {
+        &self.0.clock
+    }
+
+    /// Makes the next appends fail with these errors, in order. Nothing is stored for them.
+    pub fn fail_appends(&self, errors: impl IntoIterator<Item = AppendError>) {
+        self.0.state.lock().failures.extend(errors);
+    }
+
+    /// Makes the next progress reports fail with these errors, in order. Nothing is stored for them.
+    pub fn fail_progress(&self, errors: impl IntoIterator<Item = OperationError>) {
+        self.0.state.lock().progress_failures.extend(errors);
+    }
+
+    /// While held, appends are stored and committed but not answered.
+    pub fn hold_answers(&self, hold: bool) {
+        self.0.held.send_replace(hold);
+    }
+
+    /// Everything that was appended, in order.
+    #[must_use]
+    pub fn events(&self) -> Vec<(String, Hops, Event)> {
+        let batches = self.0.state.lock().batches.clone();
+        let records = batches.iter().flat_map(EventBatch::records);
+        records
+            .map(|record| {
+                let (_, record) = record.expect("the batch was encoded here");
+                let event = record.event().expect("the frame was built here");
+                (record.broker().to_owned(), record.hops, event)
+            })
+            .collect()
+    }
+
+    /// The cursors and dead letters as they are stored now.
+    #[must_use]
+    pub fn group_state(&self) -> GroupState {
+        self.0.state.lock().group.clone()
+    }
+
+    /// How many reads of the log there were.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        self.0.state.lock().reads
+    }
+
+    /// What dispatchers warn of.
+    #[must_use]
+    pub fn warnings(&self) -> BTreeMap<TriggerId, Warning> {
+        self.0.state.lock().warnings.clone()
+    }
+
+    /// Applies the manifests of a YAML text.
+    ///
+    /// # Panics
+    /// When they are not valid: a test's own text should be.
+    pub async fn apply_yaml(&self, text: &str) -> Vec<Resource> {
+        let resources = pelton_resource::parse_documents(text, "test").expect("the manifests can be read");
+        self.apply(resources).await.expect("the manifests are valid")
+    }
+
+    fn store(&self, broker: &BrokerName, events: &[Event], hops: Hops) -> Result<Appended, AppendError> {
+        let mut state = self.0.state.lock();
+        if let Some(error) = state.failures.pop_front() {
+            return Err(error);
+        }
+        let mut body = BytesMut::new();
+        events.iter().for_each(|event| encode_record(&mut body, broker, hops, None, event));
+        let base = state.batches.last().map_or(Offset(0), EventBatch::end);
+        let count = events.len() as u32;
+        let batch = EventBatch { group: GROUP, base, count, sealed: self.0.clock.now(), body: body.freeze() };
+        let end = batch.end();
+        if count > 0 {
+            state.index += 1;
+            state.batches.push(batch);
+        }
+        drop(state);
+        self.0.tail.send_replace(end);
+        Ok(Appended { position: Position { group: GROUP, offset: base }, duplicates: 0 })
+    }
+
+    /// Stores resources, starts triggers that are new and brings every status up to date.
+    fn settle(&self, state: &mut State, resources: Resources) {
+        let mut resources = resources;
+        let end = *self.0.tail.borrow();
+        let mut started = false;
+        for (id, trigger) in &resources.triggers {
+            if !state.group.cursors.contains_key(id)
+                && let Some(broker) = resources.broker_of(trigger)
+            {
+                state.index += 1;
+                let start = match effective_settings(trigger, broker).start {
+                    StartPosition::Latest => Start::Latest,
+                    StartPosition::Earliest => Start::Earliest,
+                    StartPosition::Offset(offset) => Start::Offset(Offset(offset)),
+                    StartPosition::Time(time) => Start::Time(UnixMillis(time.unix_millis())),
+                };
+                let at = place(&state.batches, start, end);
+                state.group.start(*id, at, state.index);
+                started = true;
+            }
+        }
+        let gone: Vec<_> =
+            state.group.cursors.keys().filter(|id| !resources.triggers.contains_key(id)).copied().collect();
+        for id in gone {
+            state.group.drop_trigger(id);
+            state.index += 1;
+            started = true;
+        }
+        let cursors: BTreeSet<_> = state.group.cursors.keys().copied().collect();
+        let facts = Facts {
+            ingress: state.ingress.as_deref(),
+            started: &cursors,
+            warnings: &state.warnings,
+            now: Time::from_unix_millis(self.0.clock.now().0),
+        };
+        let changed = reconcile(&resources, facts);
+        state.index += 1;
+        resources = resources.with(changed, state.index);
+        self.0.resources.send_replace(Arc::new(resources));
+        if started {
+            self.0.changes.send_replace(state.index);
+        }
+    }
+}
+
+fn place(batches: &[EventBatch], start: Start, end: Offset) -> Offset {
+    match start {
+        Start::Latest => end,
+        Start::Earliest => Offset(0),
+        Start::Offset(offset) => offset.min(end),
+        Start::Time(time) => batches.iter().find(|batch| batch.sealed >= time).map_or(end, |batch| batch.base),
+    }
+}
+
+impl Client for MemoryClient {
+    type Append = Pin<Box<dyn Future<Output = Result<Appended, AppendError>> + Send>>;
+
+    fn append(&self, broker: &BrokerName, events: &[Event], hops: Hops) -> Self::Append {
+        let stored = self.store(broker, events, hops);
+        let mut held = self.0.held.subscribe();
+        Box::pin(async move {
+            // The sender lives as long as the client; without one nothing holds the answer back.
+            let _ = held.wait_for(|held| !held).await;
+            stored
+        })
+    }
+
+    fn groups(&self) -> Vec<GroupId> {
+        vec![GROUP]
+    }
+
+    fn committed(&self, group: GroupId) -> Result<watch::Receiver<Offset>, ReadError> {
+        if group == GROUP { Ok(self.0.tail.subscribe()) } else { Err(ReadError::UnknownGroup(group)) }
+    }
+
+    async fn read(&self, group: GroupId, from: Offset, max_bytes: usize) -> Result<Vec<EventBatch>, ReadError> {
+        if group != GROUP {
+            return Err(ReadError::UnknownGroup(group));
+        }
+        let mut state = self.0.state.lock();
+        state.reads += 1;
+        let first = state.batches.partition_point(|batch| batch.end() <= from);
+        let mut bytes = 0;
+        let some = state.batches[first..].iter().take_while(|batch| {
+            let take = bytes == 0 || bytes + batch.body.len() <= max_bytes;
+            bytes += batch.body.len();
+            take
+        });
+        Ok(some.cloned().collect())
+    }
+
+    async fn first(&self, group: GroupId) -> Result<Offset, ReadError> {
+        if group == GROUP { Ok(Offset(0)) } else { Err(ReadError::UnknownGroup(group)) }
+    }
+
+    async fn cursors(&self, group: GroupId) -> Result<GroupCursors, ReadError> {
+        if group == GROUP { Ok(self.0.state.lock().group.cursors()) } else { Err(ReadError::UnknownGroup(group)) }
+    }
+
+    fn cursor_changes(&self, group: GroupId) -> Result<watch::Receiver<u64>, ReadError> {
+        if group == GROUP { Ok(self.0.changes.subscribe()) } else { Err(ReadError::UnknownGroup(group)) }
+    }
+
+    async fn progress(&self, group: GroupId, progress: Progress) -> Result<(), OperationError> {
+        if group != GROUP {
+            return Err(OperationError::UnknownGroup(group));
+        }
+        let mut state = self.0.state.lock();
+        if let Some(error) = state.progress_failures.pop_front() {
+            return Err(error);
+        }
+        state.index += 1;
+        state.group.progress(&progress);
+        Ok(())
+    }
+
+    async fn rewind(&self, trigger: TriggerId, to: Start) -> Result<(), OperationError> {
+        let mut state = self.0.state.lock();
+        state.index += 1;
+        let at = place(&state.batches, to, *self.0.tail.borrow());
+        let index = state.index;
+        state.group.rewind(trigger, at, index)?;
+        self.0.changes.send_replace(index);
+        Ok(())
+    }
+
+    async fn dead_letters(
+        &self,
+        trigger: Option<TriggerId>,
+        after: Option<(TriggerId, Position)>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, ReadError> {
+        Ok(self.0.state.lock().group.dead_letters(GROUP, trigger, after, limit))
+    }
+
+    async fn redrive(&self, selection: Selection) -> Result<u64, OperationError> {
+        let mut state = self.0.state.lock();
+        state.index += 1;
+        let index = state.index;
+        let sent = state.group.redrive(selection, index)?;
+        self.0.changes.send_replace(index);
+        Ok(sent)
+    }
+
+    async fn discard(&self, selection: Selection) -> Result<u64, OperationError> {
+        self.0.state.lock().group.discard(selection)
+    }
+
+    fn resources(&self) -> watch::Receiver<Arc<Resources>> {
+        self.0.resources.subscribe()
+    }
+
+    async fn apply(&self, resources: Vec<Resource>) -> Result<Vec<Resource>, ApplyError> {
+        let mut state = self.0.state.lock();
+        let current = self.0.resources.borrow().clone();
+        let now = Time::from_unix_millis(self.0.clock.now().0);
+        let uids = &mut state.uids;
+        let admitted = admit(&current, resources, now, &mut || {
+            *uids += 1;
+            uid_from_bits(*uids, *uids)
+        })?;
+        let keys: Vec<_> = admitted.iter().map(Resource::key).collect();
+        state.index += 1;
+        let next = current.with(admitted, state.index);
+        self.settle(&mut state, next);
+        let stored = self.0.resources.borrow().clone();
+        Ok(keys.iter().filter_map(|key| stored.find(key)).collect())
+    }
+
+    async fn delete(&self, key: ResourceKey) -> Result<(), ApplyError> {
+        let mut state = self.0.state.lock();
+        let current = self.0.resources.borrow().clone();
+        if current.find(&key).is_none() {
+            let name = format!("{}/{}", key.namespace, key.name);
+            return Err(ApplyError::NotFound { kind: key.kind.to_string(), name });
+        }
+        state.index += 1;
+        let next = current.without(&key, state.index);
+        self.settle(&mut state, next);
+        Ok(())
+    }
+
+    async fn warn(&self, trigger: TriggerId, warning: Option<Warning>) -> Result<(), ApplyError> {
+        let mut state = self.0.state.lock();
+        match warning {
+            Some(warning) => state.warnings.insert(trigger, warning),
+            None => state.warnings.remove(&trigger),
+        };
+        let current = self.0.resources.borrow().as_ref().clone();
+        self.settle(&mut state, current);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_appended_is_read_and_a_trigger_starts_after_it() {
+        let client = MemoryClient::new();
+        let manifests = "apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {name: a}\n---\n\
+                         apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {name: t}\n\
+                         spec: {broker: a, subscriber: {uri: 'http://s.example/'}}\n";
+        let event = Event::builder().id("1").source("/s").ty("t").build().unwrap();
+        let broker = BrokerName::new("default", "a");
+        client.append(&broker, std::slice::from_ref(&event), Hops::FULL).await.unwrap();
+        client.apply_yaml(manifests).await;
+        let cursors = client.cursors(GROUP).await.unwrap();
+        assert_eq!(cursors.cursors.values().next().unwrap().floor(Offset(0)), Offset(1));
+        let batches = client.read(GROUP, Offset(0), 10).await.unwrap();
+        assert_eq!((batches.len(), batches[0].count), (1, 1));
+        assert_eq!(client.events()[0].2.id(), "1");
+        let resources = client.resources().borrow().clone();
+        assert!(resources.trigger("default", "t").unwrap().1.status.conditions.is_ready());
+    }
+}

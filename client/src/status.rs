@@ -1,0 +1,191 @@
+//! What is true of each resource: addresses, resolved URIs, conditions.
+//!
+//! Level-triggered and pure: the status follows from the resources, from which triggers have a cursor and from what
+//! the dispatcher warns of, whatever happened before (Knative Eventing, control plane, error signalling).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pelton_resource::{
+    Addressable, Broker, BrokerStatus, Destination, Resource, ResourceKey, Time, Trigger, TriggerStatus, Unresolved,
+    conditions,
+};
+
+use crate::{BrokerName, Resources, TriggerId, Warning};
+
+/// The condition that carries a dispatcher's [`Warning`].
+pub const DELIVERY_WARNING: &str = "SubscriberAnswersWell";
+
+/// What statuses follow from, beside the resources themselves.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The URL under which ingress is reached, without a path; `None` until it is bound.
+    pub ingress: Option<&'a str>,
+    /// Triggers that have a cursor in every group.
+    pub started: &'a BTreeSet<TriggerId>,
+    /// What dispatchers warn of.
+    pub warnings: &'a BTreeMap<TriggerId, Warning>,
+    /// The present moment.
+    pub now: Time,
+}
+
+/// The resources whose status is not what it should be, with the status that they should have.
+#[must_use]
+pub fn reconcile(resources: &Resources, facts: Facts<'_>) -> Vec<Resource> {
+    let addresses: BTreeMap<&BrokerName, String> = resources
+        .brokers
+        .keys()
+        .filter_map(|name| facts.ingress.map(|ingress| (name, format!("{ingress}/{}", name.as_str()))))
+        .collect();
+    let address_of = |key: &ResourceKey| {
+        let name = BrokerName::new(&key.namespace, &key.name);
+        (key.kind == pelton_resource::Kind::Broker).then(|| addresses.get(&name).cloned()).flatten()
+    };
+    let mut changed = Vec::new();
+    for (name, broker) in &resources.brokers {
+        let status = broker_status(broker, addresses.get(name), &address_of, facts.now);
+        if status != broker.status {
+            changed.push(Resource::Broker(Broker { status, ..broker.as_ref().clone() }));
+        }
+    }
+    for (id, trigger) in &resources.triggers {
+        let status = trigger_status(*id, trigger, resources, &address_of, facts);
+        if status != trigger.status {
+            changed.push(Resource::Trigger(Trigger { status, ..trigger.as_ref().clone() }));
+        }
+    }
+    changed
+}
+
+type AddressOf<'a> = &'a dyn Fn(&ResourceKey) -> Option<String>;
+
+fn broker_status(broker: &Broker, address: Option<&String>, address_of: AddressOf<'_>, now: Time) -> BrokerStatus {
+    let mut status = broker.status.clone();
+    status.observed_generation = broker.metadata.generation;
+    status.address = address.map(|url| Addressable { url: Some(url.clone()), ..Addressable::default() });
+    let sink = broker.spec.delivery.as_ref().and_then(|delivery| delivery.dead_letter_sink.as_ref());
+    let sink = sink.map(|sink| sink.resolve(address_of));
+    status.dead_letter_sink_uri = sink.as_ref().and_then(|sink| sink.as_ref().ok().cloned());
+    let mut write = status.write_conditions(now);
+    write.initialize();
+    match address {
+        Some(_) => write.mark_true(conditions::ADDRESSABLE),
+        None => write.mark_unknown(conditions::ADDRESSABLE, "IngressNotBound", "ingress has no address yet"),
+    };
+    mark_sink(&mut write, sink.as_ref());
+    status
+}
+
+fn trigger_status(
+    id: TriggerId,
+    trigger: &Trigger,
+    resources: &Resources,
+    address_of: AddressOf<'_>,
+    facts: Facts<'_>,
+) -> TriggerStatus {
+    let mut status = trigger.status.clone();
+    status.observed_generation = trigger.metadata.generation;
+    let broker = resources.broker_of(trigger);
+    let subscriber = trigger.spec.subscriber.resolve(address_of);
+    let sink = dead_letter_sink(trigger, broker.map(AsRef::as_ref)).map(|sink| sink.resolve(address_of));
+    status.subscriber_uri = subscriber.as_ref().ok().cloned();
+    status.dead_letter_sink_uri = sink.as_ref().and_then(|sink| sink.as_ref().ok().cloned());
+    let mut write = status.write_conditions(facts.now);
+    write.initialize();
+    write.mark_true(conditions::DEPENDENCY_READY);
+    match broker {
+        Some(_) => write.mark_true(conditions::BROKER_READY),
+        None => {
+            let name = trigger.broker_name();
+            write.mark_false(conditions::BROKER_READY, "BrokerDoesNotExist", &format!("broker {name:?} does not exist"))
+        }
+    };
+    match &subscriber {
+        Ok(_) => write.mark_true(conditions::SUBSCRIBER_RESOLVED),
+        Err(why) => write.mark_false(conditions::SUBSCRIBER_RESOLVED, why.reason(), &why.to_string()),
+    };
+    if facts.started.contains(&id) {
+        write.mark_true(conditions::SUBSCRIPTION_READY);
+    } else {
+        write.mark_unknown(conditions::SUBSCRIPTION_READY, "NotStarted", "the trigger has no place in the log yet");
+    }
+    mark_sink(&mut write, sink.as_ref());
+    match facts.warnings.get(&id) {
+        Some(warning) => write.warn(DELIVERY_WARNING, &warning.reason, &warning.message),
+        None => write.clear(DELIVERY_WARNING),
+    };
+    status
+}
+
+/// The dead-letter sink that applies: the Trigger's own, else its Broker's, whatever else either of them says.
+fn dead_letter_sink<'a>(trigger: &'a Trigger, broker: Option<&'a Broker>) -> Option<&'a Destination> {
+    let own = trigger.spec.delivery.as_ref().and_then(|delivery| delivery.dead_letter_sink.as_ref());
+    own.or_else(|| broker?.spec.delivery.as_ref()?.dead_letter_sink.as_ref())
+}
+
+fn mark_sink(write: &mut pelton_resource::ConditionWriter<'_>, sink: Option<&Result<String, Unresolved>>) {
+    match sink {
+        None => write.mark_true_because(
+            conditions::DEAD_LETTER_SINK_RESOLVED,
+            "DeadLetterSinkNotConfigured",
+            "dead letters are kept here",
+        ),
+        Some(Ok(_)) => write.mark_true(conditions::DEAD_LETTER_SINK_RESOLVED),
+        Some(Err(why)) => write.mark_false(conditions::DEAD_LETTER_SINK_RESOLVED, why.reason(), &why.to_string()),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use pelton_resource::parse_documents;
+
+    use super::*;
+    use crate::admission::{admit, uid_from_bits};
+
+    fn stored(text: &str) -> Resources {
+        let mut next = 0;
+        let resources = parse_documents(text, "test").unwrap();
+        let admitted = admit(&Resources::default(), resources, Time::from_unix_millis(0), &mut || {
+            next += 1;
+            uid_from_bits(0, next)
+        });
+        Resources::default().with(admitted.unwrap(), 1)
+    }
+
+    fn settle(mut resources: Resources, ingress: Option<&str>, started: bool) -> Resources {
+        let started: BTreeSet<_> = if started { resources.triggers.keys().copied().collect() } else { [].into() };
+        let warnings = BTreeMap::new();
+        let facts = Facts { ingress, started: &started, warnings: &warnings, now: Time::from_unix_millis(5) };
+        let changed = reconcile(&resources, facts);
+        resources = resources.with(changed, 2);
+        assert_eq!(reconcile(&resources, facts), vec![], "a second pass changes nothing");
+        resources
+    }
+
+    const TRIGGER: &str = "apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {name: t}\nspec: {broker: a, \
+                           subscriber: {uri: 'http://s.example/'}}\n";
+    const BROKER: &str = "apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {name: a}\nspec: {delivery: \
+                          {deadLetterSink: {uri: 'http://dead.example/'}}}\n";
+
+    #[test]
+    fn a_trigger_whose_broker_is_missing_says_so_and_becomes_ready_with_it() {
+        let alone = settle(stored(TRIGGER), Some("http://in"), true);
+        let (_, trigger) = alone.trigger("default", "t").unwrap();
+        assert!(!trigger.status.conditions.is_ready());
+        assert_eq!(trigger.status.conditions.find("Ready").unwrap().reason, "BrokerDoesNotExist");
+        let both = settle(stored(&format!("{BROKER}---\n{TRIGGER}")), Some("http://in"), true);
+        let (_, trigger) = both.trigger("default", "t").unwrap();
+        assert!(trigger.status.conditions.is_ready());
+        assert_eq!(trigger.status.subscriber_uri.as_deref(), Some("http://s.example/"));
+        assert_eq!(trigger.status.dead_letter_sink_uri.as_deref(), Some("http://dead.example/"));
+        let broker = &both.brokers["default/a"];
+        assert!(broker.status.conditions.is_ready());
+        assert_eq!(broker.status.address.as_ref().unwrap().url.as_deref(), Some("http://in/default/a"));
+    }
+
+    #[test]
+    fn nothing_is_ready_before_ingress_and_cursor_are_there() {
+        let waiting = settle(stored(&format!("{BROKER}---\n{TRIGGER}")), None, false);
+        assert!(!waiting.brokers["default/a"].status.conditions.is_ready());
+        assert!(!waiting.trigger("default", "t").unwrap().1.status.conditions.is_ready());
+    }
+}
