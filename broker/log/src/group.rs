@@ -1,0 +1,220 @@
+//! The state of one group: as submitted by the caller, and as placed on disk.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use pelton_env::UnixMillis;
+
+use crate::index::{Purge, SegmentIndex};
+use crate::types::{Entry, EntryMeta, GroupView, LogId, LogIndex, Offset};
+
+/// Entries of one group that lie in one segment, none of them truncated or purged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub segment: u64,
+    pub first: u64,
+    /// Index after the last entry.
+    pub end: u64,
+    pub first_offset: u64,
+    /// The latest time of any entry; too late when entries were truncated.
+    pub latest: u64,
+}
+
+/// An entry in memory.
+#[derive(Debug, Clone)]
+pub(crate) struct TailEntry {
+    pub entry: Entry,
+    pub time: UnixMillis,
+    /// Tells this entry from another one that later gets its index.
+    pub ticket: u64,
+}
+
+impl TailEntry {
+    pub(crate) fn meta(&self) -> EntryMeta {
+        EntryMeta {
+            term: self.entry.term,
+            leader: self.entry.leader,
+            index: self.entry.index,
+            kind: self.entry.kind,
+            first_offset: self.entry.first_offset,
+            event_count: self.entry.event_count,
+            body_bytes: u32::try_from(self.entry.body.len()).unwrap_or(u32::MAX),
+            appended_at: self.time,
+        }
+    }
+}
+
+/// A checkpoint held in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Checkpoint {
+    pub index: u64,
+    pub term: u64,
+    pub state: Bytes,
+}
+
+/// What is durable, and the segment that holds the newest record of each sort.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Placed {
+    pub vote: Option<(u64, Bytes)>,
+    pub purge: Option<(u64, Purge)>,
+    pub checkpoint: Option<(u64, Checkpoint)>,
+    /// In order of index and of segment.
+    pub runs: VecDeque<Run>,
+}
+
+impl Placed {
+    /// Takes in an entry at the end.
+    pub(crate) fn entry(&mut self, segment: u64, index: u64, first_offset: u64, time: u64) {
+        match self.runs.back_mut() {
+            Some(run) if run.segment == segment && run.end == index => {
+                run.end += 1;
+                run.latest = run.latest.max(time);
+            }
+            _ => self.runs.push_back(Run { segment, first: index, end: index + 1, first_offset, latest: time }),
+        }
+    }
+
+    /// Drops entries from `keep_below` on.
+    pub(crate) fn truncate(&mut self, keep_below: u64) {
+        while self.runs.back().is_some_and(|run| run.first >= keep_below) {
+            self.runs.pop_back();
+        }
+        if let Some(run) = self.runs.back_mut() {
+            run.end = run.end.min(keep_below);
+        }
+    }
+
+    /// Drops entries up to `upto`.
+    pub(crate) fn trim(&mut self, upto: u64, first_offset_after: impl FnOnce(&Run) -> u64) {
+        while self.runs.front().is_some_and(|run| run.end <= upto + 1) {
+            self.runs.pop_front();
+        }
+        if let Some(run) = self.runs.front_mut().filter(|run| run.first <= upto) {
+            run.first = upto + 1;
+            run.first_offset = first_offset_after(run);
+        }
+    }
+
+    /// The run that holds `index`.
+    pub(crate) fn run_of(&self, index: u64) -> Option<&Run> {
+        let after = self.runs.partition_point(|run| run.first <= index);
+        self.runs.get(after.checked_sub(1)?).filter(|run| index < run.end)
+    }
+
+    /// The lowest segment that holds an entry.
+    pub(crate) fn oldest_entry_segment(&self) -> Option<u64> {
+        self.runs.front().map(|run| run.segment)
+    }
+
+    /// What the sealed segment `index` did to this group.
+    pub(crate) fn merge(&mut self, segment: u64, group: u32, index: &SegmentIndex) {
+        let Some(part) = index.groups.get(&group) else { return };
+        if let Some(keep_below) = part.keep_below {
+            self.truncate(keep_below);
+        }
+        if let Some(purge) = part.purge {
+            self.purge = Some((segment, purge));
+            // The exact offset is not needed: a run that is cut here gets it from its own slot when it is read.
+            self.trim(purge.upto.2.0, |_| purge.next_offset);
+        }
+        if let (Some(first), Some(latest)) = (part.slots.front(), part.slots.iter().map(|slot| slot.time).max()) {
+            self.runs.push_back(Run {
+                segment,
+                first: part.first,
+                end: part.end(),
+                first_offset: first.first_offset,
+                latest,
+            });
+        }
+    }
+}
+
+/// One group.
+#[derive(Debug, Default)]
+pub(crate) struct GroupState {
+    pub vote: Option<Bytes>,
+    pub purge: Option<Purge>,
+    pub checkpoint: Option<Checkpoint>,
+    pub committed: Option<u64>,
+    /// Index of the oldest entry; meaningless while `last` is `None`.
+    pub first: u64,
+    pub last: Option<LogId>,
+    /// Offset of the oldest event held.
+    pub first_offset: u64,
+    pub next_offset: u64,
+    /// The newest entries, without gaps, up to `last`; among them all that are not yet placed.
+    pub tail: VecDeque<TailEntry>,
+    pub placed: Placed,
+}
+
+impl GroupState {
+    /// The index that the next entry must have; `None` when any will do.
+    pub(crate) fn due(&self) -> Option<u64> {
+        match (self.last, self.purge) {
+            (Some(last), _) => Some(last.2.0 + 1),
+            (None, Some(purge)) => Some(purge.upto.2.0 + 1),
+            (None, None) => None,
+        }
+    }
+
+    /// The oldest index held, or the next one to be written.
+    pub(crate) fn first_or_due(&self) -> u64 {
+        if self.last.is_some() { self.first } else { self.due().unwrap_or(0) }
+    }
+
+    /// Takes in an entry that follows.
+    pub(crate) fn push(&mut self, tail: TailEntry) {
+        let entry = &tail.entry;
+        if self.last.is_none() {
+            self.first = entry.index.0;
+            self.first_offset = entry.first_offset.0;
+        }
+        self.last = Some((entry.term, entry.leader, entry.index));
+        self.next_offset = entry.next_offset().0;
+        self.tail.push_back(tail);
+    }
+
+    /// The entry in memory at `index`.
+    pub(crate) fn in_tail(&self, index: u64) -> Option<&TailEntry> {
+        let first = self.tail.front()?.entry.index.0;
+        self.tail.get(usize::try_from(index.checked_sub(first)?).ok()?)
+    }
+
+    pub(crate) fn view(&self) -> GroupView {
+        GroupView {
+            vote: self.vote.clone(),
+            first: self.last.map(|_| LogIndex(self.first)),
+            last: self.last,
+            purged: self.purge.map(|purge| purge.upto),
+            checkpoint: self.checkpoint.as_ref().map(|c| (LogIndex(c.index), c.state.clone())),
+            committed: self.committed.map(LogIndex),
+            next_offset: Offset(self.next_offset),
+            first_offset: Offset(if self.last.is_some() { self.first_offset } else { self.next_offset }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_follow_segments_truncation_and_purge() {
+        let mut placed = Placed::default();
+        for index in 1..=4 {
+            placed.entry(1, index, index * 10, 0);
+        }
+        for index in 5..=8 {
+            placed.entry(2, index, index * 10, 0);
+        }
+        assert_eq!(placed.runs.len(), 2);
+        assert_eq!(placed.run_of(5).map(|run| run.segment), Some(2));
+        placed.truncate(4);
+        assert_eq!(placed.run_of(4), None);
+        placed.entry(3, 4, 40, 0);
+        assert_eq!(placed.run_of(4).map(|run| run.segment), Some(3));
+        placed.trim(3, |_| 0);
+        assert_eq!(placed.oldest_entry_segment(), Some(3));
+        assert_eq!(placed.run_of(3), None);
+    }
+}

@@ -1,0 +1,368 @@
+//! What one segment holds, and what it does to the groups: built record by record, kept as the segment's footer.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::record::{Header, Kind, u32_at, u64_at};
+use crate::types::{EntryMeta, LogId, LogIndex, Offset, Term};
+
+/// One entry of a segment, 32 bytes. Its index is its place in the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub first_offset: u64,
+    pub time: u64,
+    /// Byte offset of the record in the segment; segments are at most 1 GiB.
+    pub position: u32,
+    pub body_len: u32,
+    pub event_count: u32,
+    /// The caller's kind in the low byte, above it the place in the list of (term, leader).
+    leadership_and_kind: u32,
+}
+
+impl Slot {
+    pub(crate) fn caller_kind(&self) -> u8 {
+        (self.leadership_and_kind & 0xff) as u8
+    }
+
+    pub(crate) fn next_offset(&self) -> u64 {
+        self.first_offset + u64::from(self.event_count)
+    }
+}
+
+/// Where a record lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub position: u32,
+    pub body_len: u32,
+}
+
+/// A checkpoint in a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CheckpointPlace {
+    pub index: u64,
+    pub term: u64,
+    pub place: Place,
+}
+
+/// A purge: everything up to `upto` is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Purge {
+    pub upto: LogId,
+    pub next_offset: u64,
+}
+
+/// A record does not fit what came before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OutOfOrder;
+
+/// What one segment says about one group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct GroupPart {
+    /// Entries of earlier segments from this index on are gone.
+    pub keep_below: Option<u64>,
+    pub purge: Option<Purge>,
+    pub vote: Option<Place>,
+    /// The last two checkpoints, oldest first.
+    pub checkpoints: Vec<CheckpointPlace>,
+    /// A checkpoint here could not be read.
+    pub checkpoint_lost: Option<u32>,
+    pub committed: Option<u64>,
+    /// Index of the first slot.
+    pub first: u64,
+    pub slots: VecDeque<Slot>,
+    leaderships: Vec<(u64, u64)>,
+}
+
+impl GroupPart {
+    /// Index after the last slot.
+    pub(crate) fn end(&self) -> u64 {
+        self.first + self.slots.len() as u64
+    }
+
+    pub(crate) fn slot(&self, index: u64) -> Option<&Slot> {
+        self.slots.get(usize::try_from(index.checked_sub(self.first)?).ok()?)
+    }
+
+    pub(crate) fn meta(&self, index: u64) -> Option<EntryMeta> {
+        let slot = self.slot(index)?;
+        let (term, leader) = *self.leaderships.get((slot.leadership_and_kind >> 8) as usize)?;
+        Some(EntryMeta {
+            term: Term(term),
+            leader,
+            index: LogIndex(index),
+            kind: slot.caller_kind(),
+            first_offset: Offset(slot.first_offset),
+            event_count: slot.event_count,
+            body_bytes: slot.body_len,
+            appended_at: pelton_env::UnixMillis(slot.time),
+        })
+    }
+
+    fn push(&mut self, header: &Header, position: u32) -> Result<(), OutOfOrder> {
+        if self.slots.is_empty() {
+            self.first = header.index;
+        } else if header.index != self.end() {
+            return Err(OutOfOrder);
+        }
+        if self.leaderships.last() != Some(&(header.term, header.leader)) {
+            self.leaderships.push((header.term, header.leader));
+        }
+        let leadership = u32::try_from(self.leaderships.len() - 1).expect("a segment holds fewer than 2^24 records");
+        self.slots.push_back(Slot {
+            first_offset: header.first_offset,
+            time: header.time,
+            position,
+            body_len: header.body_len,
+            event_count: header.event_count,
+            leadership_and_kind: leadership << 8 | u32::from(header.caller_kind),
+        });
+        Ok(())
+    }
+
+    fn apply(&mut self, header: &Header, position: u32) -> Result<(), OutOfOrder> {
+        let place = Place { position, body_len: header.body_len };
+        self.committed = self.committed.max(header.committed);
+        match header.kind {
+            Kind::Entry => self.push(header, position)?,
+            Kind::Vote => self.vote = Some(place),
+            Kind::Truncate => {
+                self.keep_below = Some(self.keep_below.map_or(header.index, |old| old.min(header.index)));
+                while !self.slots.is_empty() && self.end() > header.index {
+                    self.slots.pop_back();
+                }
+            }
+            Kind::Purge => {
+                let upto = (Term(header.term), header.leader, LogIndex(header.index));
+                self.purge = Some(Purge { upto, next_offset: header.first_offset });
+                while !self.slots.is_empty() && self.first <= header.index {
+                    self.slots.pop_front();
+                    self.first += 1;
+                }
+            }
+            Kind::Checkpoint => {
+                if self.checkpoints.len() == 2 {
+                    self.checkpoints.remove(0);
+                }
+                self.checkpoints.push(CheckpointPlace { index: header.index, term: header.term, place });
+            }
+            Kind::Mark => {}
+        }
+        Ok(())
+    }
+}
+
+/// What one segment holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct SegmentIndex {
+    /// Sequence of the first record; `next_sequence` when there is none.
+    pub first_sequence: u64,
+    /// Hash that the first record names as its predecessor.
+    pub first_previous: u64,
+    pub next_sequence: u64,
+    pub last_hash: u64,
+    /// The highest "oldest segment" that a record names.
+    pub oldest: u64,
+    /// Where the next flush would start.
+    pub end: u64,
+    pub groups: BTreeMap<u32, GroupPart>,
+    footer_content_bytes: u64,
+}
+
+/// Bytes of a footer before the groups.
+const FOOTER_FIXED: u64 = 56;
+/// Bytes of one group in a footer, without lists.
+pub(crate) const GROUP_FIXED: u64 = 160;
+/// Bytes of one slot in a footer.
+pub(crate) const SLOT_BYTES: u64 = 32;
+/// Bytes of one (term, leader) pair in a footer.
+pub(crate) const LEADERSHIP_BYTES: u64 = 16;
+
+impl SegmentIndex {
+    /// The index of a segment without records whose first record will be `sequence`.
+    pub(crate) fn empty(sequence: u64, previous: u64, oldest: u64) -> Self {
+        Self {
+            first_sequence: sequence,
+            first_previous: previous,
+            next_sequence: sequence,
+            last_hash: previous,
+            oldest,
+            end: crate::segment::DATA_START,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first_sequence == self.next_sequence
+    }
+
+    /// Takes in the next record.
+    pub(crate) fn apply(&mut self, header: &Header, position: u32) -> Result<(), OutOfOrder> {
+        if header.kind != Kind::Mark {
+            self.groups.entry(header.group).or_default().apply(header, position)?;
+        }
+        self.footer_content_bytes += SLOT_BYTES + LEADERSHIP_BYTES;
+        self.next_sequence = header.sequence + 1;
+        self.last_hash = header.hash;
+        self.oldest = self.oldest.max(header.oldest);
+        Ok(())
+    }
+
+    /// At least the bytes that the footer will take, should `records` more records come.
+    pub(crate) fn footer_bound(&self, records: u64) -> u64 {
+        FOOTER_FIXED
+            + self.footer_content_bytes
+            + self.groups.len() as u64 * GROUP_FIXED
+            + records * (SLOT_BYTES + LEADERSHIP_BYTES + GROUP_FIXED)
+    }
+
+    /// The footer's bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Out(Vec::new());
+        for value in [self.first_sequence, self.first_previous, self.next_sequence, self.last_hash, self.oldest] {
+            out.u64(value);
+        }
+        out.u64(self.end);
+        out.u64(self.groups.len() as u64);
+        for (group, part) in &self.groups {
+            out.u32(*group);
+            let checkpoints = u32::try_from(part.checkpoints.len()).expect("at most two");
+            out.u32(
+                u32::from(part.keep_below.is_some())
+                    | u32::from(part.purge.is_some()) << 1
+                    | u32::from(part.vote.is_some()) << 2
+                    | u32::from(part.committed.is_some()) << 3
+                    | checkpoints << 4,
+            );
+            out.u64(part.keep_below.unwrap_or(0));
+            out.u64(part.purge.map_or(0, |purge| purge.upto.0.0));
+            out.u64(part.purge.map_or(0, |purge| purge.upto.1));
+            out.u64(part.purge.map_or(0, |purge| purge.upto.2.0));
+            out.u64(part.purge.map_or(0, |purge| purge.next_offset));
+            out.place(part.vote);
+            out.u64(part.committed.unwrap_or(0));
+            for nth in 0..2 {
+                let checkpoint = part.checkpoints.get(nth);
+                out.u64(checkpoint.map_or(0, |c| c.index));
+                out.u64(checkpoint.map_or(0, |c| c.term));
+                out.place(checkpoint.map(|c| c.place));
+            }
+            out.u64(part.first);
+            out.u32(u32::try_from(part.slots.len()).expect("a segment holds fewer than 2^24 records"));
+            out.u32(u32::try_from(part.leaderships.len()).expect("a segment holds fewer than 2^24 records"));
+            for (term, leader) in &part.leaderships {
+                out.u64(*term);
+                out.u64(*leader);
+            }
+            for slot in &part.slots {
+                out.u64(slot.first_offset);
+                out.u64(slot.time);
+                for value in [slot.position, slot.body_len, slot.event_count, slot.leadership_and_kind] {
+                    out.u32(value);
+                }
+            }
+        }
+        out.0
+    }
+
+    /// Reads a footer whose checksum held. `None` when it contradicts itself.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut input = In { bytes, at: 0 };
+        let mut index = Self {
+            first_sequence: input.u64()?,
+            first_previous: input.u64()?,
+            next_sequence: input.u64()?,
+            last_hash: input.u64()?,
+            oldest: input.u64()?,
+            end: input.u64()?,
+            ..Self::default()
+        };
+        for _ in 0..input.u64()? {
+            let group = input.u32()?;
+            let part = decode_part(&mut input)?;
+            index.groups.insert(group, part);
+        }
+        index.footer_content_bytes = bytes.len() as u64;
+        (input.at == bytes.len()).then_some(index)
+    }
+}
+
+fn decode_part(input: &mut In<'_>) -> Option<GroupPart> {
+    let flags = input.u32()?;
+    let has = |bit: u32| flags >> bit & 1 == 1;
+    let mut part = GroupPart { keep_below: Some(input.u64()?).filter(|_| has(0)), ..GroupPart::default() };
+    let upto = (Term(input.u64()?), input.u64()?, LogIndex(input.u64()?));
+    let next_offset = input.u64()?;
+    part.purge = has(1).then_some(Purge { upto, next_offset });
+    part.vote = Some(input.place()?).filter(|_| has(2));
+    part.committed = Some(input.u64()?).filter(|_| has(3));
+    for nth in 0..2 {
+        let checkpoint = CheckpointPlace { index: input.u64()?, term: input.u64()?, place: input.place()? };
+        if nth < flags >> 4 {
+            part.checkpoints.push(checkpoint);
+        }
+    }
+    part.first = input.u64()?;
+    let (slots, leaderships) = (input.u32()?, input.u32()?);
+    for _ in 0..leaderships {
+        part.leaderships.push((input.u64()?, input.u64()?));
+    }
+    for _ in 0..slots {
+        let slot = Slot {
+            first_offset: input.u64()?,
+            time: input.u64()?,
+            position: input.u32()?,
+            body_len: input.u32()?,
+            event_count: input.u32()?,
+            leadership_and_kind: input.u32()?,
+        };
+        if (slot.leadership_and_kind >> 8) >= leaderships {
+            return None;
+        }
+        part.slots.push_back(slot);
+    }
+    Some(part)
+}
+
+struct Out(Vec<u8>);
+
+impl Out {
+    fn u32(&mut self, value: u32) {
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    fn u64(&mut self, value: u64) {
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    fn place(&mut self, place: Option<Place>) {
+        self.u32(place.map_or(0, |place| place.position));
+        self.u32(place.map_or(0, |place| place.body_len));
+    }
+}
+
+struct In<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl In<'_> {
+    fn u32(&mut self) -> Option<u32> {
+        let end = self.at.checked_add(4).filter(|end| *end <= self.bytes.len())?;
+        let value = u32_at(self.bytes, self.at);
+        self.at = end;
+        Some(value)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        let end = self.at.checked_add(8).filter(|end| *end <= self.bytes.len())?;
+        let value = u64_at(self.bytes, self.at);
+        self.at = end;
+        Some(value)
+    }
+
+    fn place(&mut self) -> Option<Place> {
+        Some(Place { position: self.u32()?, body_len: self.u32()? })
+    }
+}
+
+#[cfg(test)]
+mod tests;

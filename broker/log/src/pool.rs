@@ -1,0 +1,304 @@
+//! Prepared segments, and the thread that prepares them so that the flusher never waits for a file to be made.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::{Condvar, Mutex};
+use pelton_env::Chance;
+
+use crate::aligned::AlignedBuffer;
+use crate::core::usable_bytes;
+use crate::disk::{Disk, DiskFile};
+use crate::options::Options;
+use crate::segment::{BLOCK_BYTES, SegmentHeader, segment_name, temporary_name};
+
+/// Zeros are written this many at a time.
+const ZERO_BYTES: usize = 1 << 20;
+
+/// A segment without records.
+#[derive(Debug, Clone)]
+pub(crate) struct Spare {
+    pub number: u64,
+    pub use_id: u64,
+    pub size_bytes: u64,
+    pub file: Arc<dyn DiskFile>,
+}
+
+/// A segment that nothing needs any more.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Freed {
+    pub number: u64,
+    pub size_bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    spares: VecDeque<Spare>,
+    freed: Vec<Freed>,
+    next_number: u64,
+    stopping: bool,
+    failed: bool,
+}
+
+/// Prepared segments.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    state: Mutex<State>,
+    /// For the preparer: there is something to do.
+    wanted: Condvar,
+    /// For the flusher: there is a spare, or there will be none.
+    ready: Condvar,
+    full: AtomicBool,
+    spare_count: AtomicUsize,
+    spare_bytes: AtomicU64,
+    spare_usable_bytes: AtomicU64,
+    freed_bytes: AtomicU64,
+}
+
+impl Pool {
+    pub(crate) fn new(spares: VecDeque<Spare>, freed: Vec<Freed>, next_number: u64) -> Self {
+        let pool = Self {
+            state: Mutex::new(State { spares, freed, next_number, ..State::default() }),
+            wanted: Condvar::new(),
+            ready: Condvar::new(),
+            full: AtomicBool::new(false),
+            spare_count: AtomicUsize::new(0),
+            spare_bytes: AtomicU64::new(0),
+            spare_usable_bytes: AtomicU64::new(0),
+            freed_bytes: AtomicU64::new(0),
+        };
+        pool.publish(&pool.state.lock());
+        pool
+    }
+
+    fn publish(&self, state: &State) {
+        self.spare_count.store(state.spares.len(), Ordering::Release);
+        self.spare_bytes.store(state.spares.iter().map(|spare| spare.size_bytes).sum(), Ordering::Release);
+        let usable = state.spares.iter().map(|spare| usable_bytes(spare.size_bytes)).sum();
+        self.spare_usable_bytes.store(usable, Ordering::Release);
+        self.freed_bytes.store(state.freed.iter().map(|freed| freed.size_bytes).sum(), Ordering::Release);
+    }
+
+    /// The last try to prepare a segment found no space.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_full(&self, full: bool) -> bool {
+        self.full.swap(full, Ordering::AcqRel) != full
+    }
+
+    /// Prepared segments: how many, their bytes, and the bytes of records they can hold.
+    pub(crate) fn spares(&self) -> (usize, u64, u64) {
+        (
+            self.spare_count.load(Ordering::Acquire),
+            self.spare_bytes.load(Ordering::Acquire),
+            self.spare_usable_bytes.load(Ordering::Acquire),
+        )
+    }
+
+    /// Bytes of segments that wait to be removed or used again.
+    pub(crate) fn freed_bytes(&self) -> u64 {
+        self.freed_bytes.load(Ordering::Acquire)
+    }
+
+    /// The next segment to write; waits until there is one.
+    ///
+    /// # Errors
+    /// `StorageFull` when the log shuts down while space is short; anything else when preparing failed.
+    pub(crate) fn take(&self) -> io::Result<Spare> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(spare) = state.spares.pop_front() {
+                self.publish(&state);
+                self.wanted.notify_one();
+                return Ok(spare);
+            }
+            if state.failed {
+                return Err(io::Error::other("no segment could be prepared"));
+            }
+            if state.stopping && self.is_full() {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.ready.wait(&mut state);
+        }
+    }
+
+    /// Waits a moment for space; `false` when the log shuts down.
+    pub(crate) fn wait_for_space(&self, options: &Options) -> bool {
+        let mut state = self.state.lock();
+        if !state.stopping {
+            let _ = self.ready.wait_for(&mut state, options.full_retry);
+        }
+        !state.stopping
+    }
+
+    /// Hands over segments that nothing needs any more.
+    pub(crate) fn free(&self, freed: impl IntoIterator<Item = Freed>) {
+        let mut state = self.state.lock();
+        state.freed.extend(freed);
+        self.publish(&state);
+        self.wanted.notify_one();
+    }
+
+    /// No spare will be prepared any more once the flusher has its last one.
+    pub(crate) fn stopping(&self) {
+        self.state.lock().stopping = true;
+        self.ready.notify_all();
+    }
+
+    /// Ends the preparer.
+    pub(crate) fn end(&self) {
+        let mut state = self.state.lock();
+        state.stopping = true;
+        state.failed = true;
+        self.wanted.notify_all();
+        self.ready.notify_all();
+    }
+}
+
+/// What the preparer does next.
+enum Work {
+    Remove(Freed),
+    Prepare { number: u64, recycled: Option<Freed> },
+}
+
+/// The preparer's thread.
+pub(crate) struct Preparer {
+    pub disk: Arc<dyn Disk>,
+    pub chance: Arc<dyn Chance>,
+    pub options: Options,
+    pub pool: Arc<Pool>,
+}
+
+impl Preparer {
+    /// Prepares and removes segments until the pool ends.
+    ///
+    /// # Errors
+    /// What the disk said, except that space is short: that is waited out.
+    pub(crate) fn run(&self) -> io::Result<()> {
+        while let Some(work) = self.next() {
+            match work {
+                Work::Remove(freed) => {
+                    remove(&*self.disk, &segment_name(freed.number))?;
+                    self.disk.sync_dir()?;
+                }
+                Work::Prepare { number, recycled } => {
+                    match prepare(&*self.disk, &*self.chance, &self.options, number, recycled) {
+                        Ok(spare) => self.hand_over(spare),
+                        Err(error) if error.kind() == io::ErrorKind::StorageFull => self.out_of_space(number)?,
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn next(&self) -> Option<Work> {
+        let mut state = self.pool.state.lock();
+        loop {
+            if state.failed {
+                return None;
+            }
+            if state.spares.len() < self.options.spare_segments {
+                let number = state.next_number;
+                let size_bytes = self.options.segment_size(number);
+                let fit = state.freed.iter().position(|freed| freed.size_bytes == size_bytes);
+                let recycled = fit.map(|fit| state.freed.swap_remove(fit));
+                if recycled.is_none()
+                    && let Some(freed) = state.freed.pop()
+                {
+                    // Gives its space back before a new file asks for some.
+                    return Some(Work::Remove(freed));
+                }
+                state.next_number += 1;
+                return Some(Work::Prepare { number, recycled });
+            }
+            if let Some(freed) = state.freed.pop() {
+                self.pool.publish(&state);
+                return Some(Work::Remove(freed));
+            }
+            self.pool.wanted.wait(&mut state);
+        }
+    }
+
+    fn hand_over(&self, spare: Spare) {
+        if self.pool.set_full(false) {
+            self.options.observer.storage_full(false);
+        }
+        let mut state = self.pool.state.lock();
+        state.spares.push_back(spare);
+        self.pool.publish(&state);
+        self.pool.ready.notify_all();
+    }
+
+    fn out_of_space(&self, number: u64) -> io::Result<()> {
+        remove(&*self.disk, &temporary_name(number))?;
+        if self.pool.set_full(true) {
+            tracing::warn!("no space to prepare the next log segment; new events are refused until there is");
+            self.options.observer.storage_full(true);
+        }
+        let mut state = self.pool.state.lock();
+        state.next_number = number;
+        self.pool.ready.notify_all();
+        if !state.failed && state.freed.is_empty() {
+            let _ = self.pool.wanted.wait_for(&mut state, self.options.full_retry);
+        }
+        Ok(())
+    }
+}
+
+fn remove(disk: &dyn Disk, name: &str) -> io::Result<()> {
+    match disk.remove(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+/// Makes segment `number`: written full once, with its header, durable, under its name.
+pub(crate) fn prepare(
+    disk: &dyn Disk,
+    chance: &dyn Chance,
+    options: &Options,
+    number: u64,
+    recycled: Option<Freed>,
+) -> io::Result<Spare> {
+    let size_bytes = options.segment_size(number);
+    // The number makes it unlike every other use in this log, chance unlike those of copies of it.
+    let use_id = number << 32 | chance.bits() >> 32;
+    let (file, from) = match recycled {
+        Some(freed) => {
+            let name = segment_name(freed.number);
+            (disk.open(&name, options.direct_io)?, name)
+        }
+        None => {
+            let name = temporary_name(number);
+            remove(disk, &name)?;
+            let file = disk.create(&name, options.direct_io)?;
+            fill_with_zeros(&*file, size_bytes)?;
+            (file, name)
+        }
+    };
+    let mut block = AlignedBuffer::new(BLOCK_BYTES);
+    SegmentHeader { identity: options.identity, number, use_id, size_bytes }.encode(block.as_mut_slice());
+    file.write_at(block.as_slice(), 0)?;
+    file.sync_all()?;
+    disk.rename(&from, &segment_name(number))?;
+    disk.sync_dir()?;
+    Ok(Spare { number, use_id, size_bytes, file })
+}
+
+fn fill_with_zeros(file: &dyn DiskFile, size_bytes: u64) -> io::Result<()> {
+    let chunk = usize::try_from(size_bytes).map_or(ZERO_BYTES, |size| size.min(ZERO_BYTES));
+    let zeros = AlignedBuffer::new(chunk);
+    let mut at = 0;
+    while at < size_bytes {
+        let len = usize::try_from(size_bytes - at).map_or(chunk, |left| left.min(chunk));
+        file.write_at(&zeros.as_slice()[..len], at)?;
+        at += len as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,393 @@
+//! What a directory holds, found out without changing anything: the rules of recovery.
+//!
+//! | found | done |
+//! | --- | --- |
+//! | bad bytes at the end, and no record says that they were durable | cut |
+//! | bad bytes below the frontier of a later record | refuse |
+//! | a segment missing, short, with a bad header, or not continuing the one before it | refuse |
+//! | a bad footer | read the segment's records instead |
+//! | a bad checkpoint | an older one, or the whole log; else refuse |
+//! | a bad vote or identity | refuse |
+//! | a file that is none of ours | keep, count |
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use crate::cache::{Footer, find_footer};
+use crate::disk::{Disk, DiskFile, FileInfo};
+use crate::error::{Damage, OpenError};
+use crate::group::{Checkpoint, GroupState};
+use crate::index::{CheckpointPlace, Place, SegmentIndex};
+use crate::options::DirectIo;
+use crate::record::{HEADER_BYTES, Header, Kind, stored_bytes};
+use crate::scan::{Scan, scan};
+use crate::segment::{
+    BLOCK_BYTES, BlockError, DATA_START, FORMAT_VERSION, IDENTITY_NAME, SegmentHeader, decode_identity, is_temporary,
+    segment_name, segment_number,
+};
+use crate::types::{Cut, GroupId, Identity, Report};
+
+/// A segment that is part of the log.
+#[derive(Debug)]
+pub(crate) struct SegmentFound {
+    pub header: SegmentHeader,
+    pub index: SegmentIndex,
+    /// A trailer says that it is complete.
+    pub sealed: bool,
+    /// Its index is not what its footer says, or it has none.
+    pub scanned: Option<ScanEnd>,
+}
+
+/// Where the records of a scanned segment end.
+#[derive(Debug)]
+pub(crate) struct ScanEnd {
+    stop: u64,
+    stop_header: Option<Header>,
+    frontier_beyond: Option<u64>,
+    remains: bool,
+}
+
+/// What a directory holds.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    /// The identity file; `None` in a directory that is new, or whose making was cut short.
+    pub identity: Option<Identity>,
+    pub segments: BTreeMap<u64, SegmentFound>,
+    /// Number of the segment that will be written next; 0 when there is none.
+    pub active: u64,
+    pub oldest: u64,
+    /// Files of segments that are no longer part of the log.
+    pub freed: Vec<(u64, u64)>,
+    pub temporary: Vec<String>,
+    pub groups: BTreeMap<GroupId, GroupState>,
+    pub report: Report,
+}
+
+/// A segment file before it is known whether it still is part of the log.
+struct Candidate {
+    size_bytes: u64,
+    header: Result<SegmentHeader, BlockError>,
+    footer: Footer,
+    scan: Option<Scan>,
+}
+
+/// How segment files are opened: read-only, or as they will be written.
+pub(crate) type OpenHow = Option<DirectIo>;
+
+pub(crate) fn open_segment(disk: &dyn Disk, number: u64, how: OpenHow) -> Result<Arc<dyn DiskFile>, OpenError> {
+    let name = segment_name(number);
+    let opened = match how {
+        None => disk.open_read_only(&name),
+        Some(direct) => disk.open(&name, direct),
+    };
+    opened.map_err(|error| match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => OpenError::ReadOnly(error),
+        _ => OpenError::Io { action: "open a segment", source: error },
+    })
+}
+
+fn reading(source: io::Error) -> OpenError {
+    OpenError::Io { action: "read a segment", source }
+}
+
+impl Candidate {
+    fn look(disk: &dyn Disk, number: u64, size_bytes: u64, how: OpenHow) -> Result<Self, OpenError> {
+        let file = open_segment(disk, number, None)?;
+        let mut block = vec![0; BLOCK_BYTES];
+        let read = file.read_at(&mut block, 0).map_err(reading)?;
+        let header = SegmentHeader::decode(&block[..read]);
+        let mut candidate = Self { size_bytes, header, footer: Footer::Absent, scan: None };
+        let Ok(header) = header else { return Ok(candidate) };
+        if header.number != number || size_bytes < header.size_bytes {
+            return Ok(candidate);
+        }
+        candidate.footer = find_footer(&*file, number, header.use_id, header.size_bytes).map_err(reading)?;
+        if !matches!(candidate.footer, Footer::Whole(_)) {
+            let file = open_segment(disk, number, how)?;
+            candidate.scan = Some(scan(&*file, header.use_id, header.size_bytes).map_err(reading)?);
+        }
+        Ok(candidate)
+    }
+
+    /// The oldest segment that this one names.
+    fn oldest(&self) -> u64 {
+        match (&self.footer, &self.scan) {
+            (Footer::Whole(index), _) => index.oldest,
+            (_, Some(scan)) => scan.index.oldest,
+            _ => 0,
+        }
+    }
+
+    fn accept(self, disk: &dyn Disk, number: u64, wanted: Option<Identity>) -> Result<SegmentFound, OpenError> {
+        let file = disk.describe(&segment_name(number));
+        let header = match self.header {
+            Ok(header) => header,
+            Err(BlockError::Version(found)) => {
+                return Err(OpenError::Version { file, found, supported: FORMAT_VERSION });
+            }
+            Err(BlockError::Damaged) => return Err(OpenError::BadSegmentHeader { file }),
+        };
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != header.identity) {
+            return Err(OpenError::Identity { file, found: header.identity, wanted });
+        }
+        if header.number != number {
+            return Err(OpenError::StaleSegment { file });
+        }
+        if self.size_bytes < header.size_bytes {
+            let (found_bytes, expected_bytes) = (self.size_bytes, header.size_bytes);
+            return Err(OpenError::ShortSegment { file, found_bytes, expected_bytes });
+        }
+        let sealed = !matches!(self.footer, Footer::Absent);
+        Ok(match (self.footer, self.scan) {
+            (Footer::Whole(index), _) => SegmentFound { header, index, sealed, scanned: None },
+            (_, Some(scan)) => {
+                let Scan { index, stop, stop_header, frontier_beyond, remains, .. } = scan;
+                let end = ScanEnd { stop, stop_header, frontier_beyond, remains };
+                SegmentFound { header, index, sealed, scanned: Some(end) }
+            }
+            (_, None) => return Err(OpenError::BadSegmentHeader { file }),
+        })
+    }
+}
+
+/// Finds out what `disk` holds. `wanted` is the identity it must have, `how` the way to open what must be scanned.
+pub(crate) fn survey(disk: &dyn Disk, wanted: Option<Identity>, how: OpenHow) -> Result<Survey, OpenError> {
+    let files = disk.list().map_err(|source| OpenError::Io { action: "list the data directory", source })?;
+    let mut survey = Survey { identity: read_identity(disk, &files, wanted)?, ..Survey::default() };
+    let mut candidates = BTreeMap::new();
+    for file in files {
+        if let Some(number) = segment_number(&file.name) {
+            candidates.insert(number, Candidate::look(disk, number, file.size_bytes, how)?);
+        } else if is_temporary(&file.name) {
+            survey.temporary.push(file.name);
+        } else if file.name != IDENTITY_NAME {
+            survey.report.unknown_files.push(file.name);
+        }
+    }
+    if candidates.is_empty() {
+        if survey.identity.is_some() {
+            return Err(OpenError::MissingSegment { file: disk.describe(&segment_name(1)) });
+        }
+        survey.report.fresh = true;
+        return Ok(survey);
+    }
+    survey.oldest = candidates.values().map(Candidate::oldest).max().unwrap_or(0).max(1);
+    let newest = candidates.keys().next_back().copied().unwrap_or(0);
+    let in_use = candidates.split_off(&survey.oldest);
+    survey.freed = candidates.into_iter().map(|(number, candidate)| (number, candidate.size_bytes)).collect();
+    let mut due = survey.oldest;
+    for (number, candidate) in in_use {
+        if number != due {
+            return Err(OpenError::MissingSegment { file: disk.describe(&segment_name(due)) });
+        }
+        survey.segments.insert(number, candidate.accept(disk, number, wanted.or(survey.identity))?);
+        due += 1;
+    }
+    if due == survey.oldest || due <= newest {
+        return Err(OpenError::MissingSegment { file: disk.describe(&segment_name(due)) });
+    }
+    check_chain(disk, &mut survey)?;
+    if survey.identity.is_none() && survey.segments.values().any(|segment| !segment.index.is_empty()) {
+        return Err(OpenError::BadIdentity("missing"));
+    }
+    collect_groups(disk, &mut survey)?;
+    survey.report.segments = survey.segments.range(..=survey.active).count() as u64;
+    survey.report.segments_scanned =
+        survey.segments.values().filter(|segment| segment.scanned.is_some()).count() as u64;
+    survey.report.footers_rebuilt =
+        survey.segments.values().filter(|segment| segment.sealed && segment.scanned.is_some()).count() as u64;
+    survey.report.groups = survey.groups.len();
+    Ok(survey)
+}
+
+fn read_identity(disk: &dyn Disk, files: &[FileInfo], wanted: Option<Identity>) -> Result<Option<Identity>, OpenError> {
+    if !files.iter().any(|file| file.name == IDENTITY_NAME) {
+        return Ok(None);
+    }
+    let io = |source| OpenError::Io { action: "read the identity file", source };
+    let mut block = vec![0; BLOCK_BYTES];
+    let read = disk.open_read_only(IDENTITY_NAME).and_then(|file| file.read_at(&mut block, 0)).map_err(io)?;
+    let file = disk.describe(IDENTITY_NAME);
+    let found = match decode_identity(&block[..read]) {
+        Ok(found) => found,
+        Err(BlockError::Version(found)) => return Err(OpenError::Version { file, found, supported: FORMAT_VERSION }),
+        Err(BlockError::Damaged) => return Err(OpenError::BadIdentity("damaged")),
+    };
+    match wanted {
+        Some(wanted) if wanted != found => Err(OpenError::Identity { file, found, wanted }),
+        _ => Ok(Some(found)),
+    }
+}
+
+fn damaged(disk: &dyn Disk, number: u64, end: &ScanEnd) -> OpenError {
+    let header = end.stop_header.as_ref();
+    OpenError::Damaged(Damage {
+        file: disk.describe(&segment_name(number)),
+        position: end.stop,
+        group: header.filter(|header| header.kind != Kind::Mark).map(|header| GroupId(header.group)),
+        index: header.filter(|header| header.kind == Kind::Entry).map(|header| crate::types::LogIndex(header.index)),
+    })
+}
+
+/// Every segment must go on where the one before it ended, and what looks like an end must be one.
+fn check_chain(disk: &dyn Disk, survey: &mut Survey) -> Result<(), OpenError> {
+    let mut expected = (survey.oldest == 1).then_some((1, 0));
+    let mut last: Option<u64> = None;
+    for (number, segment) in &survey.segments {
+        let index = &segment.index;
+        if index.is_empty() {
+            continue;
+        }
+        if expected.is_some_and(|due| due != (index.first_sequence, index.first_previous)) {
+            // Something between this segment and the one before is gone. If that one ends in something bad, that is it.
+            let before = last.and_then(|last| survey.segments.get(&last).map(|segment| (last, segment)));
+            return Err(match before.and_then(|(last, segment)| Some((last, segment.scanned.as_ref()?))) {
+                Some((last, end)) if end.remains => damaged(disk, last, end),
+                _ => OpenError::StaleSegment { file: disk.describe(&segment_name(*number)) },
+            });
+        }
+        expected = Some((index.next_sequence, index.last_hash));
+        last = Some(*number);
+    }
+    let (next_sequence, last_hash) = expected.unwrap_or((1, 0));
+    let sealed = |number: &u64| survey.segments.get(number).is_some_and(|segment| segment.sealed);
+    let active = match last {
+        Some(last) if sealed(&last) => last + 1,
+        Some(last) => last,
+        None => survey.oldest,
+    };
+    if !survey.segments.contains_key(&active) {
+        return Err(OpenError::MissingSegment { file: disk.describe(&segment_name(active)) });
+    }
+    for (number, segment) in survey.segments.range_mut(last.unwrap_or(survey.oldest)..) {
+        let Some(end) = &segment.scanned else { continue };
+        if end.frontier_beyond.is_some_and(|frontier| frontier > next_sequence) {
+            return Err(damaged(disk, *number, end));
+        }
+        if end.remains {
+            let file = disk.describe(&segment_name(*number));
+            let position = if segment.index.is_empty() { DATA_START } else { segment.index.end };
+            survey.report.cut.get_or_insert(Cut { file, position });
+        }
+        if segment.index.is_empty() {
+            segment.index = SegmentIndex::empty(next_sequence, last_hash, survey.oldest);
+        }
+    }
+    survey.active = active;
+    Ok(())
+}
+
+/// Where the newest records of a group lie.
+#[derive(Default)]
+struct Newest {
+    vote: Option<(u64, Place)>,
+    /// The last two, oldest first.
+    checkpoints: Vec<(u64, CheckpointPlace)>,
+}
+
+fn collect_groups(disk: &dyn Disk, survey: &mut Survey) -> Result<(), OpenError> {
+    let mut newest: BTreeMap<u32, Newest> = BTreeMap::new();
+    for (number, segment) in &survey.segments {
+        for (group, part) in &segment.index.groups {
+            let state = survey.groups.entry(GroupId(*group)).or_default();
+            state.placed.merge(*number, *group, &segment.index);
+            state.committed = state.committed.max(part.committed);
+            let newest = newest.entry(*group).or_default();
+            newest.vote = part.vote.map(|place| (*number, place)).or(newest.vote);
+            newest.checkpoints.extend(part.checkpoints.iter().map(|checkpoint| (*number, *checkpoint)));
+            let surplus = newest.checkpoints.len().saturating_sub(2);
+            newest.checkpoints.drain(..surplus);
+        }
+    }
+    for (group, newest) in newest {
+        let id = GroupId(group);
+        let Some(state) = survey.groups.get_mut(&id) else { continue };
+        if let Some((number, place)) = newest.vote {
+            let vote = read_body(disk, number, place, Kind::Vote, group)?.ok_or_else(|| OpenError::BadVote {
+                group: id,
+                file: disk.describe(&segment_name(number)),
+                position: u64::from(place.position),
+            })?;
+            state.placed.vote = Some((number, vote.clone()));
+            state.vote = Some(vote);
+        }
+        state.purge = state.placed.purge.map(|(_, purge)| purge);
+        let (checkpoint, damaged) = newest_checkpoint(disk, group, state, &newest.checkpoints)?;
+        survey.report.checkpoints_replaced += damaged;
+        state.placed.checkpoint = checkpoint;
+        state.checkpoint = state.placed.checkpoint.as_ref().map(|(_, checkpoint)| checkpoint.clone());
+        find_ends(&survey.segments, group, state);
+    }
+    Ok(())
+}
+
+/// The newest checkpoint that is whole and from which the log can go on, and how many newer ones are not.
+fn newest_checkpoint(
+    disk: &dyn Disk,
+    group: u32,
+    state: &GroupState,
+    places: &[(u64, CheckpointPlace)],
+) -> Result<(Option<(u64, Checkpoint)>, u64), OpenError> {
+    let mut damaged = 0;
+    let purged = state.purge.map(|purge| purge.upto.2.0);
+    for (number, checkpoint) in places.iter().rev() {
+        let covers = damaged == 0 || purged.is_none_or(|purged| checkpoint.index >= purged);
+        let body = read_body(disk, *number, checkpoint.place, Kind::Checkpoint, group)?;
+        if let Some(body) = body.filter(|_| covers) {
+            let found = Checkpoint { index: checkpoint.index, term: checkpoint.term, state: body };
+            return Ok((Some((*number, found)), damaged));
+        }
+        damaged += 1;
+    }
+    match places.last() {
+        Some((number, checkpoint)) if purged.is_some() => Err(OpenError::BadCheckpoint {
+            group: GroupId(group),
+            file: disk.describe(&segment_name(*number)),
+            position: u64::from(checkpoint.place.position),
+        }),
+        _ => Ok((None, damaged)),
+    }
+}
+
+/// The body of the record at `place`; `None` when it is not what was written.
+fn read_body(
+    disk: &dyn Disk,
+    number: u64,
+    place: Place,
+    kind: Kind,
+    group: u32,
+) -> Result<Option<bytes::Bytes>, OpenError> {
+    let file = open_segment(disk, number, None)?;
+    let mut buffer = vec![0; usize::try_from(stored_bytes(u64::from(place.body_len))).unwrap_or(0)];
+    let read = file.read_at(&mut buffer, u64::from(place.position)).map_err(reading)?;
+    buffer.truncate(read);
+    let Some(header) = Header::decode(&buffer).filter(|header| header.kind == kind && header.group == group) else {
+        return Ok(None);
+    };
+    let body_end = HEADER_BYTES + header.body_len as usize;
+    if header.body_len != place.body_len
+        || body_end > buffer.len()
+        || !header.body_is_whole(&buffer[HEADER_BYTES..body_end])
+    {
+        return Ok(None);
+    }
+    Ok(Some(bytes::Bytes::from(buffer).slice(HEADER_BYTES..body_end)))
+}
+
+/// Fills in the first and the last entry of a group from its runs.
+fn find_ends(segments: &BTreeMap<u64, SegmentFound>, group: u32, state: &mut GroupState) {
+    let meta = |segment: u64, index: u64| {
+        segments.get(&segment).and_then(|found| found.index.groups.get(&group)).and_then(|part| part.meta(index))
+    };
+    state.next_offset = state.purge.map_or(0, |purge| purge.next_offset);
+    let (Some(first), Some(last)) = (state.placed.runs.front(), state.placed.runs.back()) else { return };
+    state.first = first.first;
+    if let Some(meta) = meta(first.segment, first.first) {
+        state.first_offset = meta.first_offset.0;
+    }
+    if let Some(meta) = meta(last.segment, last.end - 1) {
+        state.last = Some(meta.log_id());
+        state.next_offset = meta.first_offset.0 + u64::from(meta.event_count);
+    }
+}

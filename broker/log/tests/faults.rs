@@ -1,0 +1,292 @@
+//! Disks that fail: an error ends all writing at once and is never tried again; a full disk is waited out.
+#![allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+
+mod common;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use bytes::Bytes;
+use common::model::{Acks, Model, submit};
+use common::*;
+use parking_lot::Mutex;
+use pelton_env::SeededChance;
+use pelton_log::{CrashPlan, LogIndex, Observer, OpenError, Options, ReadError, Refused, SimDisk, Term};
+
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Write,
+    Sync,
+    Read,
+}
+
+fn arm(disk: &SimDisk, fault: Fault, after: u64) {
+    match fault {
+        Fault::Write => disk.fail_writes_after(Some(after)),
+        Fault::Sync => disk.fail_syncs_after(Some(after)),
+        Fault::Read => disk.fail_reads_after(Some(after)),
+    }
+}
+
+/// One run whose n-th call of a sort fails, and all after it. What was acknowledged must be there after a power loss
+/// at the end, every completion must have been called, and the hook once.
+fn fails_at(fault: Fault, after: u64, direct: bool) -> bool {
+    let what = format!("{fault:?} {after}, direct {direct}");
+    let chance = SeededChance::new(after);
+    let disk = if direct { SimDisk::direct() } else { SimDisk::new() };
+    disk.record();
+    arm(&disk, fault, after);
+    let fatal = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&fatal);
+    let on_fatal: pelton_log::FatalHook = Arc::new(move |error: &io::Error| {
+        assert_ne!(error.kind(), io::ErrorKind::StorageFull);
+        count.fetch_add(1, Ordering::SeqCst);
+    });
+    let options = Options { on_fatal: Some(on_fatal), tail_cache_bytes: 0, ..options() };
+    let log = match open_with(Arc::new(disk.clone()), options.clone()) {
+        Ok((log, _)) => log,
+        Err(error) => {
+            assert!(matches!(error, OpenError::Io { .. }), "{what}: {error}");
+            return true;
+        }
+    };
+    let acks = Arc::new(Acks::default());
+    let (mut model, mut term, mut models) = (Model::default(), 1, vec![Model::default()]);
+    let (mut submitted, answered) = (0, Arc::new(Mutex::new(Vec::new())));
+    let mut failed = false;
+    for _ in 0..60 {
+        let op = model.next(&chance, &mut term, 3_000);
+        let mut after_op = model.clone();
+        for record in Model::records(&op) {
+            after_op.apply(&record);
+            models.push(after_op.trimmed());
+        }
+        let upto = models.len() as u64 - 1;
+        submitted += 1;
+        let (acked, answers, moments) = (Arc::clone(&acks), Arc::clone(&answered), disk.clone());
+        let result = wait(|done| {
+            submit(
+                &log,
+                &op,
+                Box::new(move |result| {
+                    answers.lock().push(result.is_ok());
+                    let moment = moments.recorded();
+                    acked.note(upto, move || moment)(result.clone());
+                    done(result);
+                }),
+            );
+        });
+        if result.is_err() {
+            failed = true;
+            break;
+        }
+        model = after_op;
+    }
+    if failed && !matches!(fault, Fault::Read) {
+        assert!(log.failure().is_some(), "{what}");
+        let flushes = log.stats().flushes;
+        let late = wait(|done| log.save_vote(G1, Bytes::from_static(b"too late"), done));
+        assert!(late.is_err() && !log.has_room(1), "{what}: nothing is taken any more");
+        log.shutdown();
+        assert_eq!(log.stats().flushes, flushes, "{what}: nothing is tried again");
+        assert_eq!(fatal.load(Ordering::SeqCst), 1, "{what}: the hook is called once");
+    }
+    log.shutdown();
+    drop(log);
+    assert_eq!(answered.lock().len(), submitted, "{what}: every completion is called once");
+    let trace = disk.trace();
+    let mut plan = CrashPlan::new(&trace);
+    while plan.advance() {}
+    for _ in 0..3 {
+        let crashed = plan.sample(&chance);
+        let (log, _) = open_with(Arc::new(crashed), options.clone()).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let found = Model::of(&log);
+        let acked = acks.at(usize::MAX) as usize;
+        assert!(models[acked..].contains(&found), "{what}: acknowledged up to {acked}");
+    }
+    failed
+}
+
+#[test]
+fn the_nth_failing_call_loses_nothing_that_was_acknowledged() {
+    for fault in [Fault::Write, Fault::Sync, Fault::Read] {
+        for direct in [false, true] {
+            let mut failures = 0;
+            for after in (0..40).chain((40..160).step_by(13)) {
+                failures += usize::from(fails_at(fault, after, direct));
+            }
+            assert!(failures > 2, "{fault:?}: {failures} runs failed");
+        }
+    }
+}
+
+#[test]
+fn everybody_who_waits_hears_of_a_failed_sync() {
+    let disk = SimDisk::new();
+    let (log, _) = open(&disk).unwrap();
+    fill(&log, G1, 1, 3, 100);
+    disk.fail_syncs_after(Some(0));
+    let (send, receive) = mpsc::channel();
+    for index in 4..40 {
+        let send = send.clone();
+        log.append(
+            G1,
+            vec![entry(1, index, 100)],
+            Box::new(move |result| send.send(result.map_err(|e| e.kind())).unwrap()),
+        );
+    }
+    drop(send);
+    let results: Vec<_> = receive.iter().collect();
+    assert_eq!(results.len(), 36);
+    assert!(results.iter().all(Result::is_err), "{results:?}");
+    assert_eq!(log.read(G1, LogIndex(2), LogIndex(3), 1).unwrap().len(), 1, "reading goes on");
+}
+
+#[test]
+fn a_read_that_fails_says_so_and_harms_nothing() {
+    let disk = SimDisk::new();
+    let (log, _) = open_with(Arc::new(disk.clone()), Options { tail_cache_bytes: 0, ..options() }).unwrap();
+    fill(&log, G1, 1, 30, 3_000);
+    disk.fail_reads_after(Some(0));
+    let error = log.read(G1, LogIndex(1), LogIndex(9), 9_999).expect_err("fails");
+    assert!(matches!(error, ReadError::Io { .. }), "{error}");
+    fill(&log, G1, 31, 1, 10);
+    disk.fail_reads_after(None);
+    assert_eq!(all(&log, G1).len(), 31);
+}
+
+#[derive(Debug)]
+struct Told(Mutex<mpsc::Sender<bool>>);
+
+impl Observer for Told {
+    fn storage_full(&self, full: bool) {
+        let _ = self.0.lock().send(full);
+    }
+}
+
+/// Fills the disk until ordinary appends find no room.
+fn filled() -> (SimDisk, pelton_log::Log, mpsc::Receiver<bool>, u64) {
+    let disk = SimDisk::new();
+    let (send, told) = mpsc::channel();
+    let size = 128 << 10;
+    let sizes = Options { segment_size_bytes: size, initial_segment_size_bytes: size, ..options() };
+    let options = Options { observer: Arc::new(Told(Mutex::new(send))), ..sizes };
+    let (log, _) = open_with(Arc::new(disk.clone()), options).unwrap();
+    disk.set_capacity(Some(8 * size));
+    let mut next = 1;
+    let mut full = false;
+    while !full || log.has_room(3_000) {
+        // At first spares may still be on their way; later there is no room because the disk is full.
+        if log.has_room(3_000) {
+            fill(&log, G1, next, 1, 3_000);
+            next += 1;
+        }
+        std::thread::yield_now();
+        full |= told.try_iter().last().unwrap_or(false);
+        assert!(next < 1_000, "a disk of 1 MiB took {next} entries");
+    }
+    (disk, log, told, next)
+}
+
+#[test]
+fn a_full_disk_refuses_before_it_accepts_and_keeps_a_reserve() {
+    let (disk, log, _told, mut next) = filled();
+    assert!(!log.has_room(3_000));
+    // Progress, votes and checkpoints go on from the reserve.
+    for step in 0..5 {
+        fill(&log, G1, next, 1, 200);
+        next += 1;
+        wait(|done| log.save_vote(G1, Bytes::from(format!("vote {step}")), done)).unwrap();
+    }
+    wait(|done| log.save_checkpoint(G1, LogIndex(next - 1), Term(1), Bytes::from(vec![1; 2_000]), done)).unwrap();
+    // Without asking for room, the reserve is used up, and then the answer is clear.
+    let refused = loop {
+        match wait(|done| log.append(G1, vec![entry(1, next, 3_000)], done)) {
+            Ok(()) => next += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
+    assert_eq!(refused.get_ref().and_then(|e| e.downcast_ref::<Refused>()), Some(&Refused::StorageFull));
+    assert!(log.failure().is_none(), "a full disk is no failure");
+    assert_eq!(log.group(G1).last.map(|last| last.2), Some(LogIndex(next - 1)), "what was refused is not there");
+    assert_eq!(all(&log, G1).len() as u64, next - 1);
+    let after_power_loss = disk.copy();
+    assert_eq!(all(&open(&after_power_loss).unwrap().0, G1).len() as u64, next - 1);
+}
+
+#[test]
+fn purging_makes_room_even_when_the_reserve_is_used_up() {
+    for burst in [1, 7] {
+        let (_disk, log, told, mut next) = filled();
+        wait(|done| log.save_checkpoint(G1, LogIndex(next - 1), Term(1), Bytes::from(vec![1; 5_000]), done)).unwrap();
+        // Several at a time, so that what does not fit lies behind what does.
+        while wait(|done| log.append(G1, (next..next + burst).map(|i| entry(1, i, 1_500)).collect(), done)).is_ok() {
+            next += burst;
+        }
+        let upto = log.entry_meta(G1, LogIndex(next - 1)).unwrap().unwrap().log_id();
+        wait(|done| log.purge(G1, upto, done)).unwrap();
+        while told.recv().expect("told") {}
+        fill(&log, G1, next, 60, 3_000);
+    }
+}
+
+#[test]
+fn purging_makes_room_without_a_restart() {
+    let (_disk, log, told, next) = filled();
+    let upto = log.entry_meta(G1, LogIndex(next - 2)).unwrap().unwrap().log_id();
+    wait(|done| log.purge(G1, upto, done)).unwrap();
+    while told.recv().expect("told") {}
+    assert!(log.has_room(3_000));
+    fill(&log, G1, next, 60, 3_000);
+    assert!(log.failure().is_none());
+}
+
+#[test]
+fn more_space_makes_room_without_a_restart() {
+    let (disk, log, told, next) = filled();
+    disk.set_capacity(None);
+    while told.recv().expect("told") {}
+    fill(&log, G1, next, 100, 3_000);
+    log.shutdown();
+    assert_eq!(all(&open(&disk).unwrap().0, G1).len() as u64, next + 99);
+}
+
+#[test]
+fn a_full_disk_can_be_opened_and_closed() {
+    let (disk, log, _told, next) = filled();
+    log.shutdown();
+    let (log, report) = open(&disk).unwrap();
+    assert_eq!(report.cut, None);
+    assert_eq!(all(&log, G1).len() as u64, next - 1);
+    log.shutdown();
+    let empty = SimDisk::new();
+    empty.set_capacity(Some(1_000));
+    let error = open(&empty).expect_err("no space for a first segment");
+    assert!(matches!(&error, OpenError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull), "{error}");
+    empty.set_capacity(None);
+    assert!(open(&empty).unwrap().1.fresh, "and nothing is left behind that would be in the way");
+}
+
+#[test]
+fn quiet_marks_the_end_as_durable() {
+    #[derive(Debug)]
+    struct Flushes(Mutex<mpsc::Sender<u32>>);
+    impl Observer for Flushes {
+        fn flushed(&self, flush: pelton_log::Flush) {
+            let _ = self.0.lock().send(flush.records);
+        }
+    }
+    let disk = SimDisk::new();
+    let (send, flushes) = mpsc::channel();
+    let idle = Some(std::time::Duration::from_millis(1));
+    let options = Options { observer: Arc::new(Flushes(Mutex::new(send))), mark_after_idle: idle, ..options() };
+    let (log, _) = open_with(Arc::new(disk.clone()), options).unwrap();
+    fill(&log, G1, 1, 1, 100);
+    assert_eq!((flushes.recv().unwrap(), flushes.recv().unwrap()), (1, 1), "the entry, then the mark");
+    let copy = disk.copy();
+    copy.flip_bit("log-000000000001.seg", 4_096 * 8 + 70);
+    assert!(matches!(open(&copy), Err(OpenError::Damaged(_))), "the last entry is known to have been durable");
+}
