@@ -1,0 +1,87 @@
+//! A group's local checkpoint: the applied state near the tail, so that a restart re-applies little.
+//!
+//! `version u8 | applied log id | applied membership | history u16 (membership ...) | watermark index u64 + 1 or 0 |
+//! watermark length u32 | watermark state | state`
+//!
+//! Kept as a record of the shared log, so its order against entries and its damage are told like theirs.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use pelton_log::LogIndex;
+
+use crate::Watermark;
+use crate::codec::{self, Undecodable};
+use crate::types::{LogId, StoredMembership};
+
+const VERSION: u8 = 1;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Checkpoint {
+    pub(crate) applied: Option<LogId>,
+    /// Committed memberships, oldest first: the one in force at the watermark, and all since.
+    pub(crate) memberships: Vec<StoredMembership>,
+    /// What may be purged, and the state there.
+    pub(crate) watermark: Option<Watermark>,
+    /// The state as of `applied`.
+    pub(crate) state: Bytes,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadCheckpoint {
+    #[error("checkpoint has version {0}, which this program does not know")]
+    Version(u8),
+    #[error("checkpoint is cut short")]
+    Short,
+    #[error(transparent)]
+    Part(#[from] Undecodable),
+}
+
+impl From<bytes::TryGetError> for BadCheckpoint {
+    fn from(_: bytes::TryGetError) -> Self {
+        Self::Short
+    }
+}
+
+impl Checkpoint {
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(self.state.len() + 256);
+        out.put_u8(VERSION);
+        codec::put_log_id(&mut out, self.applied);
+        out.put_u16_le(self.memberships.len() as u16);
+        for membership in &self.memberships {
+            codec::put_stored_membership(&mut out, membership);
+        }
+        match &self.watermark {
+            Some(watermark) => {
+                out.put_u64_le(watermark.index.0 + 1);
+                out.put_u32_le(u32::try_from(watermark.state.len()).expect("a group's state is far below 4 GiB"));
+                out.put_slice(&watermark.state);
+            }
+            None => out.put_u64_le(0),
+        }
+        out.put_slice(&self.state);
+        out.freeze()
+    }
+
+    pub(crate) fn decode(bytes: &Bytes) -> Result<Self, BadCheckpoint> {
+        let mut bytes = bytes.clone();
+        let version = bytes.try_get_u8()?;
+        if version != VERSION {
+            return Err(BadCheckpoint::Version(version));
+        }
+        let applied = codec::get_log_id(&mut bytes)?;
+        let count = bytes.try_get_u16_le()?;
+        let memberships =
+            (0..count).map(|_| codec::get_stored_membership(&mut bytes)).collect::<Result<Vec<_>, _>>()?;
+        let watermark = match bytes.try_get_u64_le()? {
+            0 => None,
+            index => {
+                let length = bytes.try_get_u32_le()? as usize;
+                if length > bytes.len() {
+                    return Err(BadCheckpoint::Short);
+                }
+                Some(Watermark { index: LogIndex(index - 1), state: bytes.split_to(length) })
+            }
+        };
+        Ok(Self { applied, memberships, watermark, state: bytes })
+    }
+}

@@ -1,0 +1,103 @@
+//! What a group takes and what it hands on: the seam between consensus and the broker's state.
+
+use bytes::Bytes;
+use pelton_log::{LogIndex, Offset, Term};
+
+/// The first kind that is a command; those below are Raft's own entries.
+pub(crate) const FIRST_COMMAND_KIND: u8 = 16;
+
+/// Something to be committed: opaque to consensus.
+#[derive(Clone)]
+pub struct Command {
+    /// What it is, by the state machine's own numbering, from 16 on.
+    pub kind: u8,
+    /// How many event offsets it takes up in the group's sequence; 0 when it holds no events.
+    pub event_count: u32,
+    /// Its content.
+    pub body: Bytes,
+}
+
+// The core formats entries when it traces; content must never end up there.
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Command(kind {}, {} events, {} B)", self.kind, self.event_count, self.body.len())
+    }
+}
+
+impl std::fmt::Display for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self, f)
+    }
+}
+
+/// A committed command with its place.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    /// Its log index.
+    pub index: LogIndex,
+    /// The term of the leader that wrote it.
+    pub term: Term,
+    /// The offset of its first event; the next event's offset when it holds none.
+    pub first_offset: Offset,
+    /// The command itself.
+    pub command: Command,
+}
+
+/// The state that a group's commands add up to. Every replica applies the same commands in the same order.
+pub trait StateMachine: Send + Sync + 'static {
+    /// Takes in the next committed command. Called in log order, once for each after the restored state.
+    fn apply(&self, applied: Applied);
+
+    /// The whole state as of the last applied command, to restart from. Also holds what
+    /// [`watermark`](Self::watermark) last answered.
+    fn checkpoint(&self) -> Bytes;
+
+    /// Takes the state from an earlier [`checkpoint`](Self::checkpoint).
+    ///
+    /// # Errors
+    /// The bytes are not a checkpoint of this version; says why.
+    fn restore(&self, checkpoint: &Bytes) -> Result<(), String>;
+
+    /// Up to where the log may be purged, with the state as of there. `None`: nothing may be.
+    fn watermark(&self) -> Option<Watermark>;
+
+    /// Takes the state from another replica's [`watermark`](Self::watermark).
+    ///
+    /// # Errors
+    /// The bytes are not a state of this version; says why.
+    fn install(&self, index: LogIndex, state: &Bytes) -> Result<(), String>;
+}
+
+/// A place in the log up to which nothing is needed any more, and the small state as of it.
+#[derive(Debug, Clone)]
+pub struct Watermark {
+    /// The last log index that may be purged.
+    pub index: LogIndex,
+    /// The state as of that index.
+    pub state: Bytes,
+}
+
+/// Why a proposal has no committed entry.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// This node does not lead the group. Nothing was written.
+    #[error("this node does not lead the group")]
+    NotLeader {
+        /// Who does, as far as this node knows.
+        leader: Option<u64>,
+    },
+    /// The disk has no room for it. Nothing was written.
+    #[error("the log's disk is full")]
+    StorageFull,
+    /// The group ended before the outcome was known: the command may or may not be committed later.
+    #[error("the outcome of the proposal is not known")]
+    OutcomeUnknown,
+}
+
+/// Who waits for a proposal. Exactly one of the two is called, once, from a thread that must not be held up.
+pub trait Outcome: Send + Sync + 'static {
+    /// The command is committed at this index: a quorum has it in synced storage.
+    fn committed(&self, index: LogIndex);
+    /// The command is not known to be committed.
+    fn failed(&self, error: ProposeError);
+}

@@ -1,0 +1,272 @@
+//! One log group on this node.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Config, EmptyNode, Raft, SnapshotPolicy};
+use pelton_log::{GroupId, Log, LogIndex};
+use tokio::sync::watch;
+
+use crate::machine::Machine;
+use crate::network::NoPeers;
+use crate::responder::AckResponder;
+use crate::storage::GroupLog;
+use crate::types::Types;
+use crate::{Command, NodeId, Outcome, ProposeError, StateMachine};
+
+/// How long a group with one voter may take to lead itself before opening it is a failure.
+const LEAD_WITHIN: Duration = Duration::from_secs(30);
+
+/// How a group is run.
+#[derive(Debug, Clone)]
+pub struct GroupOptions {
+    /// This node.
+    pub node: NodeId,
+    /// Time between heartbeats of a leader.
+    pub heartbeat: Duration,
+    /// Shortest and longest time without a heartbeat before a follower stands for election.
+    pub election_timeout: (Duration, Duration),
+}
+
+impl GroupOptions {
+    /// Settings for `node` that suit few groups and real disks: heartbeats of 500 ms, elections after 2 to 3.5 s.
+    #[must_use]
+    pub fn new(node: NodeId) -> Self {
+        Self {
+            node,
+            heartbeat: Duration::from_millis(500),
+            election_timeout: (Duration::from_secs(2), Duration::from_millis(3_500)),
+        }
+    }
+
+    fn config(&self, group: GroupId) -> Result<Config, GroupError> {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let config = Config {
+            cluster_name: format!("group-{}", group.0),
+            heartbeat_interval: millis(self.heartbeat),
+            election_timeout_min: millis(self.election_timeout.0),
+            election_timeout_max: millis(self.election_timeout.1),
+            // Snapshots are asked for when the watermark has moved; see the crate's text.
+            snapshot_policy: SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: 0,
+            // The default of 200 ms is shorter than a sync can take.
+            install_snapshot_timeout: 60_000,
+            // Entries are whole batches, so few make a request; bytes are capped by the reader.
+            max_payload_entries: 64,
+            ..Config::default()
+        };
+        config.validate().map_err(|error| GroupError::Config(error.to_string()))
+    }
+}
+
+/// Why a group could not be opened, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum GroupError {
+    /// The settings contradict each other.
+    #[error("settings of the log group: {0}")]
+    Config(String),
+    /// The stored checkpoint cannot be used.
+    #[error("checkpoint of log group {group} cannot be read: {why}", group = group.0)]
+    Checkpoint {
+        /// The group.
+        group: GroupId,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The core stopped.
+    #[error("log group {group} failed: {why}", group = group.0)]
+    Failed {
+        /// The group.
+        group: GroupId,
+        /// As the core says.
+        why: String,
+    },
+    /// Nothing led the group in time.
+    #[error("log group {group} has no leader after {LEAD_WITHIN:?}", group = group.0)]
+    NoLeader {
+        /// The group.
+        group: GroupId,
+    },
+    /// The log could not be written.
+    #[error("log group {group}: the log could not be written", group = group.0)]
+    Log {
+        /// The group.
+        group: GroupId,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// What a group is doing on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupStatus {
+    /// Whether this node leads it.
+    pub is_leader: bool,
+    /// The current term.
+    pub term: u64,
+    /// The last index in the log.
+    pub last_index: Option<LogIndex>,
+    /// The last applied index.
+    pub applied_index: Option<LogIndex>,
+}
+
+/// A log group as this node runs it. Clones are handles of the same group.
+pub struct Group<S: StateMachine> {
+    id: GroupId,
+    log: Log,
+    raft: Raft<Types, Machine<S>>,
+    machine: Machine<S>,
+    state: Arc<S>,
+}
+
+impl<S: StateMachine> Clone for Group<S> {
+    fn clone(&self) -> Self {
+        Self {
+            id: self.id,
+            log: self.log.clone(),
+            raft: self.raft.clone(),
+            machine: self.machine.clone(),
+            state: self.state.clone(),
+        }
+    }
+}
+
+impl<S: StateMachine> Group<S> {
+    /// Opens a group whose only voter is this node: restores its state, re-applies what came after, and leads it.
+    ///
+    /// # Errors
+    /// See [`GroupError`].
+    pub async fn open_single(id: GroupId, log: Log, state: Arc<S>, options: &GroupOptions) -> Result<Self, GroupError> {
+        let failed = |why: String| GroupError::Failed { group: id, why };
+        let machine = Machine::new(state.clone(), GroupLog::new(log.clone(), id));
+        if let Some((_, checkpoint)) = log.group(id).checkpoint {
+            machine.restore(&checkpoint).map_err(|why| GroupError::Checkpoint { group: id, why })?;
+        }
+        let config = Arc::new(options.config(id)?);
+        let store = GroupLog::new(log.clone(), id);
+        let raft = Raft::new(options.node.0, config, NoPeers, store, machine.clone())
+            .await
+            .map_err(|error| failed(error.to_string()))?;
+        let group = Self { id, log, raft, machine, state };
+        if !group.raft.is_initialized().await.map_err(|error| failed(error.to_string()))? {
+            let members = BTreeMap::from([(options.node.0, EmptyNode {})]);
+            group.raft.initialize(members).await.map_err(|error| failed(error.to_string()))?;
+        } else if !group.raft.is_leader() {
+            // Nobody else can vote, so there is no reason to wait for an election timeout.
+            group.raft.trigger().elect(false).await.map_err(|error| failed(error.to_string()))?;
+        }
+        group.lead().await?;
+        Ok(group)
+    }
+
+    /// Waits until this node leads and has applied everything that was committed before it did.
+    async fn lead(&self) -> Result<(), GroupError> {
+        let node = *self.raft.node_id();
+        let leads = |metrics: &openraft::RaftMetrics<Types>| {
+            metrics.current_leader == Some(node) && metrics.last_applied.map(|id| id.index) == metrics.last_log_index
+        };
+        self.raft
+            .wait(Some(LEAD_WITHIN))
+            .metrics(leads, "leads and has caught up")
+            .await
+            .map(|_| ())
+            .map_err(|_| GroupError::NoLeader { group: self.id })
+    }
+
+    /// This group.
+    #[must_use]
+    pub fn id(&self) -> GroupId {
+        self.id
+    }
+
+    /// The state that its commands add up to.
+    #[must_use]
+    pub fn state(&self) -> &Arc<S> {
+        &self.state
+    }
+
+    /// The log it stands in.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Hands a command to the group. `outcome` is told what became of it, exactly once.
+    pub async fn propose(&self, command: Command, outcome: Arc<dyn Outcome>) {
+        // An append that fails for want of room would end the group, so room is looked for first. Commands that hold
+        // no events make room (progress, trimming) and may use the reserve.
+        if command.event_count > 0 && !self.log.has_room(command.body.len() as u64) {
+            outcome.failed(ProposeError::StorageFull);
+            return;
+        }
+        let responder = AckResponder::new(outcome);
+        // On an error the core is gone; the responder was dropped with the message and has told its waiter.
+        let _ = self.raft.client_write_ff(command, Some(responder)).await;
+    }
+
+    /// The index of the last applied entry, and how it moves on.
+    #[must_use]
+    pub fn applied(&self) -> watch::Receiver<LogIndex> {
+        self.machine.watch_applied()
+    }
+
+    /// Stores the state as of now, so that a restart need not re-apply what came before.
+    ///
+    /// # Errors
+    /// [`GroupError::Log`].
+    pub async fn checkpoint(&self) -> Result<(), GroupError> {
+        let Some((applied, bytes)) = self.machine.checkpoint() else { return Ok(()) };
+        let (done, stored) = tokio::sync::oneshot::channel();
+        let completion = Box::new(move |result: Result<(), Arc<io::Error>>| {
+            // The receiver is gone only when the caller gave up.
+            let _ = done.send(result);
+        });
+        let term = pelton_log::Term(applied.leader_id.term);
+        self.log.save_checkpoint(self.id, LogIndex(applied.index), term, bytes, completion);
+        match stored.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(GroupError::Log { group: self.id, source: io::Error::new(error.kind(), error) }),
+            Err(_) => Err(GroupError::Log { group: self.id, source: io::Error::other("the log ended") }),
+        }
+    }
+
+    /// Takes a snapshot at the state machine's watermark and purges the log up to it. A checkpoint that holds the same
+    /// watermark must be stored before, so that a restart finds the state of what is gone.
+    ///
+    /// # Errors
+    /// The group has failed.
+    pub async fn purge_to_watermark(&self) -> Result<(), GroupError> {
+        self.checkpoint().await?;
+        self.raft
+            .trigger()
+            .snapshot()
+            .await
+            .map_err(|error| GroupError::Failed { group: self.id, why: error.to_string() })
+    }
+
+    /// What the group is doing here.
+    #[must_use]
+    pub fn status(&self) -> GroupStatus {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        GroupStatus {
+            is_leader: metrics.current_leader == Some(metrics.id),
+            term: metrics.current_term,
+            last_index: metrics.last_log_index.map(LogIndex),
+            applied_index: metrics.last_applied.map(|id| LogIndex(id.index)),
+        }
+    }
+
+    /// Stores a checkpoint and ends the group on this node.
+    ///
+    /// # Errors
+    /// The checkpoint could not be stored; the group is ended all the same.
+    pub async fn shutdown(&self) -> Result<(), GroupError> {
+        let stored = self.checkpoint().await;
+        // A core that panicked has said so already, and there is nothing left to end.
+        let _ = self.raft.shutdown().await;
+        stored
+    }
+}

@@ -1,0 +1,404 @@
+//! The commands of a log group, and their stored form.
+//!
+//! Little-endian, each beginning with a version byte. Batches of events are the exception: their form is
+//! `pelton_client`'s record format as it stands, so that the dispatcher reads what the proposer sealed.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use pelton_client::{
+    Cause, Cursor, CursorUpdate, DeadLetter, GroupId, GroupState, LastAnswer, Offset, Position, Progress, RangeSet,
+    Selection, TriggerId, Upto,
+};
+use pelton_env::UnixMillis;
+
+/// A batch of events.
+pub(crate) const EVENTS: u8 = 16;
+/// A batch of events, some of them with a key in the deduplication window.
+pub(crate) const EVENTS_WITH_KEYS: u8 = 17;
+/// Everything else: a [`Change`].
+pub(crate) const CHANGE: u8 = 18;
+
+const VERSION: u8 = 1;
+
+/// A change to a group's cursors, dead letters or watermark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// What a dispatcher did.
+    Progress(Progress),
+    /// Triggers that begin, each at an offset, or after the last event there is.
+    Start(Vec<(TriggerId, Option<Offset>)>),
+    /// A trigger that begins again elsewhere; `None` is after the last event there is.
+    Rewind(TriggerId, Option<Offset>),
+    /// Triggers that are gone.
+    Drop(Vec<TriggerId>),
+    /// Dead letters to be sent again.
+    Redrive(Selection),
+    /// Dead letters to be dropped because someone said so.
+    Discard(Selection),
+    /// Dead letters to be dropped because they are too old: given up before the time, or of events below the offset.
+    Expire(UnixMillis, Offset),
+    /// Nothing at or below this log index is needed any more.
+    Trim(u64),
+}
+
+/// A stored command cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Undecodable {
+    #[error("cut short or malformed")]
+    Malformed,
+    #[error("of version {0}, which this program does not know")]
+    Version(u8),
+}
+
+impl From<bytes::TryGetError> for Undecodable {
+    fn from(_: bytes::TryGetError) -> Self {
+        Self::Malformed
+    }
+}
+
+type Result<T> = std::result::Result<T, Undecodable>;
+
+impl Change {
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(64);
+        out.put_u8(VERSION);
+        match self {
+            Self::Progress(progress) => {
+                out.put_u8(1);
+                put_progress(&mut out, progress);
+            }
+            Self::Start(starts) => {
+                out.put_u8(2);
+                put_length(&mut out, starts.len());
+                for (trigger, at) in starts {
+                    out.put_u128_le(trigger.0);
+                    put_start(&mut out, *at);
+                }
+            }
+            Self::Rewind(trigger, at) => {
+                out.put_u8(3);
+                out.put_u128_le(trigger.0);
+                put_start(&mut out, *at);
+            }
+            Self::Drop(triggers) => {
+                out.put_u8(4);
+                put_length(&mut out, triggers.len());
+                triggers.iter().for_each(|trigger| out.put_u128_le(trigger.0));
+            }
+            Self::Redrive(selection) => {
+                out.put_u8(5);
+                put_selection(&mut out, *selection);
+            }
+            Self::Discard(selection) => {
+                out.put_u8(6);
+                put_selection(&mut out, *selection);
+            }
+            Self::Expire(before, below) => {
+                out.put_u8(7);
+                out.put_u64_le(before.0);
+                out.put_u64_le(below.0);
+            }
+            Self::Trim(index) => {
+                out.put_u8(8);
+                out.put_u64_le(*index);
+            }
+        }
+        out.freeze()
+    }
+
+    pub(crate) fn decode(bytes: &Bytes, group: GroupId) -> Result<Self> {
+        let mut bytes = bytes.clone();
+        let version = bytes.try_get_u8()?;
+        if version != VERSION {
+            return Err(Undecodable::Version(version));
+        }
+        let bytes = &mut bytes;
+        let change = match bytes.try_get_u8()? {
+            1 => Self::Progress(get_progress(bytes, group)?),
+            2 => Self::Start(get_list(bytes, |b| Ok((TriggerId(b.try_get_u128_le()?), get_start(b)?)))?),
+            3 => Self::Rewind(TriggerId(bytes.try_get_u128_le()?), get_start(bytes)?),
+            4 => Self::Drop(get_list(bytes, |b| Ok(TriggerId(b.try_get_u128_le()?)))?),
+            5 => Self::Redrive(get_selection(bytes, group)?),
+            6 => Self::Discard(get_selection(bytes, group)?),
+            7 => Self::Expire(UnixMillis(bytes.try_get_u64_le()?), Offset(bytes.try_get_u64_le()?)),
+            8 => Self::Trim(bytes.try_get_u64_le()?),
+            _ => return Err(Undecodable::Malformed),
+        };
+        if bytes.is_empty() { Ok(change) } else { Err(Undecodable::Malformed) }
+    }
+}
+
+/// The state of a group's cursors and dead letters, for checkpoints and snapshots.
+pub(crate) fn put_state(out: &mut BytesMut, state: &GroupState) {
+    out.put_u8(VERSION);
+    out.put_u64_le(state.scanned.0);
+    put_length(out, state.cursors.len());
+    for (trigger, cursor) in &state.cursors {
+        out.put_u128_le(trigger.0);
+        out.put_u64_le(cursor.epoch);
+        out.put_u64_le(cursor.changed);
+        put_upto(out, cursor.upto);
+        let pending: Vec<_> = cursor.pending.ranges().collect();
+        put_ranges(out, &pending);
+        let attempts: Vec<_> = cursor.attempts.iter().map(|(offset, count)| (*offset, *count)).collect();
+        put_attempts(out, &attempts);
+    }
+    put_length(out, state.letters.len());
+    state.letters.values().for_each(|letter| put_letter(out, letter));
+}
+
+/// Reads what [`put_state`] wrote.
+pub(crate) fn get_state(bytes: &mut Bytes, group: GroupId) -> Result<GroupState> {
+    let version = bytes.try_get_u8()?;
+    if version != VERSION {
+        return Err(Undecodable::Version(version));
+    }
+    let scanned = Offset(bytes.try_get_u64_le()?);
+    let cursors = get_list(bytes, |b| {
+        let trigger = TriggerId(b.try_get_u128_le()?);
+        let (epoch, changed, upto) = (b.try_get_u64_le()?, b.try_get_u64_le()?, get_upto(b)?);
+        let mut pending = RangeSet::new();
+        get_ranges(b)?.into_iter().for_each(|(from, to)| pending.insert_range(from, to));
+        let attempts = get_attempts(b)?.into_iter().collect();
+        Ok((trigger, Cursor { epoch, changed, upto, pending, attempts }))
+    })?;
+    let letters = get_list(bytes, |b| get_letter(b, group))?;
+    Ok(GroupState {
+        scanned,
+        cursors: cursors.into_iter().collect(),
+        letters: letters.into_iter().map(|letter| ((letter.trigger, letter.position.offset), letter)).collect(),
+    })
+}
+
+fn put_progress(out: &mut BytesMut, progress: &Progress) {
+    out.put_u64_le(progress.scanned.0);
+    put_length(out, progress.cursors.len());
+    for update in &progress.cursors {
+        out.put_u128_le(update.trigger.0);
+        out.put_u64_le(update.epoch);
+        put_upto(out, update.upto);
+        put_ranges(out, &update.matched);
+        put_ranges(out, &update.done);
+        put_attempts(out, &update.attempts);
+        put_length(out, update.dead_letters.len());
+        update.dead_letters.iter().for_each(|letter| put_letter(out, letter));
+    }
+}
+
+fn get_progress(bytes: &mut Bytes, group: GroupId) -> Result<Progress> {
+    let scanned = Offset(bytes.try_get_u64_le()?);
+    let cursors = get_list(bytes, |b| {
+        Ok(CursorUpdate {
+            trigger: TriggerId(b.try_get_u128_le()?),
+            epoch: b.try_get_u64_le()?,
+            upto: get_upto(b)?,
+            matched: get_ranges(b)?,
+            done: get_ranges(b)?,
+            attempts: get_attempts(b)?,
+            dead_letters: get_list(b, |b| get_letter(b, group))?,
+        })
+    })?;
+    Ok(Progress { scanned, cursors })
+}
+
+fn put_length(out: &mut BytesMut, length: usize) {
+    out.put_u32_le(u32::try_from(length).expect("lists are bounded far below 2^32"));
+}
+
+/// Reads a counted list. Memory grows with what is really there, not with the count that is claimed.
+fn get_list<T>(bytes: &mut Bytes, mut get: impl FnMut(&mut Bytes) -> Result<T>) -> Result<Vec<T>> {
+    let count = bytes.try_get_u32_le()? as usize;
+    let mut list = Vec::with_capacity(count.min(bytes.len()).min(4096));
+    for _ in 0..count {
+        list.push(get(bytes)?);
+    }
+    Ok(list)
+}
+
+fn put_upto(out: &mut BytesMut, upto: Upto) {
+    match upto {
+        Upto::Scanned => out.put_u8(0),
+        Upto::At(offset) => {
+            out.put_u8(1);
+            out.put_u64_le(offset.0);
+        }
+    }
+}
+
+fn get_upto(bytes: &mut Bytes) -> Result<Upto> {
+    match bytes.try_get_u8()? {
+        0 => Ok(Upto::Scanned),
+        1 => Ok(Upto::At(Offset(bytes.try_get_u64_le()?))),
+        _ => Err(Undecodable::Malformed),
+    }
+}
+
+fn put_start(out: &mut BytesMut, at: Option<Offset>) {
+    put_upto(out, at.map_or(Upto::Scanned, Upto::At));
+}
+
+fn get_start(bytes: &mut Bytes) -> Result<Option<Offset>> {
+    Ok(match get_upto(bytes)? {
+        Upto::Scanned => None,
+        Upto::At(offset) => Some(offset),
+    })
+}
+
+fn put_ranges(out: &mut BytesMut, ranges: &[(Offset, Offset)]) {
+    put_length(out, ranges.len());
+    for (from, to) in ranges {
+        out.put_u64_le(from.0);
+        out.put_u64_le(to.0);
+    }
+}
+
+fn get_ranges(bytes: &mut Bytes) -> Result<Vec<(Offset, Offset)>> {
+    get_list(bytes, |b| Ok((Offset(b.try_get_u64_le()?), Offset(b.try_get_u64_le()?))))
+}
+
+fn put_attempts(out: &mut BytesMut, attempts: &[(Offset, u32)]) {
+    put_length(out, attempts.len());
+    for (offset, count) in attempts {
+        out.put_u64_le(offset.0);
+        out.put_u32_le(*count);
+    }
+}
+
+fn get_attempts(bytes: &mut Bytes) -> Result<Vec<(Offset, u32)>> {
+    get_list(bytes, |b| Ok((Offset(b.try_get_u64_le()?), b.try_get_u32_le()?)))
+}
+
+fn put_bytes(out: &mut BytesMut, bytes: &[u8]) {
+    put_length(out, bytes.len());
+    out.put_slice(bytes);
+}
+
+fn get_bytes(bytes: &mut Bytes) -> Result<Bytes> {
+    let length = bytes.try_get_u32_le()? as usize;
+    if length > bytes.len() { Err(Undecodable::Malformed) } else { Ok(bytes.split_to(length)) }
+}
+
+fn put_letter(out: &mut BytesMut, letter: &DeadLetter) {
+    out.put_u128_le(letter.trigger.0);
+    out.put_u64_le(letter.position.offset.0);
+    out.put_u32_le(letter.attempts);
+    let cause = Cause::ALL.iter().position(|cause| *cause == letter.cause).expect("every cause is in the list");
+    out.put_u8(cause as u8);
+    put_bytes(out, letter.destination.as_bytes());
+    out.put_u16_le(letter.answer.code.unwrap_or(0));
+    put_bytes(out, &letter.answer.detail);
+    out.put_u64_le(letter.at.0);
+}
+
+fn get_letter(bytes: &mut Bytes, group: GroupId) -> Result<DeadLetter> {
+    let trigger = TriggerId(bytes.try_get_u128_le()?);
+    let position = Position { group, offset: Offset(bytes.try_get_u64_le()?) };
+    let attempts = bytes.try_get_u32_le()?;
+    let cause = *Cause::ALL.get(usize::from(bytes.try_get_u8()?)).ok_or(Undecodable::Malformed)?;
+    let destination = String::from_utf8(get_bytes(bytes)?.to_vec()).map_err(|_| Undecodable::Malformed)?;
+    let code = Some(bytes.try_get_u16_le()?).filter(|code| *code != 0);
+    // Copied: a letter may be kept for days and must not keep the entry's memory.
+    let detail = Bytes::copy_from_slice(&get_bytes(bytes)?);
+    let at = UnixMillis(bytes.try_get_u64_le()?);
+    Ok(DeadLetter { trigger, position, attempts, cause, destination, answer: LastAnswer { code, detail }, at })
+}
+
+fn put_selection(out: &mut BytesMut, selection: Selection) {
+    match selection {
+        Selection::One(trigger, position) => {
+            out.put_u8(0);
+            out.put_u128_le(trigger.0);
+            out.put_u64_le(position.offset.0);
+        }
+        Selection::Trigger(trigger) => {
+            out.put_u8(1);
+            out.put_u128_le(trigger.0);
+        }
+        Selection::All => out.put_u8(2),
+    }
+}
+
+fn get_selection(bytes: &mut Bytes, group: GroupId) -> Result<Selection> {
+    Ok(match bytes.try_get_u8()? {
+        0 => {
+            let trigger = TriggerId(bytes.try_get_u128_le()?);
+            Selection::One(trigger, Position { group, offset: Offset(bytes.try_get_u64_le()?) })
+        }
+        1 => Selection::Trigger(TriggerId(bytes.try_get_u128_le()?)),
+        2 => Selection::All,
+        _ => return Err(Undecodable::Malformed),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GROUP: GroupId = GroupId(1);
+
+    fn letter() -> DeadLetter {
+        DeadLetter {
+            trigger: TriggerId(9),
+            position: Position { group: GROUP, offset: Offset(77) },
+            attempts: 4,
+            cause: Cause::Reply,
+            destination: "http://sink.example/".into(),
+            answer: LastAnswer { code: None, detail: Bytes::from_static(b"refused") },
+            at: UnixMillis(5),
+        }
+    }
+
+    fn changes() -> Vec<Change> {
+        let update = CursorUpdate {
+            trigger: TriggerId(9),
+            epoch: 3,
+            upto: Upto::At(Offset(80)),
+            matched: vec![(Offset(1), Offset(4))],
+            done: vec![(Offset(2), Offset(3))],
+            attempts: vec![(Offset(1), 2)],
+            dead_letters: vec![letter()],
+        };
+        vec![
+            Change::Progress(Progress { scanned: Offset(90), cursors: vec![update] }),
+            Change::Start(vec![(TriggerId(1), None), (TriggerId(u128::MAX), Some(Offset(3)))]),
+            Change::Rewind(TriggerId(1), Some(Offset(0))),
+            Change::Drop(vec![TriggerId(2)]),
+            Change::Redrive(Selection::One(TriggerId(9), letter().position)),
+            Change::Discard(Selection::Trigger(TriggerId(9))),
+            Change::Redrive(Selection::All),
+            Change::Expire(UnixMillis(8), Offset(9)),
+            Change::Trim(12),
+        ]
+    }
+
+    #[test]
+    fn every_change_reads_back() {
+        for change in changes() {
+            assert_eq!(Change::decode(&change.encode(), GROUP), Ok(change.clone()), "{change:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_cut_short_or_of_another_version_is_refused() {
+        for change in changes() {
+            let bytes = change.encode();
+            for cut in 0..bytes.len() {
+                assert!(Change::decode(&bytes.slice(..cut), GROUP).is_err(), "{change:?} cut at {cut}");
+            }
+            let mut newer = bytes.to_vec();
+            newer[0] = 2;
+            assert_eq!(Change::decode(&newer.into(), GROUP), Err(Undecodable::Version(2)));
+        }
+    }
+
+    #[test]
+    fn a_groups_state_reads_back() {
+        let mut state = GroupState::default();
+        state.start(TriggerId(9), Offset(0), 4);
+        let Change::Progress(progress) = &changes()[0] else { unreachable!() };
+        state.cursors.get_mut(&TriggerId(9)).unwrap().epoch = 3;
+        state.progress(progress);
+        let mut out = BytesMut::new();
+        put_state(&mut out, &state);
+        assert_eq!(get_state(&mut out.freeze(), GROUP), Ok(state));
+    }
+}

@@ -1,0 +1,182 @@
+//! A data group's state on this node: the replicated core, its trailing copy at the watermark, and who watches.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use parking_lot::Mutex;
+use pelton_client::{GroupId, Offset};
+use pelton_consensus::{Applied, StateMachine, Watermark};
+use pelton_log::{Log, LogIndex};
+use tokio::sync::watch;
+
+use crate::command::EVENTS;
+use crate::core::{ChangeResult, Core, Effect};
+
+/// How many results of changes are kept for those who asked. They look at once, so few are ever needed.
+const RESULTS_KEPT: usize = 4096;
+
+const VERSION: u8 = 1;
+
+/// The state machine of a group that holds events.
+#[derive(Debug)]
+pub(crate) struct EventState {
+    group: GroupId,
+    inner: Mutex<Inner>,
+    /// The end (exclusive) of the committed events.
+    tail: watch::Sender<Offset>,
+    /// The log index of the last change that a dispatcher should look at.
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    live: Core,
+    /// The state as of the last entry that may be purged: what a snapshot holds.
+    trailing: Core,
+    trailing_index: u64,
+    results: VecDeque<(u64, ChangeResult)>,
+}
+
+impl EventState {
+    pub(crate) fn new(group: GroupId) -> Self {
+        Self { group, inner: Mutex::default(), tail: watch::Sender::new(Offset(0)), changes: watch::Sender::new(0) }
+    }
+
+    pub(crate) fn watch_tail(&self) -> watch::Receiver<Offset> {
+        self.tail.subscribe()
+    }
+
+    pub(crate) fn tail(&self) -> Offset {
+        *self.tail.borrow()
+    }
+
+    pub(crate) fn watch_changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Looks at the live state.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+        look(&self.inner.lock().live)
+    }
+
+    /// What the change at `index` gave. `None` when it is no longer known.
+    pub(crate) fn result(&self, index: LogIndex) -> Option<ChangeResult> {
+        self.inner.lock().results.iter().rev().find(|(at, _)| *at == index.0).map(|(_, result)| result.clone())
+    }
+
+    /// Forgets deduplication keys of events below `offset`.
+    pub(crate) fn prune_keys(&self, offset: Offset) {
+        self.inner.lock().live.keys.prune(offset);
+    }
+
+    /// Brings the trailing copy up to the trim mark by applying again what lies between. `true` when it moved.
+    ///
+    /// # Errors
+    /// The log could not be read.
+    pub(crate) fn advance_trailing(&self, log: &Log) -> Result<bool, pelton_log::ReadError> {
+        let (mut trailing, from, to) = {
+            let inner = self.inner.lock();
+            (inner.trailing.clone(), inner.trailing_index, inner.live.trim)
+        };
+        if to <= from {
+            return Ok(false);
+        }
+        let group = pelton_log::GroupId(self.group.0);
+        for index in from + 1..=to {
+            let Some(meta) = log.entry_meta(group, LogIndex(index))? else { continue };
+            let first_offset = Offset(meta.first_offset.0);
+            // Batches without keys change nothing but the next offset: their bytes are not read again.
+            let body = if meta.kind < EVENTS || meta.kind == EVENTS {
+                Bytes::new()
+            } else {
+                let read = log.read(group, LogIndex(index), LogIndex(index + 1), 1)?;
+                read.into_iter().next().map(|entry| entry.body).unwrap_or_default()
+            };
+            if meta.kind >= EVENTS {
+                trailing.apply(self.group, index, meta.kind, first_offset, meta.event_count, &body);
+            }
+        }
+        let mut inner = self.inner.lock();
+        inner.trailing = trailing;
+        inner.trailing_index = to;
+        Ok(true)
+    }
+}
+
+impl StateMachine for EventState {
+    fn apply(&self, applied: Applied) {
+        let (index, command) = (applied.index.0, applied.command);
+        let mut inner = self.inner.lock();
+        let first = Offset(applied.first_offset.0);
+        let effect = inner.live.apply(self.group, index, command.kind, first, command.event_count, &command.body);
+        let mut kept = |result| {
+            if inner.results.len() == RESULTS_KEPT {
+                inner.results.pop_front();
+            }
+            inner.results.push_back((index, result));
+        };
+        match effect {
+            Effect::Events => {
+                let next = inner.live.next;
+                drop(inner);
+                self.tail.send_replace(next);
+            }
+            Effect::Progress { ignored } => {
+                if ignored > 0 {
+                    tracing::debug!(group = self.group.0, ignored, "progress of triggers that are gone or rewound");
+                }
+            }
+            Effect::Changed(result) => {
+                kept(result);
+                drop(inner);
+                self.changes.send_replace(index);
+            }
+            Effect::Quiet(result) => kept(result),
+            Effect::Unreadable(why) => {
+                // Applying what follows without this entry would make this replica differ from the others.
+                panic!("entry {index} of log group {} cannot be applied: {why}", self.group);
+            }
+        }
+    }
+
+    fn checkpoint(&self) -> Bytes {
+        let inner = self.inner.lock();
+        let (live, trailing) = (inner.live.encode(), inner.trailing.encode());
+        let mut out = BytesMut::with_capacity(live.len() + trailing.len() + 32);
+        out.put_u8(VERSION);
+        out.put_u64_le(inner.trailing_index);
+        out.put_slice(&live);
+        out.put_slice(&trailing);
+        out.freeze()
+    }
+
+    fn restore(&self, checkpoint: &Bytes) -> Result<(), String> {
+        let mut bytes = checkpoint.clone();
+        let version = bytes.try_get_u8().map_err(|error| error.to_string())?;
+        if version != VERSION {
+            return Err(format!("state of version {version}, which this program does not know"));
+        }
+        let trailing_index = bytes.try_get_u64_le().map_err(|error| error.to_string())?;
+        let live = Core::decode(&mut bytes, self.group).map_err(|error| error.to_string())?;
+        let trailing = Core::decode(&mut bytes, self.group).map_err(|error| error.to_string())?;
+        let tail = live.next;
+        *self.inner.lock() = Inner { live, trailing, trailing_index, results: VecDeque::new() };
+        self.tail.send_replace(tail);
+        Ok(())
+    }
+
+    fn watermark(&self) -> Option<Watermark> {
+        let inner = self.inner.lock();
+        (inner.trailing_index > 0)
+            .then(|| Watermark { index: LogIndex(inner.trailing_index), state: inner.trailing.encode() })
+    }
+
+    fn install(&self, index: LogIndex, state: &Bytes) -> Result<(), String> {
+        let core = Core::decode(&mut state.clone(), self.group).map_err(|error| error.to_string())?;
+        let tail = core.next;
+        *self.inner.lock() =
+            Inner { live: core.clone(), trailing: core, trailing_index: index.0, results: VecDeque::new() };
+        self.tail.send_replace(tail);
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+//! What the broker counts. Names and meanings are listed in `docs/metrics.md`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+/// Handles registered once, so that the hot path only adds.
+#[derive(Clone)]
+pub(crate) struct BrokerMetrics(Arc<Handles>);
+
+struct Handles {
+    batch_events: Histogram,
+    batch_bytes: Histogram,
+    commit_seconds: Histogram,
+    batches: Counter,
+    log_bytes: Gauge,
+    log_segments: Gauge,
+    retained_past_limit: Gauge,
+    dead_letters: Gauge,
+    dead_letters_expired: Counter,
+}
+
+impl BrokerMetrics {
+    pub(crate) fn register() -> Self {
+        Self(Arc::new(Handles {
+            batch_events: histogram!("pelton_broker_batch_events"),
+            batch_bytes: histogram!("pelton_broker_batch_bytes"),
+            commit_seconds: histogram!("pelton_broker_commit_seconds"),
+            batches: counter!("pelton_broker_batches_total"),
+            log_bytes: gauge!("pelton_log_bytes"),
+            log_segments: gauge!("pelton_log_segments"),
+            retained_past_limit: gauge!("pelton_log_bytes_over_limit"),
+            dead_letters: gauge!("pelton_dead_letters"),
+            dead_letters_expired: counter!("pelton_dead_letters_expired_total"),
+        }))
+    }
+
+    pub(crate) fn batch_sealed(&self, events: u32, bytes: usize) {
+        self.0.batches.increment(1);
+        self.0.batch_events.record(f64::from(events));
+        self.0.batch_bytes.record(bytes as f64);
+    }
+
+    pub(crate) fn batch_committed(&self, since_first_event: Duration) {
+        self.0.commit_seconds.record(since_first_event);
+    }
+
+    pub(crate) fn log_size(&self, bytes: u64, segments: u64, over_limit: u64) {
+        self.0.log_bytes.set(bytes as f64);
+        self.0.log_segments.set(segments as f64);
+        self.0.retained_past_limit.set(over_limit as f64);
+    }
+
+    pub(crate) fn dead_letters(&self, kept: usize) {
+        self.0.dead_letters.set(kept as f64);
+    }
+
+    pub(crate) fn dead_letters_expired(&self, count: u64) {
+        self.0.dead_letters_expired.increment(count);
+    }
+}

@@ -1,0 +1,235 @@
+//! One node over a real directory: append, read, progress, dead letters, resources, restart.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use pelton_client::{
+    AppendError, BrokerName, Cause, Client, CursorUpdate, DeadLetter, GroupId, Hops, LastAnswer, OperationError,
+    Position, Selection, Upto,
+};
+use pelton_env::{OsChance, SystemClock, UnixMillis};
+use pelton_event::Event;
+use pelton_resource::parse_documents;
+
+use std::path::Path;
+
+use super::*;
+
+const GROUP: pelton_client::GroupId = pelton_client::GroupId(1);
+
+fn options(data: &Path) -> Options {
+    Options {
+        data: data.to_owned(),
+        retention: Retention::default(),
+        clock: Arc::new(SystemClock),
+        chance: Arc::new(OsChance),
+        observer: Arc::new(pelton_log::NoObserver),
+        on_fatal: Arc::new(|error| panic!("the disk failed: {error}")),
+        direct_io: pelton_log::DirectIo::Auto,
+    }
+}
+
+fn event(id: &str) -> Event {
+    Event::builder().id(id).source("/test").ty("t").data(pelton_event::DataKind::Bytes, b"data").build().unwrap()
+}
+
+fn broker() -> BrokerName {
+    BrokerName::new("default", "a")
+}
+
+const BROKER: &str = "apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {name: a}\n";
+const TRIGGER: &str = "apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {name: t}\nspec: {broker: a, \
+                       subscriber: {uri: 'http://s.example/'}}\n";
+
+async fn apply(client: &LocalClient, text: &str) {
+    client.apply(parse_documents(text, "test").unwrap()).await.unwrap();
+}
+
+async fn ids(client: &LocalClient) -> Vec<String> {
+    let batches = client.read(GROUP, Offset(0), usize::MAX).await.unwrap();
+    let records = batches.iter().flat_map(pelton_client::EventBatch::records);
+    records.map(|record| record.unwrap().1.event().unwrap().id().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart_and_after_a_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::open(options(dir.path())).await.unwrap();
+    let client = node.client();
+    for id in ["1", "2", "3"] {
+        client.append(&broker(), &[event(id)], Hops::FULL).await.unwrap();
+    }
+    assert_eq!(ids(&client).await, ["1", "2", "3"]);
+    drop(client);
+    node.shutdown().await;
+    let node = Node::open(options(dir.path())).await.unwrap();
+    let client = node.client();
+    assert_eq!(ids(&client).await, ["1", "2", "3"]);
+    let position = client.append(&broker(), &[event("4")], Hops::FULL).await.unwrap().position;
+    assert_eq!(position, Position { group: GROUP, offset: Offset(3) });
+    assert_eq!(ids(&client).await, ["1", "2", "3", "4"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_appends_get_offsets_without_gaps_and_share_syncs() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::open(options(dir.path())).await.unwrap();
+    let client = node.client();
+    let writers: Vec<_> = (0..32)
+        .map(|writer| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                let mut offsets = Vec::new();
+                for n in 0..20 {
+                    let event = event(&format!("{writer}-{n}"));
+                    let appended = client.append(&broker(), &[event], Hops::FULL).await.unwrap();
+                    offsets.push(appended.position.offset.0);
+                }
+                offsets
+            })
+        })
+        .collect();
+    let mut offsets = Vec::new();
+    for writer in writers {
+        offsets.extend(writer.await.unwrap());
+    }
+    offsets.sort_unstable();
+    assert_eq!(offsets, (0..640).collect::<Vec<_>>());
+    assert_eq!(ids(&client).await.len(), 640);
+    assert!(node.log().stats().flushes < 640, "{:?}", node.log().stats());
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_trigger_starts_at_the_tail_and_its_progress_survives() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::open(options(dir.path())).await.unwrap();
+    node.set_ingress("http://127.0.0.1:1".into());
+    let client = node.client();
+    apply(&client, BROKER).await;
+    client.append(&broker(), &[event("before")], Hops::FULL).await.unwrap();
+    apply(&client, TRIGGER).await;
+    let resources = client.resources().borrow().clone();
+    let (id, trigger) = resources.trigger("default", "t").unwrap();
+    assert!(trigger.status.conditions.is_ready(), "{:?}", trigger.status.conditions);
+    assert_eq!(client.cursors(GROUP).await.unwrap().cursors[&id].floor(Offset(0)), Offset(1));
+    client.append(&broker(), &[event("1"), event("2"), event("3")], Hops::FULL).await.unwrap();
+    let position = Position { group: GROUP, offset: Offset(2) };
+    let letter = DeadLetter {
+        trigger: id,
+        position,
+        attempts: 2,
+        cause: Cause::Rejected,
+        destination: "http://s.example/".into(),
+        answer: LastAnswer { code: Some(400), detail: Bytes::from_static(b"no") },
+        at: UnixMillis(1),
+    };
+    let update = CursorUpdate {
+        trigger: id,
+        epoch: 1,
+        upto: Upto::Scanned,
+        matched: vec![(Offset(1), Offset(3))],
+        done: vec![(Offset(1), Offset(2))],
+        attempts: vec![],
+        dead_letters: vec![letter.clone()],
+    };
+    let progress = pelton_client::Progress { scanned: Offset(4), cursors: vec![update] };
+    client.progress(GROUP, progress).await.unwrap();
+    drop(client);
+    node.shutdown().await;
+
+    let node = Node::open(options(dir.path())).await.unwrap();
+    let client = node.client();
+    assert_eq!(client.dead_letters(Some(id), None, 10).await.unwrap(), vec![letter]);
+    let cursors = client.cursors(GROUP).await.unwrap();
+    assert_eq!((cursors.scanned, cursors.cursors[&id].floor(cursors.scanned)), (Offset(4), Offset(4)));
+    let changes = client.cursor_changes(GROUP).unwrap();
+    let before = *changes.borrow();
+    assert_eq!(client.redrive(Selection::One(id, position)).await, Ok(1));
+    assert!(*changes.borrow() > before);
+    assert_eq!(client.redrive(Selection::One(id, position)).await, Err(OperationError::UnknownDeadLetter));
+    assert!(client.cursors(GROUP).await.unwrap().cursors[&id].pending.contains(Offset(2)));
+    client.rewind(id, Start::Earliest).await.unwrap();
+    assert_eq!(client.cursors(GROUP).await.unwrap().cursors[&id].floor(Offset(4)), Offset(0));
+    let unknown = TriggerId(1);
+    assert_eq!(client.rewind(unknown, Start::Latest).await, Err(OperationError::UnknownTrigger));
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_broker_with_a_window_stores_an_event_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::open(options(dir.path())).await.unwrap();
+    let client = node.client();
+    let window = "apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {name: a, annotations: \
+                  {pelton.dev/deduplication-window: PT1H}}\n";
+    apply(&client, window).await;
+    let (first, twin) = tokio::join!(
+        client.append(&broker(), &[event("1")], Hops::FULL),
+        client.append(&broker(), &[event("1")], Hops::FULL)
+    );
+    let (first, twin) = (first.unwrap(), twin.unwrap());
+    assert_eq!((first.position, first.duplicates), (twin.position, 0));
+    assert_eq!(twin.duplicates, 1);
+    let some = client.append(&broker(), &[event("1"), event("2"), event("2")], Hops::FULL).await.unwrap();
+    assert_eq!(some.duplicates, 2);
+    assert_eq!(ids(&client).await, ["1", "2"]);
+    drop(client);
+    node.shutdown().await;
+    let node = Node::open(options(dir.path())).await.unwrap();
+    let client = node.client();
+    let again = client.append(&broker(), &[event("2")], Hops::FULL).await.unwrap();
+    assert_eq!((again.position.offset, again.duplicates), (Offset(1), 1));
+    client.append(&BrokerName::new("default", "b"), &[event("2")], Hops::FULL).await.unwrap();
+    assert_eq!(ids(&client).await, ["1", "2", "2"]);
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn resources_survive_and_a_damaged_store_is_rebuilt() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::open(options(dir.path())).await.unwrap();
+    apply(&node.client(), &format!("{BROKER}---\n{TRIGGER}")).await;
+    let before: Vec<_> = node.client().resources().borrow().iter().collect();
+    node.shutdown().await;
+    for damage in ["none", "garbage", "gone"] {
+        let store = dir.path().join("registry.sled");
+        match damage {
+            "none" => {}
+            "garbage" => std::fs::write(store.join("db"), vec![0x5a; 8192]).unwrap(),
+            _ => std::fs::remove_dir_all(&store).unwrap(),
+        }
+        let node = Node::open(options(dir.path())).await.unwrap();
+        let after: Vec<_> = node.client().resources().borrow().iter().collect();
+        assert_eq!(after, before, "{damage}");
+        node.shutdown().await;
+    }
+    let aside = std::fs::read_dir(dir.path()).unwrap();
+    let aside = aside.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("aside"));
+    assert_eq!(aside.count(), 1, "what was damaged is kept");
+}
+
+#[tokio::test]
+async fn a_node_that_goes_down_refuses_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::open(options(dir.path())).await.unwrap();
+    let client = node.client();
+    node.shutdown().await;
+    let refused = client.append(&broker(), &[event("1")], Hops::FULL).await;
+    assert_eq!(refused, Err(AppendError::Unavailable));
+    assert_eq!(
+        client.read(GroupId(9), Offset(0), 1).await.unwrap_err(),
+        pelton_client::ReadError::UnknownGroup(GroupId(9))
+    );
+}
+
+#[tokio::test]
+async fn a_second_process_cannot_open_the_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::open(options(dir.path())).await.unwrap();
+    let second = Node::open(options(dir.path())).await;
+    assert!(matches!(second, Err(OpenError::Log { .. })));
+    node.shutdown().await;
+    let reopened = tokio::time::timeout(Duration::from_secs(30), Node::open(options(dir.path()))).await.unwrap();
+    reopened.unwrap().shutdown().await;
+}

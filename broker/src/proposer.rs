@@ -1,0 +1,414 @@
+//! From single appends to sealed batches.
+//!
+//! Appends are encoded straight into the open batch under a short lock. A batch is sealed when it is full or when the
+//! group can take it; there is no timer. While up to three batches are on their way to the disk, the next one fills:
+//! the slower the disk, the larger the batches (DESIGN section 3, step 3).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use parking_lot::Mutex;
+use pelton_client::{
+    AppendError, BrokerName, DedupKey, GroupId, Hops, Offset, OperationError, Position, RECORD_OVERHEAD_BYTES,
+    encode_record,
+};
+use pelton_consensus::{Command, Group, Outcome, ProposeError};
+use pelton_event::Event;
+use pelton_log::LogIndex;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use crate::ack::{Append, BatchAck};
+use crate::command::{CHANGE, Change, EVENTS, EVENTS_WITH_KEYS};
+use crate::core::ChangeResult;
+use crate::event_state::EventState;
+use crate::metrics::BrokerMetrics;
+
+/// A batch is sealed before it grows past this, unless one call's events alone are larger.
+pub(crate) const SEAL_BYTES: usize = 256 * 1024;
+
+/// The largest batch: the events of one call stay together, and one sync must stay short.
+pub(crate) const MAX_BATCH_BYTES: usize = 7 * 1024 * 1024;
+
+/// Most bytes that wait to be committed in one group. Beyond it appends are refused at once.
+const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
+
+/// Batches on their way to the disk at a time. Measured: one leaves the disk idle between batches, more than three
+/// only make them smaller.
+const BATCHES_IN_FLIGHT: usize = 3;
+
+/// How often the proposer lets others run before it seals, so that requests that are ready join the batch.
+const YIELDS_BEFORE_SEALING: usize = 3;
+
+/// Takes appends for one group.
+#[derive(Clone)]
+pub(crate) struct Proposer(Arc<Shared>);
+
+struct Shared {
+    group: GroupId,
+    open: Mutex<Open>,
+    /// Wakes the task that proposes: something to seal, or room for another batch.
+    work: Notify,
+    in_flight: AtomicUsize,
+    waiting_bytes: AtomicUsize,
+    /// Told when `waiting_bytes` falls to zero.
+    idle: Notify,
+    raft: Group<EventState>,
+    metrics: BrokerMetrics,
+}
+
+struct Open {
+    filling: Batch,
+    sealed: VecDeque<Batch>,
+    /// Keys of events that are not in the committed window yet.
+    keys: HashMap<u128, (Arc<BatchAck>, u32)>,
+    /// Committed keys that leave `keys` once the entry at the index is applied, and so is in the window.
+    retiring: VecDeque<(LogIndex, Vec<DedupKey>)>,
+    closed: bool,
+}
+
+struct Batch {
+    body: BytesMut,
+    count: u32,
+    /// What its events counted as when they were let in.
+    admitted_bytes: usize,
+    keys: Vec<DedupKey>,
+    ack: Arc<BatchAck>,
+    since: Option<Instant>,
+}
+
+impl Batch {
+    fn new(capacity: usize) -> Self {
+        Self {
+            body: BytesMut::with_capacity(capacity),
+            count: 0,
+            admitted_bytes: 0,
+            keys: Vec::new(),
+            ack: BatchAck::new(),
+            since: None,
+        }
+    }
+}
+
+impl Proposer {
+    /// Starts the proposer of a group. It ends when [`close`](Self::close) was called and nothing waits any more.
+    pub(crate) fn start(raft: Group<EventState>, metrics: BrokerMetrics) -> Self {
+        let open = Open {
+            filling: Batch::new(0),
+            sealed: VecDeque::new(),
+            keys: HashMap::new(),
+            retiring: VecDeque::new(),
+            closed: false,
+        };
+        let shared = Arc::new(Shared {
+            group: GroupId(raft.id().0),
+            open: Mutex::new(open),
+            work: Notify::new(),
+            in_flight: AtomicUsize::new(0),
+            waiting_bytes: AtomicUsize::new(0),
+            idle: Notify::new(),
+            raft,
+            metrics,
+        });
+        tokio::spawn(run(shared.clone()));
+        Self(shared)
+    }
+
+    /// Appends events of one broker as one unit.
+    pub(crate) fn append(&self, broker: &BrokerName, events: &[Event], hops: Hops) -> Append {
+        match self.admit(broker, events) {
+            Ok(bytes) => {
+                let mut open = self.0.open.lock();
+                if open.closed {
+                    self.0.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                    return Append::refused(AppendError::Unavailable);
+                }
+                let (first, wake) = open.reserve(bytes);
+                for event in events {
+                    encode_record(&mut open.filling.body, broker, hops, None, event);
+                }
+                open.filling.count += events.len() as u32;
+                let ack = open.filling.ack.clone();
+                drop(open);
+                if wake {
+                    self.0.work.notify_one();
+                }
+                Append::waiting(ack, self.0.group, first, 0)
+            }
+            Err(error) => Append::refused(error),
+        }
+    }
+
+    /// Appends events of one broker as one unit, leaving out those whose key is in the window already. `window_from`
+    /// is the first offset that is young enough to count.
+    pub(crate) fn append_unique(
+        &self,
+        broker: &BrokerName,
+        events: &[(Event, DedupKey)],
+        hops: Hops,
+        window_from: Offset,
+    ) -> Append {
+        let committed = |key: DedupKey| {
+            self.0.raft.state().with(|core| core.keys.find(key)).filter(|offset| *offset >= window_from)
+        };
+        let mut open = self.0.open.lock();
+        if open.closed {
+            return Append::refused(AppendError::Unavailable);
+        }
+        // Looked up under the lock: a key leaves `keys` only after it is in the committed window.
+        open.retire(*self.0.raft.applied().borrow());
+        let mut new = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        let mut repeated = None;
+        for (event, key) in events {
+            if let Some((ack, nth)) = open.keys.get(&key.0) {
+                repeated.get_or_insert(Repeated::Waiting(ack.clone(), *nth));
+            } else if let Some(offset) = committed(*key) {
+                repeated.get_or_insert(Repeated::Committed(offset));
+            } else if seen.insert(key.0) {
+                new.push((event, *key));
+            }
+        }
+        let duplicates = (events.len() - new.len()) as u32;
+        if new.is_empty() {
+            return match repeated {
+                Some(Repeated::Waiting(ack, nth)) => Append::waiting(ack, self.0.group, nth, duplicates),
+                Some(Repeated::Committed(offset)) => Append::known(pelton_client::Appended {
+                    position: Position { group: self.0.group, offset },
+                    duplicates,
+                }),
+                None => Append::refused(AppendError::Unavailable),
+            };
+        }
+        let only_new: Vec<Event> = new.iter().map(|(event, _)| (*event).clone()).collect();
+        let bytes = match self.admit(broker, &only_new) {
+            Ok(bytes) => bytes,
+            Err(error) => return Append::refused(error),
+        };
+        let (first, wake) = open.reserve(bytes);
+        let ack = open.filling.ack.clone();
+        for (nth, (event, key)) in new.into_iter().enumerate() {
+            encode_record(&mut open.filling.body, broker, hops, Some(key), event);
+            open.filling.keys.push(key);
+            open.keys.insert(key.0, (ack.clone(), first + nth as u32));
+        }
+        open.filling.count += only_new.len() as u32;
+        drop(open);
+        if wake {
+            self.0.work.notify_one();
+        }
+        Append::waiting(ack, self.0.group, first, duplicates)
+    }
+
+    /// Counts the events' bytes in, or says why they may not come in.
+    fn admit(&self, broker: &BrokerName, events: &[Event]) -> Result<usize, AppendError> {
+        let overhead = RECORD_OVERHEAD_BYTES + broker.as_str().len();
+        let bytes = events.iter().map(|event| event.as_frame().len() + overhead).sum::<usize>();
+        if bytes > MAX_BATCH_BYTES {
+            return Err(AppendError::TooLarge { size_bytes: bytes, limit_bytes: MAX_BATCH_BYTES });
+        }
+        let waiting = self.0.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if waiting > 0 && waiting + bytes > MAX_WAITING_BYTES {
+            self.0.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(AppendError::Overloaded { retry_after: Duration::from_secs(1) });
+        }
+        Ok(bytes)
+    }
+
+    /// Commits a change and returns what it gave.
+    pub(crate) async fn change(&self, change: &Change) -> ChangeResult {
+        let (told, answer) = oneshot::channel();
+        let command = Command { kind: CHANGE, event_count: 0, body: change.encode() };
+        self.0.raft.propose(command, Arc::new(ChangeOutcome(Mutex::new(Some(told))))).await;
+        let index = match answer.await {
+            Ok(Ok(index)) => index,
+            Ok(Err(ProposeError::NotLeader { .. } | ProposeError::StorageFull)) => {
+                return Err(OperationError::Unavailable);
+            }
+            Ok(Err(ProposeError::OutcomeUnknown)) | Err(_) => return Err(OperationError::OutcomeUnknown),
+        };
+        // Committed. What it gave is known once it is applied here.
+        let mut applied = self.0.raft.applied();
+        if applied.wait_for(|applied| *applied >= index).await.is_err() {
+            return Err(OperationError::OutcomeUnknown);
+        }
+        self.0.raft.state().result(index).unwrap_or(Ok(0))
+    }
+
+    /// Refuses further appends. What was taken is still written.
+    pub(crate) fn close(&self) {
+        self.0.open.lock().closed = true;
+        self.0.work.notify_one();
+    }
+
+    /// Waits until every append that was taken has its fate.
+    pub(crate) async fn drained(&self) {
+        loop {
+            let idle = self.0.idle.notified();
+            tokio::pin!(idle);
+            idle.as_mut().enable();
+            if self.0.waiting_bytes.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
+enum Repeated {
+    Waiting(Arc<BatchAck>, u32),
+    Committed(Offset),
+}
+
+impl Open {
+    fn retire(&mut self, applied: LogIndex) {
+        while self.retiring.front().is_some_and(|(index, _)| *index <= applied) {
+            if let Some((_, keys)) = self.retiring.pop_front() {
+                self.forget(&keys);
+            }
+        }
+    }
+
+    fn forget(&mut self, keys: &[DedupKey]) {
+        for key in keys {
+            self.keys.remove(&key.0);
+        }
+    }
+
+    /// Makes the filling batch one that `bytes` more fit into. Returns the number its next event gets, and whether the
+    /// proposing task may be asleep.
+    fn reserve(&mut self, bytes: usize) -> (u32, bool) {
+        if self.filling.count > 0 && self.filling.body.len() + bytes > SEAL_BYTES {
+            let next = Batch::new(SEAL_BYTES);
+            self.sealed.push_back(std::mem::replace(&mut self.filling, next));
+        }
+        self.filling.admitted_bytes += bytes;
+        let first = self.filling.count;
+        if first == 0 {
+            self.filling.since = Some(Instant::now());
+        }
+        (first, first == 0)
+    }
+
+    fn take(&mut self) -> Option<Batch> {
+        if let Some(batch) = self.sealed.pop_front() {
+            return Some(batch);
+        }
+        if self.filling.count == 0 {
+            return None;
+        }
+        // The next batch will be about as large as this one.
+        let capacity = self.filling.body.len().next_power_of_two().min(SEAL_BYTES);
+        Some(std::mem::replace(&mut self.filling, Batch::new(capacity)))
+    }
+}
+
+async fn run(shared: Arc<Shared>) {
+    loop {
+        shared.work.notified().await;
+        while shared.in_flight.load(Ordering::Acquire) < BATCHES_IN_FLIGHT {
+            let waiting = {
+                let open = shared.open.lock();
+                if open.filling.count == 0 && open.sealed.is_empty() {
+                    if open.closed {
+                        return;
+                    }
+                    break;
+                }
+                !open.sealed.is_empty()
+            };
+            if !waiting {
+                for _ in 0..YIELDS_BEFORE_SEALING {
+                    tokio::task::yield_now().await;
+                }
+            }
+            let Some(batch) = shared.open.lock().take() else { break };
+            shared.in_flight.fetch_add(1, Ordering::AcqRel);
+            let kind = if batch.keys.is_empty() { EVENTS } else { EVENTS_WITH_KEYS };
+            let body = batch.body.freeze();
+            let outcome = BatchOutcome {
+                shared: shared.clone(),
+                ack: batch.ack,
+                keys: batch.keys,
+                bytes: batch.admitted_bytes,
+                since: batch.since,
+            };
+            let command = Command { kind, event_count: batch.count, body };
+            shared.metrics.batch_sealed(batch.count, command.body.len());
+            shared.raft.propose(command, Arc::new(outcome)).await;
+        }
+    }
+}
+
+/// Who waits for one batch.
+struct BatchOutcome {
+    shared: Arc<Shared>,
+    ack: Arc<BatchAck>,
+    keys: Vec<DedupKey>,
+    bytes: usize,
+    since: Option<Instant>,
+}
+
+impl BatchOutcome {
+    fn settle(&self, fate: Result<Offset, AppendError>) {
+        self.ack.settle(fate);
+        let shared = &self.shared;
+        if shared.waiting_bytes.fetch_sub(self.bytes, Ordering::AcqRel) == self.bytes {
+            shared.idle.notify_waiters();
+        }
+        shared.in_flight.fetch_sub(1, Ordering::AcqRel);
+        shared.work.notify_one();
+    }
+}
+
+impl Outcome for BatchOutcome {
+    fn committed(&self, index: LogIndex) {
+        let shared = &self.shared;
+        let group = pelton_log::GroupId(shared.group.0);
+        let meta = shared.raft.log().entry_meta(group, index).ok().flatten();
+        let base = Offset(meta.expect("an entry committed just now is in memory").first_offset.0);
+        if !self.keys.is_empty() {
+            shared.open.lock().retiring.push_back((index, self.keys.clone()));
+        }
+        if let Some(since) = self.since {
+            shared.metrics.batch_committed(since.elapsed());
+        }
+        self.settle(Ok(base));
+    }
+
+    fn failed(&self, error: ProposeError) {
+        if !self.keys.is_empty() {
+            self.shared.open.lock().forget(&self.keys);
+        }
+        self.settle(Err(match error {
+            ProposeError::NotLeader { .. } => AppendError::Unavailable,
+            ProposeError::StorageFull => AppendError::StorageFull,
+            ProposeError::OutcomeUnknown => AppendError::OutcomeUnknown,
+        }));
+    }
+}
+
+/// Who waits for a change.
+struct ChangeOutcome(Mutex<Option<oneshot::Sender<Result<LogIndex, ProposeError>>>>);
+
+impl ChangeOutcome {
+    fn tell(&self, fate: Result<LogIndex, ProposeError>) {
+        if let Some(told) = self.0.lock().take() {
+            // The receiver is gone only when the caller gave up waiting.
+            let _ = told.send(fate);
+        }
+    }
+}
+
+impl Outcome for ChangeOutcome {
+    fn committed(&self, index: LogIndex) {
+        self.tell(Ok(index));
+    }
+
+    fn failed(&self, error: ProposeError) {
+        self.tell(Err(error));
+    }
+}

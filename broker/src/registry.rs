@@ -1,0 +1,8 @@
+//! The registry: one more log group, which holds every resource.
+
+mod commands;
+mod state;
+mod store;
+
+pub(crate) use commands::RegistryCommand;
+pub(crate) use state::RegistryState;

@@ -1,0 +1,154 @@
+//! The registry's state machine.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use parking_lot::Mutex;
+use pelton_client::Resources;
+use pelton_consensus::{Applied, StateMachine, Watermark};
+use pelton_log::LogIndex;
+use pelton_resource::Resource;
+use tokio::sync::watch;
+
+use super::commands::{RegistryCommand, decode_resources, encode_resources};
+use super::store::Store;
+
+/// Every resource, as of the last applied entry of the registry's group.
+pub(crate) struct RegistryState {
+    inner: Mutex<Inner>,
+    resources: watch::Sender<Arc<Resources>>,
+}
+
+struct Inner {
+    store: Store,
+    path: PathBuf,
+    /// The log index that resources and store reflect. Entries up to it are not applied again.
+    index: u64,
+}
+
+impl RegistryState {
+    /// Takes the resources from the store in `path`, if it is sound and not ahead of the log, which ends at
+    /// `last_index`. Otherwise the store is set aside, and restoring from the log fills a new one.
+    ///
+    /// # Errors
+    /// A store that cannot be used could not be set aside, or a new one not be made.
+    pub(crate) fn open(path: &Path, last_index: u64, mark: u64) -> Result<Self, std::io::Error> {
+        let (store, index, stored) = match Store::open(path, last_index) {
+            Ok(opened) => opened,
+            Err(error) => {
+                let (store, aside) = Store::set_aside(path, mark)?;
+                tracing::warn!(%error, aside = ?aside, "the registry's store is rebuilt from the log");
+                (store, 0, Vec::new())
+            }
+        };
+        let inner = Inner { store, path: path.to_owned(), index };
+        let resources = resources_of(stored, index);
+        Ok(Self { inner: Mutex::new(inner), resources: watch::Sender::new(Arc::new(resources)) })
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Arc<Resources>> {
+        self.resources.subscribe()
+    }
+
+    pub(crate) fn current(&self) -> Arc<Resources> {
+        self.resources.borrow().clone()
+    }
+
+    /// Hands the store to the operating system. Losing it costs a rebuild and no data.
+    pub(crate) fn flush(&self) {
+        if let Err(error) = self.inner.lock().store.flush() {
+            tracing::warn!(%error, "the registry's store could not be flushed; it will be rebuilt if it is damaged");
+        }
+    }
+
+    fn documents(&self) -> (u64, Vec<Resource>) {
+        let index = self.inner.lock().index;
+        (index, self.current().iter().collect())
+    }
+
+    fn take(&self, index: u64, resources: Vec<Resource>) {
+        let mut inner = self.inner.lock();
+        if let Err(error) = inner.store.replace(index, &resources) {
+            inner.give_up_store(&error);
+        }
+        inner.index = index;
+        drop(inner);
+        self.resources.send_replace(Arc::new(resources_of(resources, index)));
+    }
+}
+
+impl Inner {
+    /// Goes on without the store's help: what it misses now it will be rebuilt with at the next start, because its sum
+    /// or its index no longer fits.
+    fn give_up_store(&mut self, error: &sled::Error) {
+        tracing::error!(%error, path = ?self.path, "the registry's store could not be written; the log has everything");
+    }
+}
+
+fn resources_of(stored: Vec<Resource>, version: u64) -> Resources {
+    let mut resources = Resources::default();
+    resources.version = version;
+    stored.into_iter().for_each(|resource| resources.put(resource));
+    resources
+}
+
+impl StateMachine for RegistryState {
+    fn apply(&self, applied: Applied) {
+        let index = applied.index.0;
+        let mut inner = self.inner.lock();
+        if index <= inner.index {
+            return;
+        }
+        let current = self.current();
+        let command = RegistryCommand::decode(applied.command.kind, &applied.command.body);
+        let (next, written) = match command {
+            Ok(RegistryCommand::Put(resources)) => {
+                let next = current.with(resources.clone(), index);
+                let stored: Vec<_> = resources.iter().filter_map(|resource| next.find(&resource.key())).collect();
+                (next, inner.store.write(index, &stored, None))
+            }
+            Ok(RegistryCommand::Delete(key)) => {
+                (current.without(&key, index), inner.store.write(index, &[], Some(&key)))
+            }
+            // Applying what follows without this entry would make this replica differ from the others.
+            Err(error) => panic!("entry {index} of the registry cannot be applied: it is {error}"),
+        };
+        if let Err(error) = written {
+            inner.give_up_store(&error);
+        }
+        inner.index = index;
+        drop(inner);
+        self.resources.send_replace(Arc::new(next));
+    }
+
+    fn checkpoint(&self) -> Bytes {
+        let (index, resources) = self.documents();
+        let mut out = BytesMut::new();
+        out.put_u64_le(index);
+        out.put_slice(&encode_resources(&resources));
+        out.freeze()
+    }
+
+    fn restore(&self, checkpoint: &Bytes) -> Result<(), String> {
+        let mut bytes = checkpoint.clone();
+        let index = bytes.try_get_u64_le().map_err(|error| error.to_string())?;
+        if self.inner.lock().index >= index {
+            return Ok(());
+        }
+        let resources = decode_resources(&bytes).map_err(|error| error.to_string())?;
+        self.take(index, resources);
+        Ok(())
+    }
+
+    fn watermark(&self) -> Option<Watermark> {
+        let (index, resources) = self.documents();
+        (index > 0).then(|| Watermark { index: LogIndex(index), state: encode_resources(&resources) })
+    }
+
+    fn install(&self, index: LogIndex, state: &Bytes) -> Result<(), String> {
+        let resources = decode_resources(state).map_err(|error| error.to_string())?;
+        self.take(index.0, resources);
+        Ok(())
+    }
+}

@@ -1,0 +1,238 @@
+//! The registry's applied state on this node, in sled.
+//!
+//! sled's `flush` does not survive a loss of power, so the store never holds the only copy of anything: whatever is in
+//! it can be made again from the log. It says which log index it reflects, each value has a checksum, and the sum of
+//! all checksums stands beside the index, so that a store that lost or kept too much is told from a whole one.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use pelton_resource::{Resource, ResourceKey};
+
+const META: &[u8] = b"\0meta";
+const VERSION: u8 = 1;
+
+/// The page cache: the registry is small, and sled's default of 1 GiB is not.
+const CACHE_BYTES: u64 = 16 << 20;
+
+/// Why a store cannot be used as it is.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unusable {
+    #[error("it does not open: {0}")]
+    Open(String),
+    #[error("it cannot be read: {0}")]
+    Read(#[from] sled::Error),
+    #[error("what is in it does not add up to what was stored")]
+    Sum,
+    #[error("its value of {0:?} is damaged")]
+    Value(String),
+    #[error("it reflects log index {index}, and the log ends at {last}")]
+    AheadOfLog { index: u64, last: u64 },
+    #[error("it is of version {0}")]
+    Version(u8),
+}
+
+pub(crate) struct Store {
+    db: sled::Db,
+    digest: Digest,
+}
+
+/// Count and sum of the checksums of all values.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Digest {
+    count: u64,
+    sum: u64,
+}
+
+impl Store {
+    /// Opens the store and reads all of it: the index that it reflects, and the resources.
+    pub(crate) fn open(path: &Path, last_index: u64) -> Result<(Self, u64, Vec<Resource>), Unusable> {
+        let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(Some(500));
+        // sled 0.34 panics on some kinds of damage.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let db = config.open()?;
+            let read: Result<Vec<_>, _> = db.iter().collect();
+            read.map(|pairs| (db, pairs))
+        }));
+        let (db, pairs) = opened.map_err(|_| Unusable::Open("it panicked".into()))??;
+        let (mut digest, mut meta, mut resources) = (Digest::default(), None, Vec::new());
+        for (key, value) in pairs {
+            if key == META {
+                meta = Some(read_meta(&value)?);
+                continue;
+            }
+            let name = || String::from_utf8_lossy(&key).into_owned();
+            let (crc, json) = value.split_first_chunk::<4>().ok_or_else(|| Unusable::Value(name()))?;
+            if crc32c::crc32c(json) != u32::from_le_bytes(*crc) {
+                return Err(Unusable::Value(name()));
+            }
+            digest.add(&value);
+            resources.push(serde_json::from_slice(json).map_err(|_| Unusable::Value(name()))?);
+        }
+        let (index, stored) = meta.unwrap_or_default();
+        if stored != digest {
+            return Err(Unusable::Sum);
+        }
+        if index > last_index {
+            return Err(Unusable::AheadOfLog { index, last: last_index });
+        }
+        Ok((Self { db, digest }, index, resources))
+    }
+
+    /// Moves a store that cannot be used out of the way and starts an empty one. Nothing is deleted.
+    pub(crate) fn set_aside(path: &Path, mark: u64) -> Result<(Self, PathBuf), std::io::Error> {
+        let aside = path.with_extension(format!("aside-{mark}"));
+        std::fs::rename(path, &aside)?;
+        let (store, _, _) = Self::open(path, 0).map_err(std::io::Error::other)?;
+        Ok((store, aside))
+    }
+
+    /// Puts in and takes out, as of log index `index`, as one.
+    pub(crate) fn write(
+        &mut self,
+        index: u64,
+        put: &[Resource],
+        take: Option<&ResourceKey>,
+    ) -> Result<(), sled::Error> {
+        let mut batch = sled::Batch::default();
+        let mut digest = self.digest;
+        for resource in put {
+            let key = key_bytes(&resource.key());
+            let json = serde_json::to_vec(resource).expect("resources always serialize");
+            let mut value = crc32c::crc32c(&json).to_le_bytes().to_vec();
+            value.extend_from_slice(&json);
+            if let Some(old) = self.db.get(&key)? {
+                digest.subtract(&old);
+            }
+            digest.add(&value);
+            batch.insert(key, value);
+        }
+        if let Some(key) = take.map(key_bytes)
+            && let Some(old) = self.db.get(&key)?
+        {
+            digest.subtract(&old);
+            batch.remove(key);
+        }
+        batch.insert(META, meta_bytes(index, digest));
+        self.db.apply_batch(batch)?;
+        self.digest = digest;
+        Ok(())
+    }
+
+    /// Makes the store hold exactly `resources`, as of log index `index`.
+    pub(crate) fn replace(&mut self, index: u64, resources: &[Resource]) -> Result<(), sled::Error> {
+        self.db.clear()?;
+        self.digest = Digest::default();
+        self.write(index, resources, None)
+    }
+
+    /// Hands everything to the operating system.
+    pub(crate) fn flush(&self) -> Result<(), sled::Error> {
+        self.db.flush().map(|_| ())
+    }
+}
+
+impl Digest {
+    fn add(&mut self, value: &[u8]) {
+        self.count += 1;
+        self.sum = self.sum.wrapping_add(u64::from(crc32c::crc32c(value)));
+    }
+
+    fn subtract(&mut self, value: &[u8]) {
+        self.count -= 1;
+        self.sum = self.sum.wrapping_sub(u64::from(crc32c::crc32c(value)));
+    }
+}
+
+fn key_bytes(key: &ResourceKey) -> Vec<u8> {
+    format!("{}/{}/{}", key.kind, key.namespace, key.name).into_bytes()
+}
+
+fn meta_bytes(index: u64, digest: Digest) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    for part in [index, digest.count, digest.sum] {
+        out.extend_from_slice(&part.to_le_bytes());
+    }
+    let crc = crc32c::crc32c(&out);
+    out.extend_from_slice(&crc.to_le_bytes());
+    out
+}
+
+fn read_meta(bytes: &[u8]) -> Result<(u64, Digest), Unusable> {
+    let (body, crc) = bytes.split_last_chunk::<4>().ok_or(Unusable::Sum)?;
+    if crc32c::crc32c(body) != u32::from_le_bytes(*crc) || body.len() != 25 {
+        return Err(Unusable::Sum);
+    }
+    if body[0] != VERSION {
+        return Err(Unusable::Version(body[0]));
+    }
+    let part = |at: usize| u64::from_le_bytes(body[at..at + 8].try_into().expect("eight bytes of twenty-five"));
+    Ok((part(1), Digest { count: part(9), sum: part(17) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn brokers(names: &[&str]) -> Vec<Resource> {
+        let texts: Vec<_> = names
+            .iter()
+            .map(|name| {
+                format!("apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {{name: {name}, namespace: n}}\n")
+            })
+            .collect();
+        pelton_resource::parse_documents(&texts.join("---\n"), "test").unwrap()
+    }
+
+    #[test]
+    fn what_was_stored_is_there_after_reopening() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("registry.sled");
+        let (mut store, index, resources) = Store::open(&path, 0).unwrap();
+        assert_eq!((index, resources.len()), (0, 0));
+        store.write(3, &brokers(&["a", "b"]), None).unwrap();
+        store.write(4, &brokers(&["a"]), None).unwrap();
+        store.write(5, &[], Some(&brokers(&["b"])[0].key())).unwrap();
+        store.flush().unwrap();
+        drop(store);
+        let (_, index, resources) = Store::open(&path, 9).unwrap();
+        assert_eq!((index, resources), (5, brokers(&["a"])));
+    }
+
+    #[test]
+    fn a_store_that_is_ahead_damaged_or_does_not_add_up_is_refused_and_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("registry.sled");
+        let (mut store, _, _) = Store::open(&path, 0).unwrap();
+        store.write(3, &brokers(&["a"]), None).unwrap();
+        drop(store);
+        assert!(matches!(Store::open(&path, 2), Err(Unusable::AheadOfLog { index: 3, last: 2 })));
+        for damage in ["lost", "changed"] {
+            let (store, _, _) = Store::open(&path, 3).unwrap();
+            let key = key_bytes(&brokers(&["a"])[0].key());
+            match damage {
+                "lost" => store.db.remove(&key).map(drop).unwrap(),
+                _ => store.db.insert(&key, b"abcdefgh".as_slice()).map(drop).unwrap(),
+            }
+            drop(store);
+            assert!(Store::open(&path, 3).is_err(), "{damage}");
+            let (mut fresh, aside) = Store::set_aside(&path, 1).unwrap();
+            assert!(aside.exists());
+            std::fs::remove_dir_all(aside).unwrap();
+            fresh.replace(3, &brokers(&["a"])).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_store_of_garbage_gives_nothing_that_was_not_stored() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("registry.sled");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("conf"), b"garbage").unwrap();
+        std::fs::write(path.join("db"), vec![0x5a; 4096]).unwrap();
+        // sled may open it as an empty store, which reflects index 0 and so is filled from the log.
+        if let Ok((_, index, resources)) = Store::open(&path, 9) {
+            assert_eq!((index, resources.len()), (0, 0));
+        }
+    }
+}

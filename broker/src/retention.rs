@@ -1,0 +1,155 @@
+//! What may go: retention by age and by bytes, expiry of dead letters, checkpoints.
+//!
+//! Nothing that a cursor still needs ever goes. When that keeps more than the limit on bytes, it is an alarm, not a
+//! deletion.
+
+use std::time::Duration;
+
+use pelton_client::Offset;
+use pelton_env::UnixMillis;
+use pelton_log::{GroupId as LogGroupId, LogIndex};
+use pelton_resource::broker_settings;
+
+use crate::command::Change;
+use crate::node::{DataGroup, Shared};
+
+/// How often the watermark is looked at.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// A checkpoint is stored once this many entries were applied since the last one, so that a restart re-applies few.
+const CHECKPOINT_AFTER_ENTRIES: u64 = 2_048;
+
+/// The registry's log is purged once it holds this many entries.
+const REGISTRY_PURGE_AFTER_ENTRIES: u64 = 1_024;
+
+/// Runs until the node shuts down.
+pub(crate) async fn run(shared: Shared) {
+    let mut alarmed = false;
+    let mut checkpointed: Vec<u64> = vec![0; shared.groups.len()];
+    let mut registry_purged = 0;
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        for (group, checkpointed) in shared.groups.iter().zip(&mut checkpointed) {
+            if let Err(error) = tend(&shared, group, checkpointed).await {
+                tracing::warn!(group = group.raft.id().0, %error, "retention could not be applied; tried again later");
+            }
+        }
+        if let Err(error) = tend_registry(&shared, &mut registry_purged).await {
+            tracing::warn!(%error, "the registry's log could not be purged; tried again later");
+        }
+        report_size(&shared, &mut alarmed);
+    }
+}
+
+/// Why retention could not be applied this time.
+#[derive(Debug, thiserror::Error)]
+enum Hindrance {
+    #[error(transparent)]
+    Read(#[from] pelton_log::ReadError),
+    #[error(transparent)]
+    Group(#[from] pelton_consensus::GroupError),
+    #[error(transparent)]
+    Change(#[from] pelton_client::OperationError),
+    #[error("the task that reads the log ended")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+async fn tend(shared: &Shared, group: &DataGroup, checkpointed: &mut u64) -> Result<(), Hindrance> {
+    let id = group.raft.id();
+    let now = shared.clock.now();
+    let (retention, window) = longest(shared);
+    let keep = keep_from(shared, id, now.minus(retention))?;
+    group.state.prune_keys(offset_at(shared, id, now.minus(window))?);
+    let (need, letters, trim) = group.state.with(|core| {
+        let end = core.next;
+        (core.group.cursors_need(end), core.group.letters.len(), core.trim)
+    });
+    shared.metrics.dead_letters(letters);
+    if letters > 0 {
+        let before = now.minus(shared.options.retention.dead_letters);
+        // Dead letters give way to the limit on bytes, cursors do not.
+        let below = if over_limit(shared) > 0 { keep.min(need) } else { Offset(0) };
+        let expired = group
+            .state
+            .with(|core| core.group.letters.iter().filter(|((_, offset), l)| l.at < before || *offset < below).count());
+        if expired > 0 {
+            let expired = group.proposer.change(&Change::Expire(before, below)).await?;
+            shared.metrics.dead_letters_expired(expired);
+        }
+    }
+    let keep = keep.min(group.state.with(|core| core.group.needed_from(core.next)));
+    let upto = match shared.log.index_of_offset(id, pelton_log::Offset(keep.0))? {
+        Some(index) => index.0.saturating_sub(1),
+        // Everything may go but what is not applied yet.
+        None => group.raft.applied().borrow().0,
+    };
+    if upto > trim {
+        group.proposer.change(&Change::Trim(upto)).await?;
+    }
+    let (state, log) = (group.state.clone(), shared.log.clone());
+    if tokio::task::spawn_blocking(move || state.advance_trailing(&log)).await?? {
+        group.raft.purge_to_watermark().await?;
+        *checkpointed = group.raft.applied().borrow().0;
+    } else if group.raft.applied().borrow().0 > *checkpointed + CHECKPOINT_AFTER_ENTRIES {
+        group.raft.checkpoint().await?;
+        *checkpointed = group.raft.applied().borrow().0;
+    }
+    Ok(())
+}
+
+async fn tend_registry(shared: &Shared, purged: &mut u64) -> Result<(), Hindrance> {
+    let applied = shared.registry.raft.applied().borrow().0;
+    if applied > *purged + REGISTRY_PURGE_AFTER_ENTRIES {
+        shared.registry.raft.purge_to_watermark().await?;
+        *purged = applied;
+    }
+    Ok(())
+}
+
+/// The longest retention and the longest deduplication window of any broker: brokers share segments.
+fn longest(shared: &Shared) -> (Duration, Duration) {
+    let resources = shared.registry.state.current();
+    let settings: Vec<_> = resources.brokers.values().map(|broker| broker_settings(broker)).collect();
+    let retention = settings.iter().map(|settings| settings.retention).max().unwrap_or_default();
+    let window = settings.iter().filter_map(|settings| settings.deduplication_window).max().unwrap_or_default();
+    (retention, window)
+}
+
+/// The first offset that retention alone would keep.
+fn keep_from(shared: &Shared, group: LogGroupId, oldest: UnixMillis) -> Result<Offset, pelton_log::ReadError> {
+    let by_age = offset_at(shared, group, oldest)?;
+    if over_limit(shared) == 0 {
+        return Ok(by_age);
+    }
+    // One segment at a time: the next look sees what it freed.
+    let oldest_segment = shared.log.holding_oldest();
+    let Some((_, last)) = oldest_segment.into_iter().find(|(holder, _)| *holder == group) else { return Ok(by_age) };
+    let after = shared.log.entry_meta(group, LogIndex(last.0 + 1))?;
+    Ok(after.map_or(by_age, |meta| by_age.max(Offset(meta.first_offset.0))))
+}
+
+fn offset_at(shared: &Shared, group: LogGroupId, time: UnixMillis) -> Result<Offset, pelton_log::ReadError> {
+    Ok(Offset(shared.log.offset_at_time(group, time)?.0))
+}
+
+/// Bytes of records above the node's limit.
+fn over_limit(shared: &Shared) -> u64 {
+    shared.log.size().record_bytes.saturating_sub(shared.options.retention.bytes)
+}
+
+fn report_size(shared: &Shared, alarmed: &mut bool) {
+    let (size, over) = (shared.log.size(), over_limit(shared));
+    shared.metrics.log_size(size.record_bytes, size.segments, over);
+    if over > 0 && !*alarmed {
+        let bytes = size.record_bytes;
+        tracing::warn!(bytes, over, "the log holds more than its limit because triggers still need old events");
+    }
+    *alarmed = over > 0;
+}
+
+/// The first offset that a reader may still ask for.
+pub(crate) fn first_offset(shared: &Shared, group: LogGroupId) -> Offset {
+    Offset(shared.log.group(group).first_offset.0)
+}
