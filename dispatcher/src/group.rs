@@ -1,0 +1,302 @@
+//! One log group: the task that follows its tail, matches, starts attempts and stores progress.
+//!
+//! It owns all its state and waits for nothing but the next thing to happen: reads, appends and progress are futures
+//! that it polls beside its queue, attempts are made by the connections' own tasks. Nothing a subscriber does can make
+//! it wait.
+
+mod cache;
+mod catch_up;
+mod cursors;
+mod outcome;
+mod progress;
+mod pump;
+mod scan;
+mod slot;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use pelton_client::{
+    AppendError, BrokerName, Client, EventBatch, GroupCursors, GroupId, Offset, OperationError, ReadError, Resources,
+};
+use pelton_env::{Chance, Clock};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::Options;
+use crate::matching::MatchIndex;
+use crate::metrics::Metrics;
+use crate::pool::{Outcome, Targets, Ticket};
+use crate::snapshot::GroupSnapshot;
+use cache::Cache;
+use progress::ProgressKeeper;
+use pump::Parked;
+use slot::Slots;
+
+/// Outcomes that wait to be taken in. Connections wait when it is full; the group never waits for a connection.
+const INBOX: usize = 4_096;
+/// Triggers that are served before the next thing that happened is looked at.
+const RUNS_PER_TURN: usize = 256;
+/// Outcomes that are taken in at once.
+const OUTCOMES_PER_TURN: usize = 256;
+
+/// What groups share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub options: Arc<Options>,
+    pub clock: Arc<dyn Clock>,
+    pub chance: Arc<dyn Chance>,
+    pub targets: Targets,
+    pub metrics: Metrics,
+}
+
+/// Something that was asked of the broker has been answered.
+enum Happened {
+    Tail { from: Offset, read: Result<Vec<EventBatch>, ReadError> },
+    Fetched { at: Offset, read: Result<Vec<EventBatch>, ReadError> },
+    CaughtUp { at: Offset, read: Result<Vec<EventBatch>, ReadError> },
+    Cursors { seen: u64, read: Result<GroupCursors, ReadError> },
+    Progress(Result<(), OperationError>),
+    Appended { ticket: Ticket, plan: Arc<crate::plan::Plan>, result: Result<(), AppendError> },
+    Waited(Wake),
+    Warned,
+}
+
+/// What a wait was for.
+#[derive(Debug, Clone, Copy)]
+enum Wake {
+    Tail,
+    Fetch,
+    CatchUp,
+    Cursors,
+}
+
+type Work = FuturesUnordered<Pin<Box<dyn Future<Output = Happened> + Send>>>;
+
+/// The task of one group.
+pub(crate) struct Group<C: Client> {
+    client: C,
+    group: GroupId,
+    shared: Arc<Shared>,
+    slots: Slots,
+    brokers: HashMap<BrokerName, MatchIndex<u32>>,
+    resources: Arc<Resources>,
+    resource_changes: watch::Receiver<Arc<Resources>>,
+    committed: watch::Receiver<Offset>,
+    cursor_changes: watch::Receiver<u64>,
+    /// Cursors of triggers that are no resource (yet): taken up when they become one.
+    unclaimed: BTreeMap<pelton_client::TriggerId, pelton_client::Cursor>,
+    /// The stored cursors were read at least once.
+    loaded: bool,
+    cursors_wanted: bool,
+    cursors_reading: bool,
+    resources_wanted: bool,
+    /// Neither cursors nor resources are looked at again before this.
+    refresh_after: Option<Instant>,
+    scanned: Offset,
+    tail_reading: bool,
+    cache: Cache,
+    run: VecDeque<u32>,
+    timers: BinaryHeap<Reverse<(Instant, u32)>>,
+    parked: HashMap<crate::endpoint::Authority, Parked>,
+    lagging: BTreeSet<(Offset, u32)>,
+    lagging_next: (Offset, u32),
+    catching_up: bool,
+    fetches: BTreeMap<Offset, Vec<u32>>,
+    fetches_out: BTreeMap<Offset, Vec<u32>>,
+    fetching: usize,
+    progress: ProgressKeeper,
+    work: Work,
+    inbox: mpsc::Receiver<Outcome>,
+    outbox: mpsc::Sender<Outcome>,
+    /// Replies that are being stored.
+    appending: usize,
+    stopping: Option<Instant>,
+    snapshot: Arc<GroupSnapshot>,
+}
+
+impl<C: Client> Group<C> {
+    /// The task's state at its beginning.
+    ///
+    /// # Errors
+    /// The client does not know the group.
+    pub fn new(
+        client: C,
+        group: GroupId,
+        shared: Arc<Shared>,
+        snapshot: Arc<GroupSnapshot>,
+    ) -> Result<Self, ReadError> {
+        let (outbox, inbox) = mpsc::channel(INBOX);
+        let resource_changes = client.resources();
+        Ok(Self {
+            committed: client.committed(group)?,
+            cursor_changes: client.cursor_changes(group)?,
+            resources: Arc::default(),
+            resource_changes,
+            client,
+            group,
+            slots: Slots::default(),
+            brokers: HashMap::new(),
+            unclaimed: BTreeMap::new(),
+            loaded: false,
+            cursors_wanted: true,
+            cursors_reading: false,
+            resources_wanted: true,
+            refresh_after: None,
+            scanned: Offset(0),
+            tail_reading: false,
+            cache: Cache::new(shared.options.cache_bytes),
+            run: VecDeque::new(),
+            timers: BinaryHeap::new(),
+            parked: HashMap::new(),
+            lagging: BTreeSet::new(),
+            lagging_next: (Offset(0), 0),
+            catching_up: false,
+            fetches: BTreeMap::new(),
+            fetches_out: BTreeMap::new(),
+            fetching: 0,
+            progress: ProgressKeeper::new(&shared.options),
+            work: FuturesUnordered::new(),
+            inbox,
+            outbox,
+            appending: 0,
+            stopping: None,
+            shared,
+            snapshot,
+        })
+    }
+
+    /// Runs until `stop` names a moment; then until everything on its way is back and stored, or that moment.
+    pub async fn run(mut self, mut stop: watch::Receiver<Option<Instant>>) {
+        let mut outcomes = Vec::with_capacity(OUTCOMES_PER_TURN);
+        let mut alive = Alive { stop: true, resources: true, committed: true, cursors: true };
+        loop {
+            self.turn();
+            if self.is_finished() {
+                break;
+            }
+            let wake = self.next_timer();
+            tokio::select! {
+                biased;
+                changed = stop.changed(), if alive.stop => {
+                    alive.stop = changed.is_ok();
+                    let deadline = (*stop.borrow_and_update()).unwrap_or_else(Instant::now);
+                    self.stopping = Some(deadline);
+                }
+                count = self.inbox.recv_many(&mut outcomes, OUTCOMES_PER_TURN) => {
+                    debug_assert!(count > 0, "the group holds a sender itself");
+                    for outcome in outcomes.drain(..) {
+                        self.on_outcome(outcome);
+                    }
+                }
+                Some(happened) = self.work.next(), if !self.work.is_empty() => self.on_happened(happened),
+                changed = self.cursor_changes.changed(), if alive.cursors => {
+                    alive.cursors = changed.is_ok();
+                    self.cursors_wanted = true;
+                }
+                changed = self.resource_changes.changed(), if alive.resources => {
+                    alive.resources = changed.is_ok();
+                    self.resources_wanted = true;
+                }
+                changed = self.committed.changed(), if alive.committed => alive.committed = changed.is_ok(),
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+                () = std::future::ready(()), if !self.run.is_empty() => tokio::task::yield_now().await,
+            }
+        }
+        tracing::debug!(group = %self.group, scanned = %self.scanned, "dispatcher of the group ended");
+    }
+
+    /// Does what can be done without waiting.
+    fn turn(&mut self) {
+        let now = Instant::now();
+        self.fire_timers(now);
+        self.refresh(now);
+        if self.loaded {
+            self.follow_tail();
+            self.catch_up();
+            for _ in 0..RUNS_PER_TURN {
+                let Some(at) = self.run.pop_front() else { break };
+                self.pump(at, now);
+            }
+            self.start_fetches();
+            self.store_progress(now);
+        }
+        self.snapshot.set(self.cache.bytes(), self.slots.len(), self.scanned);
+    }
+
+    fn on_happened(&mut self, happened: Happened) {
+        match happened {
+            Happened::Tail { from, read } => self.on_tail(from, read),
+            Happened::Fetched { at, read } => self.on_fetched(at, read),
+            Happened::CaughtUp { at, read } => self.on_caught_up(at, read),
+            Happened::Cursors { seen, read } => self.on_cursors(seen, read),
+            Happened::Progress(result) => self.on_progress(result),
+            Happened::Appended { ticket, plan, result } => self.on_appended(ticket, &plan, result),
+            Happened::Waited(Wake::Tail) => self.tail_reading = false,
+            Happened::Waited(Wake::Fetch) => self.fetching -= 1,
+            Happened::Waited(Wake::CatchUp) => self.catching_up = false,
+            Happened::Waited(Wake::Cursors) => self.cursors_reading = false,
+            Happened::Warned => {}
+        }
+    }
+
+    /// Nothing is left to do of what stopping waits for.
+    fn is_finished(&self) -> bool {
+        let Some(deadline) = self.stopping else { return false };
+        let now = Instant::now();
+        let is_idle = (self.snapshot.in_flight() == 0 && self.appending == 0) || now >= deadline;
+        (is_idle && (!self.loaded || self.progress.is_settled())) || now >= deadline + STORE_GRACE
+    }
+
+    /// The next moment at which [`is_finished`](Self::is_finished) may change by time alone.
+    fn next_deadline(&self) -> Option<Instant> {
+        let deadline = self.stopping?;
+        Some(if Instant::now() < deadline { deadline } else { deadline + STORE_GRACE })
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.is_some()
+    }
+
+    /// Has the trigger looked at soon.
+    fn queue(&mut self, at: u32) {
+        if let Some(slot) = self.slots.get_mut(at)
+            && !slot.queued
+        {
+            slot.queued = true;
+            self.run.push_back(at);
+        }
+    }
+
+    /// Polls `work` beside everything else.
+    fn begin(&mut self, work: impl Future<Output = Happened> + Send + 'static) {
+        self.work.push(Box::pin(work));
+    }
+
+    /// Waits before something that failed is tried again.
+    fn wait_for(&mut self, wake: Wake) {
+        self.begin(async move {
+            tokio::time::sleep(RETRY_AFTER).await;
+            Happened::Waited(wake)
+        });
+    }
+}
+
+/// How long after the deadline the last progress may take.
+const STORE_GRACE: std::time::Duration = std::time::Duration::from_secs(2);
+/// The wait before a failed call to the broker is repeated.
+const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// Which of the channels can still say something.
+struct Alive {
+    stop: bool,
+    resources: bool,
+    committed: bool,
+    cursors: bool,
+}

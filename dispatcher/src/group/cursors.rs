@@ -1,0 +1,243 @@
+//! Which triggers there are: the resources, and the stored cursors of those that were started.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pelton_client::{BrokerName, Client, Cursor, GroupCursors, ReadError, Resources, TriggerId};
+use pelton_resource::Trigger;
+use tokio::time::Instant;
+
+use super::slot::{Alarm, Slot};
+use super::{Group, Happened, Wake};
+use crate::plan::Plan;
+use crate::trigger::TriggerState;
+
+/// The least time between two looks at all cursors or all resources: a thousand changes in a row are taken in by a
+/// few looks.
+const REFRESH_EVERY: Duration = Duration::from_millis(10);
+
+impl<C: Client> Group<C> {
+    /// Looks at what changed.
+    pub(super) fn refresh(&mut self, now: Instant) {
+        if !(self.cursors_wanted || self.resources_wanted) || self.refresh_after.is_some_and(|after| after > now) {
+            return;
+        }
+        self.refresh_after = Some(now + REFRESH_EVERY);
+        if self.resources_wanted {
+            self.resources_wanted = false;
+            self.take_resources();
+        }
+        self.read_cursors();
+    }
+
+    /// The next moment at which [`refresh`](Self::refresh) has something to do.
+    pub(super) fn next_refresh(&self) -> Option<Instant> {
+        let is_wanted = self.resources_wanted || (self.cursors_wanted && self.may_read_cursors());
+        self.refresh_after.filter(|_| is_wanted)
+    }
+
+    fn may_read_cursors(&self) -> bool {
+        !self.cursors_reading && !self.progress.is_busy()
+    }
+
+    fn read_cursors(&mut self) {
+        if !self.cursors_wanted || !self.may_read_cursors() {
+            return;
+        }
+        self.cursors_wanted = false;
+        self.cursors_reading = true;
+        let seen = *self.cursor_changes.borrow_and_update();
+        let (client, group) = (self.client.clone(), self.group);
+        self.begin(async move { Happened::Cursors { seen, read: client.cursors(group).await } });
+    }
+
+    pub(super) fn on_cursors(&mut self, seen: u64, read: Result<GroupCursors, ReadError>) {
+        let stored = match read {
+            Ok(stored) => stored,
+            Err(why) => {
+                tracing::warn!(group = %self.group, seen, %why, "cursors could not be read");
+                self.cursors_wanted = true;
+                return self.wait_for(Wake::Cursors);
+            }
+        };
+        self.cursors_reading = false;
+        if !self.loaded {
+            self.loaded = true;
+            self.scanned = stored.scanned;
+            self.progress.begins_at(stored.scanned);
+            self.resources = self.resource_changes.borrow_and_update().clone();
+        }
+        let gone: Vec<_> =
+            self.slots.places().filter(|(_, slot)| !stored.cursors.contains_key(&slot.id)).map(|(at, _)| at).collect();
+        for at in gone {
+            self.remove(at);
+        }
+        self.unclaimed.clear();
+        let resources = self.resources.clone();
+        for (id, cursor) in stored.cursors {
+            match self.slots.find(id) {
+                Some(at) => self.renew_cursor(at, &cursor),
+                None => self.claim(id, cursor, &resources),
+            }
+        }
+    }
+
+    /// Starts to deliver if the trigger is a resource, else keeps its cursor for when it is.
+    fn claim(&mut self, id: TriggerId, cursor: Cursor, resources: &Resources) {
+        let found = resources.triggers.get(&id).and_then(|trigger| Some((trigger, broker_of(resources, trigger)?)));
+        let Some((trigger, broker)) = found else {
+            self.unclaimed.insert(id, cursor);
+            return;
+        };
+        let plan = Arc::new(Plan::of(trigger, broker, &self.shared.targets));
+        let state = TriggerState::restore(id, &cursor, self.scanned, plan.ordered, plan.max_in_flight);
+        let metrics =
+            self.shared.metrics.of(&trigger.metadata.namespace, &trigger.metadata.name, trigger.broker_name());
+        let broker = plan.broker.clone();
+        let at = self.slots.insert(Slot {
+            id,
+            trigger: trigger.clone(),
+            plan,
+            state,
+            changed: cursor.changed,
+            metrics,
+            alarm: None,
+            queued: false,
+            parked: false,
+            fetching: false,
+            dirty: false,
+            lagging_at: None,
+            timer: None,
+        });
+        self.brokers.entry(broker).or_default().insert(at, &trigger.filter_expr());
+        self.place(at);
+        self.queue(at);
+    }
+
+    /// A stored cursor was started anew, or has events that were sent again.
+    fn renew_cursor(&mut self, at: u32, cursor: &Cursor) {
+        let scanned = self.scanned;
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        if cursor.epoch != slot.state.epoch() {
+            slot.state = TriggerState::restore(slot.id, cursor, scanned, slot.plan.ordered, slot.plan.max_in_flight);
+            slot.changed = cursor.changed;
+            slot.timer = None;
+            self.slots.renew(at);
+            self.place(at);
+            self.queue(at);
+        } else if cursor.changed > slot.changed {
+            slot.changed = cursor.changed;
+            slot.state.merge(cursor);
+            self.queue(at);
+        }
+    }
+
+    fn remove(&mut self, at: u32) {
+        let Some(slot) = self.slots.remove(at) else { return };
+        if let Some(listed) = slot.lagging_at {
+            self.lagging.remove(&(listed, at));
+        }
+        slot.metrics.gone();
+        if let Some(index) = self.brokers.get_mut(&slot.plan.broker) {
+            index.remove(at);
+            if index.is_empty() {
+                self.brokers.remove(&slot.plan.broker);
+            }
+        }
+    }
+
+    /// Takes in how the resources changed: both versions are walked side by side, and only what differs is looked at.
+    fn take_resources(&mut self) {
+        let new = self.resource_changes.borrow_and_update().clone();
+        let old = std::mem::replace(&mut self.resources, new.clone());
+        if !self.loaded {
+            return;
+        }
+        let same_brokers = same_brokers(&old, &new);
+        let mut old_triggers = old.triggers.iter().peekable();
+        for (id, trigger) in &new.triggers {
+            let mut before = None;
+            while let Some((old_id, old_trigger)) = old_triggers.next_if(|(old_id, _)| *old_id <= id) {
+                if old_id == id {
+                    before = Some(old_trigger);
+                } else {
+                    self.forget(*old_id);
+                }
+            }
+            let is_same = before.is_some_and(|before| Arc::ptr_eq(before, trigger))
+                && (same_brokers || same_broker(&old, &new, trigger));
+            if !is_same {
+                self.changed(*id, trigger, &new);
+            }
+        }
+        for (id, _) in old_triggers {
+            self.forget(*id);
+        }
+    }
+
+    fn forget(&mut self, id: TriggerId) {
+        self.unclaimed.remove(&id);
+        if let Some(at) = self.slots.find(id) {
+            self.remove(at);
+        }
+    }
+
+    fn changed(&mut self, id: TriggerId, trigger: &Arc<Trigger>, resources: &Resources) {
+        let Some(at) = self.slots.find(id) else {
+            if let Some(cursor) = self.unclaimed.remove(&id) {
+                self.claim(id, cursor, resources);
+            }
+            return;
+        };
+        let scanned = self.scanned;
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        let plan = match broker_of(resources, trigger) {
+            Some(broker) => Plan::of(trigger, broker, &self.shared.targets),
+            // Without its Broker it rests, and keeps its place.
+            None => {
+                Plan { paused: true, ..Plan::of(trigger, &pelton_resource::Broker::default(), &self.shared.targets) }
+            }
+        };
+        slot.state.set_max_in_flight(plan.max_in_flight);
+        let reordered = plan.ordered != slot.plan.ordered;
+        if reordered {
+            slot.state.reorder(plan.ordered, scanned);
+            slot.timer = None;
+        }
+        let is_new_filter =
+            trigger.spec.filters != slot.trigger.spec.filters || trigger.spec.filter != slot.trigger.spec.filter;
+        let is_new_generation = trigger.metadata.generation != slot.trigger.metadata.generation;
+        slot.plan = Arc::new(plan);
+        slot.trigger = trigger.clone();
+        let broker = slot.plan.broker.clone();
+        if is_new_generation && slot.alarm == Some(Alarm::ForeignBody) {
+            self.clear(at);
+        }
+        if reordered {
+            self.slots.renew(at);
+        }
+        if is_new_filter {
+            self.brokers.entry(broker).or_default().insert(at, &trigger.filter_expr());
+        }
+        self.place(at);
+        self.queue(at);
+    }
+}
+
+fn broker_of<'a>(resources: &'a Resources, trigger: &Trigger) -> Option<&'a Arc<pelton_resource::Broker>> {
+    resources.brokers.get(&BrokerName::new(&trigger.metadata.namespace, trigger.broker_name()))
+}
+
+/// Whether no Broker is another than before.
+fn same_brokers(old: &Resources, new: &Resources) -> bool {
+    old.brokers.len() == new.brokers.len()
+        && old.brokers.values().zip(new.brokers.values()).all(|(old, new)| Arc::ptr_eq(old, new))
+}
+
+fn same_broker(old: &Resources, new: &Resources, trigger: &Trigger) -> bool {
+    match (broker_of(old, trigger), broker_of(new, trigger)) {
+        (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+        (None, None) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,252 @@
+//! What follows from the outcome of an attempt.
+
+use std::time::Duration;
+
+use pelton_client::{AppendError, Cause, Client, DeadLetter, LastAnswer, Offset, Position, Warning};
+use pelton_event::Event;
+use tokio::time::Instant;
+
+use super::slot::Alarm;
+use super::{Group, Happened};
+use crate::dead_letter::{kept, last_answer};
+use crate::delivery::{Attempted, Content, Next, NoAnswer, Verdict, classify};
+use crate::metrics::Ended;
+use crate::plan::Plan;
+use crate::pool::{Outcome, Ticket};
+use crate::reply::stored_reply;
+use crate::trigger::{Asked, SinkErrand};
+
+/// The longest wait that is held in memory. A policy may ask for more than a clock can add.
+const LONGEST_WAIT: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+impl<C: Client> Group<C> {
+    pub(super) fn on_outcome(&mut self, outcome: Outcome) {
+        let Outcome { ticket, plan, target, attempted, closed_circuit } = outcome;
+        self.snapshot.ended();
+        match attempted {
+            Some(attempted) => self.on_attempted(ticket, &plan, attempted),
+            None => {
+                if let Some(slot) = self.slots.current(ticket.slot, ticket.generation) {
+                    slot.state.not_sent(ticket.offset);
+                    self.queue(ticket.slot);
+                }
+            }
+        }
+        self.unpark(&target, closed_circuit);
+    }
+
+    /// An attempt was made, or could not be.
+    pub(super) fn on_attempted(&mut self, ticket: Ticket, plan: &std::sync::Arc<Plan>, attempted: Attempted) {
+        let Some(slot) = self.slots.current(ticket.slot, ticket.generation) else { return };
+        let verdict = classify(&attempted);
+        slot.metrics.attempted(match (verdict, &attempted) {
+            (_, Err(_)) => Ended::NoAnswer,
+            (Verdict::Retry | Verdict::BadReply, _) => Ended::Retryable,
+            (Verdict::Reject | Verdict::Gone | Verdict::Impossible, _) => Ended::Rejected,
+            _ => Ended::Success,
+        });
+        match ticket.asked {
+            Asked::Subscriber => self.on_subscriber(ticket, plan, verdict, attempted),
+            Asked::Sink => self.on_sink(ticket, plan, verdict, &attempted),
+        }
+        self.touched(ticket.slot);
+        self.queue(ticket.slot);
+    }
+
+    fn on_subscriber(&mut self, ticket: Ticket, plan: &std::sync::Arc<Plan>, verdict: Verdict, attempted: Attempted) {
+        match (verdict, attempted) {
+            (Verdict::Reply, Ok(answer)) => match (ticket.hops.lowered(), answer.content) {
+                (Some(hops), Content::Event(reply)) => {
+                    let reply = stored_reply(*reply, self.shared.clock.now());
+                    self.store_reply(ticket, plan, hops, reply);
+                }
+                _ => {
+                    if let Some(slot) = self.slots.get_mut(ticket.slot) {
+                        slot.state.failed(ticket.offset);
+                    }
+                    let detail = kept("the reply has passed the broker as often as it may");
+                    let answer = LastAnswer { code: Some(answer.status), detail };
+                    self.give_up(ticket, plan, Cause::HopCount, answer);
+                }
+            },
+            (Verdict::Delivered | Verdict::DeliveredIgnored | Verdict::DeliveredForeign, _) => {
+                self.on_delivered(ticket, verdict);
+            }
+            (verdict, attempted) => {
+                if verdict == Verdict::Gone {
+                    self.raise(ticket.slot, Alarm::Gone);
+                }
+                self.on_failed(ticket, plan, verdict, &attempted);
+            }
+        }
+    }
+
+    fn on_delivered(&mut self, ticket: Ticket, verdict: Verdict) {
+        let Some(slot) = self.slots.get_mut(ticket.slot) else { return };
+        slot.state.done(ticket.offset);
+        slot.metrics.delivered();
+        self.progress.ended();
+        match verdict {
+            Verdict::DeliveredIgnored => slot.metrics.ignored_body(),
+            Verdict::DeliveredForeign => {
+                slot.metrics.foreign_body();
+                self.raise(ticket.slot, Alarm::ForeignBody);
+            }
+            _ if slot.alarm == Some(Alarm::Gone) => self.clear(ticket.slot),
+            _ => {}
+        }
+        self.after_end(ticket.slot);
+    }
+
+    /// The subscriber did not take the event, or its reply could not be kept.
+    fn on_failed(&mut self, ticket: Ticket, plan: &std::sync::Arc<Plan>, verdict: Verdict, attempted: &Attempted) {
+        let (now, jitter) = (self.shared.clock.now(), self.shared.chance.unit());
+        let Some(slot) = self.slots.get_mut(ticket.slot) else { return };
+        let attempts = slot.state.failed(ticket.offset);
+        match plan.retries.after_failure(verdict, attempted, attempts, now, jitter) {
+            Next::Retry { wait, hold } => {
+                slot.metrics.retried();
+                slot.state.retry_at(ticket.offset, after(wait));
+                if let Some(hold) = hold {
+                    slot.state.hold(after(hold));
+                }
+            }
+            Next::GiveUp(cause) => self.give_up(ticket, plan, cause, last_answer(attempted)),
+        }
+    }
+
+    fn give_up(&mut self, ticket: Ticket, plan: &std::sync::Arc<Plan>, cause: Cause, answer: LastAnswer) {
+        let destination = plan.subscriber.as_ref().map_or_else(String::new, |subscriber| subscriber.url.to_string());
+        if plan.sink.is_none() {
+            return self.keep(ticket.slot, ticket.offset, cause, destination, answer);
+        }
+        if let Some(slot) = self.slots.get_mut(ticket.slot) {
+            slot.state.send_to_sink(ticket.offset, SinkErrand { cause, destination, answer, tries: 0 });
+        }
+    }
+
+    fn on_sink(&mut self, ticket: Ticket, plan: &std::sync::Arc<Plan>, verdict: Verdict, attempted: &Attempted) {
+        let (now, jitter) = (self.shared.clock.now(), self.shared.chance.unit());
+        let Some(slot) = self.slots.get_mut(ticket.slot) else { return };
+        // Whatever a sink says in a 2xx, it has the event. It is not asked for a reply.
+        if attempted.as_ref().is_ok_and(|answer| (200..300).contains(&answer.status)) {
+            slot.state.done(ticket.offset);
+            slot.metrics.sent_to_sink();
+            self.progress.ended();
+            return self.after_end(ticket.slot);
+        }
+        let Some(errand) = slot.state.errand(ticket.offset) else { return };
+        errand.tries = errand.tries.saturating_add(1);
+        let (tries, cause) = (errand.tries, errand.cause);
+        match plan.retries.after_failure(verdict, attempted, tries, now, jitter) {
+            Next::Retry { wait, .. } => slot.state.retry_at(ticket.offset, after(wait)),
+            Next::GiveUp(_) => {
+                let destination = plan.sink.as_ref().map_or_else(String::new, |sink| sink.url.to_string());
+                self.keep(ticket.slot, ticket.offset, cause, destination, last_answer(attempted));
+            }
+        }
+    }
+
+    /// Keeps an event as a dead letter. It counts once it is stored.
+    pub(super) fn keep(&mut self, at: u32, offset: Offset, cause: Cause, destination: String, answer: LastAnswer) {
+        let (position, now) = (Position { group: self.group, offset }, self.shared.clock.now());
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        let attempts = slot.state.attempts(offset);
+        tracing::info!(trigger = %slot.id, %position, cause = cause.as_str(), attempts, "kept as a dead letter");
+        let trigger = slot.id;
+        slot.state.dead(DeadLetter { trigger, position, attempts, cause, destination, answer, at: now });
+        self.progress.ended();
+        self.progress.kept(slot.metrics.clone(), cause);
+        self.touched(at);
+        self.after_end(at);
+    }
+
+    /// There is one pending event less: a trigger whose window was full may go on.
+    fn after_end(&mut self, at: u32) {
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        if slot.lagging_at.is_none()
+            && slot.state.follow() == crate::trigger::Follow::Own
+            && slot.state.has_room()
+            && !slot.plan.paused
+        {
+            self.place(at);
+        }
+    }
+
+    // --- replies ---
+
+    fn store_reply(&mut self, ticket: Ticket, plan: &std::sync::Arc<Plan>, hops: pelton_client::Hops, reply: Event) {
+        let append = self.client.append(&plan.broker, std::slice::from_ref(&reply), hops);
+        let plan = plan.clone();
+        self.appending += 1;
+        self.begin(async move { Happened::Appended { ticket, plan, result: append.await.map(|_| ()) } });
+    }
+
+    /// The reply is stored, so the event is delivered; or it is not, and the delivery as a whole has failed.
+    pub(super) fn on_appended(&mut self, ticket: Ticket, plan: &std::sync::Arc<Plan>, result: Result<(), AppendError>) {
+        self.appending -= 1;
+        if self.slots.current(ticket.slot, ticket.generation).is_none() {
+            return;
+        }
+        match result {
+            Ok(()) => self.on_delivered(ticket, Verdict::Reply),
+            Err(why) => {
+                tracing::warn!(%why, "a reply was not stored");
+                let is_retryable = why.is_retryable();
+                let attempted = Err(NoAnswer::Broken(format!("the reply was not stored: {why}")));
+                if is_retryable {
+                    self.on_failed(ticket, plan, Verdict::Reply, &attempted);
+                } else {
+                    if let Some(slot) = self.slots.get_mut(ticket.slot) {
+                        slot.state.failed(ticket.offset);
+                    }
+                    let answer = LastAnswer { code: None, detail: kept(&format!("the reply was not stored: {why}")) };
+                    self.give_up(ticket, plan, Cause::Reply, answer);
+                }
+            }
+        }
+        self.touched(ticket.slot);
+        self.queue(ticket.slot);
+    }
+
+    // --- warnings ---
+
+    fn raise(&mut self, at: u32, alarm: Alarm) {
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        // That the subscriber is gone is the graver news.
+        if slot.alarm == Some(alarm) || slot.alarm == Some(Alarm::Gone) {
+            return;
+        }
+        slot.alarm = Some(alarm);
+        let (reason, message) = match alarm {
+            Alarm::Gone => ("SubscriberGone", "The subscriber answered 410: it wants no more events."),
+            Alarm::ForeignBody => (
+                "AnswerIsNoEvent",
+                "The subscriber answered a success with a body that is no CloudEvent. The body is ignored.",
+            ),
+        };
+        self.warn(at, Some(Warning { reason: reason.to_owned(), message: message.to_owned() }));
+    }
+
+    /// Takes the warning away.
+    pub(super) fn clear(&mut self, at: u32) {
+        if self.slots.get_mut(at).is_some_and(|slot| slot.alarm.take().is_some()) {
+            self.warn(at, None);
+        }
+    }
+
+    fn warn(&mut self, at: u32, warning: Option<Warning>) {
+        let Some(id) = self.slots.get(at).map(|slot| slot.id) else { return };
+        let client = self.client.clone();
+        self.begin(async move {
+            if let Err(why) = client.warn(id, warning).await {
+                tracing::warn!(trigger = %id, %why, "a warning could not be shown");
+            }
+            Happened::Warned
+        });
+    }
+}
+
+fn after(wait: Duration) -> Instant {
+    Instant::now() + wait.min(LONGEST_WAIT)
+}

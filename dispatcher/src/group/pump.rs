@@ -1,0 +1,289 @@
+//! Starts what may start.
+
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use pelton_client::{Client, EventBatch, Offset, ReadError};
+use pelton_event::Event;
+use tokio::time::Instant;
+
+use super::cache::Stored;
+use super::{Group, Happened, Wake};
+use crate::dead_letter::with_reason;
+use crate::delivery::NoAnswer;
+use crate::endpoint::{Authority, Route};
+use crate::pool::{Job, Refusal, Target, Ticket};
+use crate::trigger::Asked;
+
+/// Reads of the log for waiting events that may be on their way at once.
+const MAX_FETCHES: usize = 4;
+/// How often a target that refused is asked again at least: another group may have made room.
+const RECHECK: Duration = Duration::from_secs(1);
+/// Attempts that one trigger may start before the others have their turn.
+const STARTS_PER_TURN: usize = 128;
+/// Events up to this size are copied out of their batch for an attempt, so that a few hundred slow attempts do not
+/// keep a few hundred batches in memory.
+const COPIED_BYTES: usize = 4 * 1024;
+
+/// Triggers that wait for a target.
+#[derive(Debug)]
+pub(super) struct Parked {
+    slots: VecDeque<u32>,
+    recheck: Instant,
+}
+
+/// What became of one try to start something.
+enum Try {
+    Started,
+    Nothing,
+}
+
+impl<C: Client> Group<C> {
+    /// Starts attempts of one trigger.
+    pub(super) fn pump(&mut self, at: u32, now: Instant) {
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        slot.queued = false;
+        slot.state.wake(now);
+        if slot.parked || slot.fetching || slot.plan.paused || self.is_stopping() {
+            self.set_timer(at);
+            return;
+        }
+        let mut starts = 0;
+        for asked in [Asked::Sink, Asked::Subscriber] {
+            while starts < STARTS_PER_TURN && matches!(self.start_next(at, asked, now), Try::Started) {
+                starts += 1;
+            }
+        }
+        if starts == STARTS_PER_TURN {
+            self.queue(at);
+        }
+        self.set_timer(at);
+    }
+
+    fn start_next(&mut self, at: u32, asked: Asked, now: Instant) -> Try {
+        if self.progress.is_full() {
+            // Looked at again when progress is stored.
+            self.progress.starve(at);
+            return Try::Nothing;
+        }
+        let generation = self.slots.generation(at);
+        let Some(slot) = self.slots.get_mut(at) else { return Try::Nothing };
+        let Some(offset) = slot.state.next(asked) else { return Try::Nothing };
+        let plan = slot.plan.clone();
+        let endpoint = match asked {
+            Asked::Subscriber => plan.subscriber.as_ref(),
+            Asked::Sink => plan.sink.as_ref(),
+        };
+        let ticket = |hops| Ticket { slot: at, generation, offset, hops, asked };
+        let route = match endpoint.map(|endpoint| &endpoint.route) {
+            // The subscriber has no URL yet: events wait for it.
+            None if asked == Asked::Subscriber => return Try::Nothing,
+            None => {
+                slot.state.start(asked, offset);
+                self.give_up_without_sink(at, offset);
+                return Try::Started;
+            }
+            Some(Err(why)) => {
+                slot.state.start(asked, offset);
+                let attempted = Err(NoAnswer::Impossible(why.clone()));
+                self.on_attempted(ticket(pelton_client::Hops::FULL), &plan, attempted);
+                return Try::Started;
+            }
+            Some(Ok(route)) => route,
+        };
+        let permit = match route.target.admit(now) {
+            Ok(permit) => permit,
+            Err(refusal) => {
+                self.park(at, route, refusal, now);
+                return Try::Nothing;
+            }
+        };
+        let Some(stored) = self.cache.batch(offset).and_then(|batch| batch.event(offset)).cloned() else {
+            route.target.give_back(permit);
+            return self.fetch(at, asked, offset);
+        };
+        let Some(slot) = self.slots.get_mut(at) else { return Try::Nothing };
+        slot.state.start(asked, offset);
+        let event = event_to_send(&stored, asked, slot.state.errand(offset));
+        self.snapshot.started();
+        let target = route.target.clone();
+        target.submit(Job::new(ticket(stored.hops), plan.clone(), event, permit, target.clone(), self.outbox.clone()));
+        Try::Started
+    }
+
+    // --- waiting for the log ---
+
+    /// Has the batch of a waiting event read. One that was read and is not there is damaged.
+    fn fetch(&mut self, at: u32, asked: Asked, offset: Offset) -> Try {
+        let is_damaged = self.cache.batch(offset).is_some();
+        let Some(slot) = self.slots.get_mut(at) else { return Try::Nothing };
+        if is_damaged {
+            tracing::error!(trigger = %slot.id, %offset, "an event cannot be read and is not delivered");
+            slot.state.start(asked, offset);
+            slot.state.done(offset);
+            slot.metrics.lost(1);
+            self.touched(at);
+            return Try::Started;
+        }
+        // A read for one event is not worth it while many are on their way; a completion comes back here.
+        if !slot.state.is_half_busy() {
+            slot.fetching = true;
+            self.fetches.entry(offset).or_default().push(at);
+        }
+        Try::Nothing
+    }
+
+    pub(super) fn start_fetches(&mut self) {
+        while self.fetching < MAX_FETCHES && !self.is_stopping() {
+            // Where a read failed and is waited for, the same offset is not asked for beside it.
+            let Some((at, slots)) = self.fetches.pop_first() else { return };
+            if self.cache.batch(at).is_some() {
+                self.fetched(slots);
+                continue;
+            }
+            self.fetching += 1;
+            let (client, group) = (self.client.clone(), self.group);
+            let bytes = self.shared.options.read_bytes;
+            self.fetches_out.entry(at).or_default().extend(slots);
+            self.begin(async move { Happened::Fetched { at, read: client.read(group, at, bytes).await } });
+        }
+    }
+
+    pub(super) fn on_fetched(&mut self, at: Offset, read: Result<Vec<EventBatch>, ReadError>) {
+        let slots = self.fetches_out.remove(&at).unwrap_or_default();
+        match read {
+            Ok(batches) if !batches.is_empty() => {
+                self.fetching -= 1;
+                for batch in &batches {
+                    self.cache.insert(batch);
+                }
+                self.fetched(slots);
+            }
+            Err(ReadError::Purged { first, .. }) => {
+                self.fetching -= 1;
+                self.forget_below(first);
+                self.fetched(slots);
+            }
+            Ok(_) | Err(_) => {
+                if let Err(why) = read {
+                    tracing::warn!(group = %self.group, %at, %why, "the log could not be read");
+                }
+                self.fetches.entry(at).or_default().extend(slots);
+                self.wait_for(Wake::Fetch);
+            }
+        }
+    }
+
+    /// Serves those at once whose batch was just read: later it may be out of the cache again.
+    fn fetched(&mut self, slots: Vec<u32>) {
+        let now = Instant::now();
+        for at in slots {
+            if let Some(slot) = self.slots.get_mut(at) {
+                slot.fetching = false;
+                self.pump(at, now);
+            }
+        }
+    }
+
+    // --- waiting for the target ---
+
+    fn park(&mut self, at: u32, route: &Route, refusal: Refusal, now: Instant) {
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        slot.parked = true;
+        let recheck = match refusal {
+            Refusal::Full => now + RECHECK,
+            Refusal::Open(until) => until.min(now + RECHECK).max(now + Duration::from_millis(1)),
+        };
+        let parked = self
+            .parked
+            .entry(route.target.authority().clone())
+            .or_insert_with(|| Parked { slots: VecDeque::new(), recheck });
+        parked.recheck = parked.recheck.min(recheck);
+        parked.slots.push_back(at);
+    }
+
+    /// An attempt at the target ended: there is room for another.
+    pub(super) fn unpark(&mut self, target: &Arc<Target>, everyone: bool) {
+        if self.parked.is_empty() {
+            return;
+        }
+        let Some(parked) = self.parked.get_mut(target.authority()) else { return };
+        let count = if everyone { parked.slots.len() } else { 1 };
+        let woken: Vec<_> = parked.slots.drain(..count.min(parked.slots.len())).collect();
+        if parked.slots.is_empty() {
+            self.parked.remove(target.authority());
+        }
+        self.unparked(woken);
+    }
+
+    fn unparked(&mut self, slots: Vec<u32>) {
+        for at in slots {
+            if let Some(slot) = self.slots.get_mut(at) {
+                slot.parked = false;
+                self.queue(at);
+            }
+        }
+    }
+
+    // --- waiting for time ---
+
+    fn set_timer(&mut self, at: u32) {
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        if let Some(wake) = slot.state.next_wake()
+            && slot.timer.is_none_or(|timer| wake < timer)
+        {
+            slot.timer = Some(wake);
+            self.timers.push(Reverse((wake, at)));
+        }
+    }
+
+    pub(super) fn fire_timers(&mut self, now: Instant) {
+        while let Some(&Reverse((when, at))) = self.timers.peek() {
+            if when > now {
+                break;
+            }
+            self.timers.pop();
+            if let Some(slot) = self.slots.get_mut(at)
+                && slot.timer.is_some_and(|timer| timer <= when)
+            {
+                slot.timer = None;
+                self.queue(at);
+            }
+        }
+        let due: Vec<Authority> =
+            self.parked.iter().filter(|(_, parked)| parked.recheck <= now).map(|(key, _)| key.clone()).collect();
+        for authority in due {
+            if let Some(parked) = self.parked.remove(&authority) {
+                self.unparked(parked.slots.into());
+            }
+        }
+    }
+
+    /// The next moment at which time alone makes a difference.
+    pub(super) fn next_timer(&self) -> Option<Instant> {
+        let timer = self.timers.peek().map(|Reverse((when, _))| *when);
+        let parked = self.parked.values().map(|parked| parked.recheck).min();
+        [timer, parked, self.next_store(), self.next_deadline(), self.next_refresh()].into_iter().flatten().min()
+    }
+
+    /// The sink is no longer configured: the event is kept here.
+    fn give_up_without_sink(&mut self, at: u32, offset: Offset) {
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        let Some(errand) = slot.state.errand(offset).cloned() else { return };
+        self.keep(at, offset, errand.cause, errand.destination, errand.answer);
+    }
+}
+
+/// The event as it goes over the wire.
+fn event_to_send(stored: &Stored, asked: Asked, errand: Option<&mut crate::trigger::SinkErrand>) -> Event {
+    match (asked, errand) {
+        (Asked::Sink, Some(errand)) => with_reason(&stored.event, errand),
+        _ if stored.event.frame_len() <= COPIED_BYTES => {
+            Event::from_frame(Bytes::copy_from_slice(stored.event.as_frame())).unwrap_or_else(|_| stored.event.clone())
+        }
+        _ => stored.event.clone(),
+    }
+}

@@ -1,0 +1,131 @@
+//! The tail: one scan for all triggers that follow it.
+
+use pelton_client::{Client, EventBatch, Offset, ReadError};
+use pelton_event::Event;
+
+use super::cache::Decoded;
+use super::{Group, Happened, Wake};
+use crate::trigger::{Follow, LaneId};
+
+impl<C: Client> Group<C> {
+    /// Reads on at the tail, unless a read is on its way.
+    pub(super) fn follow_tail(&mut self) {
+        while !self.tail_reading && !self.is_stopping() && !self.progress.is_full() {
+            let committed = *self.committed.borrow_and_update();
+            if self.scanned >= committed {
+                return;
+            }
+            if self.slots.len() == 0 {
+                // Nobody is interested in what stands there.
+                self.scanned = committed;
+                self.progress.moved();
+                return;
+            }
+            // Another scan may have read it already.
+            if let Some(batch) = self.cache.batch(self.scanned).cloned() {
+                self.scan(&batch);
+                continue;
+            }
+            self.tail_reading = true;
+            let (client, group, from) = (self.client.clone(), self.group, self.scanned);
+            let bytes = self.shared.options.read_bytes;
+            self.begin(async move { Happened::Tail { from, read: client.read(group, from, bytes).await } });
+        }
+    }
+
+    pub(super) fn on_tail(&mut self, from: Offset, read: Result<Vec<EventBatch>, ReadError>) {
+        match read {
+            Ok(batches) if batches.is_empty() => self.wait_for(Wake::Tail),
+            Ok(batches) => {
+                self.tail_reading = false;
+                for batch in &batches {
+                    let decoded = self.cache.insert(batch);
+                    self.scan(&decoded);
+                }
+            }
+            Err(ReadError::Purged { first, .. }) => {
+                tracing::error!(group = %self.group, %from, %first, "events were purged before they were matched");
+                self.tail_reading = false;
+                self.scanned = self.scanned.max(first);
+                self.progress.moved();
+                self.forget_below(first);
+            }
+            Err(why) => {
+                tracing::warn!(group = %self.group, %from, %why, "the log could not be read");
+                self.wait_for(Wake::Tail);
+            }
+        }
+    }
+
+    /// Matches the events of a batch that were not matched before.
+    fn scan(&mut self, batch: &Decoded) {
+        if batch.end() <= self.scanned || batch.base() > self.scanned {
+            return;
+        }
+        let mut found = Vec::new();
+        for (offset, stored) in batch.from(self.scanned) {
+            let Some(index) = self.brokers.get(batch.broker(stored)) else { continue };
+            found.clear();
+            index.matches(&stored.event, |at| found.push(at));
+            let lane = lane_of(&stored.event);
+            for &at in &found {
+                self.matched(at, offset, lane);
+            }
+        }
+        self.scanned = batch.end();
+        self.progress.moved();
+    }
+
+    fn matched(&mut self, at: u32, offset: Offset, lane: LaneId) {
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        let Follow::Tail { from } = slot.state.follow() else { return };
+        if offset < from {
+            return;
+        }
+        if slot.state.matched_at_tail(offset, lane) {
+            slot.metrics.matched();
+        } else {
+            tracing::debug!(trigger = %slot.id, %offset, "the window is full: it goes on from its own place");
+        }
+        self.touched(at);
+        self.queue(at);
+    }
+
+    /// Events below `first` are gone: nobody waits for them any longer.
+    pub(super) fn forget_below(&mut self, first: Offset) {
+        let places: Vec<_> = self.slots.places().map(|(at, _)| at).collect();
+        for at in places {
+            let Some(slot) = self.slots.get_mut(at) else { continue };
+            let lost = slot.state.forget_below(first);
+            if lost > 0 {
+                tracing::error!(trigger = %slot.id, lost, %first, "events were purged before they were delivered");
+                slot.metrics.lost(lost);
+                self.touched(at);
+            }
+        }
+    }
+
+    /// Has the trigger's changes stored.
+    pub(super) fn touched(&mut self, at: u32) {
+        if let Some(slot) = self.slots.get_mut(at)
+            && !slot.dirty
+            && slot.state.is_dirty()
+        {
+            slot.dirty = true;
+            self.progress.dirty(at);
+        }
+    }
+}
+
+/// The lane of an event in an ordered trigger.
+pub(super) fn lane_of(event: &Event) -> LaneId {
+    use std::hash::BuildHasher as _;
+    let Some(key) = event.extension("partitionkey") else { return LaneId::KEYLESS };
+    let key = key.to_canonical();
+    if key.is_empty() {
+        return LaneId::KEYLESS;
+    }
+    let hash = foldhash::quality::FixedState::default().hash_one(&*key);
+    // The lanes that are no keys.
+    LaneId(hash.max(LaneId::REDRIVEN.0 + 1))
+}

@@ -1,0 +1,136 @@
+//! A started trigger in its group's table.
+
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt};
+use pelton_client::{Offset, TriggerId};
+use pelton_resource::Trigger;
+use tokio::time::Instant;
+
+use crate::metrics::TriggerMetrics;
+use crate::plan::Plan;
+use crate::trigger::TriggerState;
+
+/// What the dispatcher warns of on a trigger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alarm {
+    /// The subscriber answered 410. Over when it takes an event again.
+    Gone,
+    /// The subscriber answers with bodies that are no CloudEvents. Over when the trigger is changed.
+    ForeignBody,
+}
+
+/// A started trigger.
+#[derive(Debug)]
+pub struct Slot {
+    /// Who.
+    pub id: TriggerId,
+    /// The resource as it was read last.
+    pub trigger: Arc<Trigger>,
+    /// How it is delivered.
+    pub plan: Arc<Plan>,
+    /// Where it stands.
+    pub state: TriggerState,
+    /// The `changed` of the stored cursor that was taken in last.
+    pub changed: u64,
+    /// What it counts.
+    pub metrics: Arc<TriggerMetrics>,
+    /// What is warned of.
+    pub alarm: Option<Alarm>,
+    /// In the run queue.
+    pub queued: bool,
+    /// Waits for its target.
+    pub parked: bool,
+    /// A read of the log for it is on its way.
+    pub fetching: bool,
+    /// Listed as having something to store.
+    pub dirty: bool,
+    /// Where its own scan is listed.
+    pub lagging_at: Option<Offset>,
+    /// The earliest timer that was set for it.
+    pub timer: Option<Instant>,
+}
+
+/// The started triggers of a group, by a small number each. A number is used again; its generation then differs.
+#[derive(Debug)]
+pub struct Slots {
+    places: Vec<(u32, Option<Box<Slot>>)>,
+    free: Vec<u32>,
+    by_id: HashMap<TriggerId, u32>,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self { places: Vec::new(), free: Vec::new(), by_id: HashMap::new() }
+    }
+}
+
+impl Slots {
+    /// Adds a trigger.
+    pub fn insert(&mut self, slot: Slot) -> u32 {
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.places.push((0, None));
+            u32::try_from(self.places.len() - 1).expect("there are far fewer triggers than 2^32")
+        });
+        self.by_id.insert(slot.id, at);
+        self.places[at as usize].1 = Some(Box::new(slot));
+        at
+    }
+
+    /// Takes a trigger out.
+    pub fn remove(&mut self, at: u32) -> Option<Box<Slot>> {
+        let (generation, place) = self.places.get_mut(at as usize)?;
+        let slot = place.take()?;
+        *generation = generation.wrapping_add(1);
+        self.by_id.remove(&slot.id);
+        self.free.push(at);
+        Some(slot)
+    }
+
+    /// Makes outcomes of attempts that were started before count no more.
+    pub fn renew(&mut self, at: u32) {
+        if let Some((generation, _)) = self.places.get_mut(at as usize) {
+            *generation = generation.wrapping_add(1);
+        }
+    }
+
+    /// The trigger's place.
+    #[must_use]
+    pub fn find(&self, id: TriggerId) -> Option<u32> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// The trigger at a place.
+    #[must_use]
+    pub fn get(&self, at: u32) -> Option<&Slot> {
+        self.places.get(at as usize)?.1.as_deref()
+    }
+
+    /// The trigger at a place.
+    pub fn get_mut(&mut self, at: u32) -> Option<&mut Slot> {
+        self.places.get_mut(at as usize)?.1.as_deref_mut()
+    }
+
+    /// The trigger at a place, if it is still the same user of it.
+    pub fn current(&mut self, at: u32, generation: u32) -> Option<&mut Slot> {
+        let (now, place) = self.places.get_mut(at as usize)?;
+        if *now == generation { place.as_deref_mut() } else { None }
+    }
+
+    /// Which user of the place the present one is.
+    #[must_use]
+    pub fn generation(&self, at: u32) -> u32 {
+        self.places.get(at as usize).map_or(0, |(generation, _)| *generation)
+    }
+
+    /// How many triggers there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Every place in use.
+    pub fn places(&self) -> impl Iterator<Item = (u32, &Slot)> {
+        (0_u32..).zip(&self.places).filter_map(|(at, (_, slot))| slot.as_deref().map(|slot| (at, slot)))
+    }
+}

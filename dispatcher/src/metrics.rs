@@ -1,0 +1,181 @@
+//! What a dispatcher counts. Handles are made once a trigger, never once an event.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use metrics::{Counter, Gauge, counter, gauge};
+use parking_lot::Mutex;
+use pelton_client::Cause;
+
+/// How an attempt ended, for `pelton_trigger_attempts_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// A success.
+    Success,
+    /// An error that is tried again.
+    Retryable,
+    /// An error that is not.
+    Rejected,
+    /// No answer.
+    NoAnswer,
+}
+
+/// The handles of one trigger, or of all those that share the label `other`.
+#[derive(Debug)]
+pub struct TriggerMetrics {
+    /// Whether gauges are of this trigger alone. Shared ones would overwrite each other, so they are left alone.
+    own: bool,
+    matched: Counter,
+    delivered: Counter,
+    retries: Counter,
+    ignored_bodies: Counter,
+    foreign_bodies: Counter,
+    lost: Counter,
+    attempts: [Counter; 4],
+    dead_letters: [Counter; Cause::ALL.len()],
+    sent_to_sink: Counter,
+    in_flight: Gauge,
+    backlog: Gauge,
+    oldest: Gauge,
+}
+
+impl TriggerMetrics {
+    fn new(namespace: &str, trigger: &str, broker: &str, own: bool) -> Self {
+        let labels =
+            [("namespace", namespace.to_owned()), ("trigger", trigger.to_owned()), ("broker", broker.to_owned())];
+        let with = |key: &'static str, value: &str| {
+            let mut all = labels.to_vec();
+            all.push((key, value.to_owned()));
+            all
+        };
+        Self {
+            own,
+            matched: counter!("pelton_trigger_matched_total", &labels),
+            delivered: counter!("pelton_trigger_delivered_total", &labels),
+            retries: counter!("pelton_trigger_retries_total", &labels),
+            ignored_bodies: counter!("pelton_trigger_ignored_bodies_total", &with("kind", "event")),
+            foreign_bodies: counter!("pelton_trigger_ignored_bodies_total", &with("kind", "other")),
+            lost: counter!("pelton_trigger_lost_total", &labels),
+            attempts: ["success", "retryable", "rejected", "no-answer"]
+                .map(|result| counter!("pelton_trigger_attempts_total", &with("result", result))),
+            dead_letters: Cause::ALL
+                .map(|cause| counter!("pelton_trigger_dead_letters_total", &with("cause", cause.as_str()))),
+            sent_to_sink: counter!("pelton_trigger_dead_letter_sink_total", &labels),
+            in_flight: gauge!("pelton_trigger_in_flight", &labels),
+            backlog: gauge!("pelton_trigger_backlog_events", &labels),
+            oldest: gauge!("pelton_trigger_oldest_undelivered_seconds", &labels),
+        }
+    }
+
+    /// An event matched.
+    pub fn matched(&self) {
+        self.matched.increment(1);
+    }
+
+    /// An event was delivered to the subscriber.
+    pub fn delivered(&self) {
+        self.delivered.increment(1);
+    }
+
+    /// An attempt was made.
+    pub fn attempted(&self, ended: Ended) {
+        self.attempts[ended as usize].increment(1);
+    }
+
+    /// Another attempt will be made.
+    pub fn retried(&self) {
+        self.retries.increment(1);
+    }
+
+    /// The answer had a CloudEvent that is not used.
+    pub fn ignored_body(&self) {
+        self.ignored_bodies.increment(1);
+    }
+
+    /// The answer had a body that is no CloudEvent.
+    pub fn foreign_body(&self) {
+        self.foreign_bodies.increment(1);
+    }
+
+    /// Events could not be read any more: the log has them no longer, or they are damaged.
+    pub fn lost(&self, events: u64) {
+        self.lost.increment(events);
+    }
+
+    /// A dead letter was stored.
+    pub fn dead_letter(&self, cause: Cause) {
+        if let Some(at) = Cause::ALL.iter().position(|known| *known == cause) {
+            self.dead_letters[at].increment(1);
+        }
+    }
+
+    /// The dead-letter sink took an event.
+    pub fn sent_to_sink(&self) {
+        self.sent_to_sink.increment(1);
+    }
+
+    /// How things stand.
+    pub fn stands(&self, in_flight: usize, backlog: u64, oldest_seconds: f64) {
+        if self.own {
+            self.in_flight.set(in_flight as f64);
+            self.backlog.set(backlog as f64);
+            self.oldest.set(oldest_seconds);
+        }
+    }
+
+    /// The trigger is gone. Its counters stay as they are (the crate cannot take a series back), its gauges go to 0.
+    pub fn gone(&self) {
+        self.stands(0, 0, 0.0);
+    }
+}
+
+/// Hands out the triggers' metrics, and sees that there are not too many.
+#[derive(Debug)]
+pub struct Metrics {
+    known: Mutex<BTreeMap<(String, String), Arc<TriggerMetrics>>>,
+    other: Arc<TriggerMetrics>,
+    max_labelled: usize,
+}
+
+impl Metrics {
+    /// At most `max_labelled` triggers get labels of their own over the life of the process: a series that was made
+    /// stays with the exporter.
+    #[must_use]
+    pub fn new(max_labelled: usize) -> Self {
+        let other = Arc::new(TriggerMetrics::new("other", "other", "other", false));
+        Self { known: Mutex::new(BTreeMap::new()), other, max_labelled }
+    }
+
+    /// The metrics of the trigger of that name.
+    #[must_use]
+    pub fn of(&self, namespace: &str, trigger: &str, broker: &str) -> Arc<TriggerMetrics> {
+        let mut known = self.known.lock();
+        let key = (namespace.to_owned(), trigger.to_owned());
+        if let Some(metrics) = known.get(&key) {
+            return metrics.clone();
+        }
+        if known.len() >= self.max_labelled {
+            return self.other.clone();
+        }
+        let metrics = Arc::new(TriggerMetrics::new(namespace, trigger, broker, true));
+        known.insert(key, metrics.clone());
+        metrics
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_are_bounded() {
+        let metrics = Metrics::new(3);
+        let of = |n: usize| metrics.of("ns", &n.to_string(), "default");
+        let own: Vec<_> = (0..3).map(of).collect();
+        assert!(own.iter().all(|metrics| metrics.own));
+        for n in 3..1_000 {
+            assert!(Arc::ptr_eq(&of(n), &metrics.other), "{n}");
+        }
+        assert!(Arc::ptr_eq(&of(1), &own[1]), "the same trigger keeps its own");
+    }
+}

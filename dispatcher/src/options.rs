@@ -1,0 +1,45 @@
+//! The bounds of a dispatcher, each with its default.
+
+use std::time::Duration;
+
+/// The bounds of a dispatcher. Memory, connections and work that is lost in a crash are all limited by these.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many bytes are read from the log in one call.
+    pub read_bytes: usize,
+    /// How many bytes of recently read batches are kept, for each log group.
+    pub cache_bytes: usize,
+    /// How often progress is stored at most.
+    pub progress_every: Duration,
+    /// Progress is stored earlier when so many deliveries ended.
+    pub progress_completions: usize,
+    /// No attempt starts while so many ended deliveries are not stored: the most that a crash repeats.
+    pub max_unsaved: usize,
+    /// Connections to one target.
+    pub max_connections: usize,
+    /// Attempts that wait for a connection or are on their way at one target.
+    pub max_outstanding: usize,
+    /// How long connecting may take, within an attempt's own timeout.
+    pub connect_timeout: Duration,
+    /// How long a connection is kept that nobody uses.
+    pub idle_timeout: Duration,
+    /// Triggers that have metrics of their own; the others share one set labelled `other`.
+    pub max_labelled_triggers: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            read_bytes: 512 * 1024,
+            cache_bytes: 16 * 1024 * 1024,
+            progress_every: Duration::from_millis(100),
+            progress_completions: 4_096,
+            max_unsaved: 16_384,
+            max_connections: 128,
+            max_outstanding: 512,
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(30),
+            max_labelled_triggers: 2_000,
+        }
+    }
+}

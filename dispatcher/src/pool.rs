@@ -1,0 +1,16 @@
+//! The HTTP client: targets, their connections and circuits.
+//!
+//! One task a connection pulls jobs from its target's queue, so a delivery costs no task of its own, and a target that
+//! hangs holds its own connections and nothing else.
+
+mod circuit;
+mod connection;
+mod job;
+mod target;
+mod targets;
+mod worker;
+
+pub use circuit::{Circuit, Permit};
+pub use job::{Job, Outcome, Ticket};
+pub use target::{Refusal, Target};
+pub use targets::Targets;

@@ -1,0 +1,96 @@
+//! One attempt to be made, and what came of it.
+
+use std::sync::Arc;
+
+use pelton_client::{Hops, Offset};
+use pelton_event::Event;
+use tokio::sync::mpsc;
+
+use super::{Permit, Target};
+use crate::delivery::Attempted;
+use crate::plan::Plan;
+use crate::trigger::Asked;
+
+/// Whose attempt it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// The trigger's place in its group's table.
+    pub slot: u32,
+    /// Which user of that place: an outcome for an earlier one is ignored.
+    pub generation: u32,
+    /// The event.
+    pub offset: Offset,
+    /// Hops left to the event.
+    pub hops: Hops,
+    /// Who is asked.
+    pub asked: Asked,
+}
+
+/// What came of a job.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Whose.
+    pub ticket: Ticket,
+    /// The plan it was made by.
+    pub plan: Arc<Plan>,
+    /// Who was asked.
+    pub target: Arc<Target>,
+    /// What came of it; `None` when the attempt was not made, which costs the event nothing.
+    pub attempted: Option<Attempted>,
+    /// Whether this closed the target's circuit.
+    pub closed_circuit: bool,
+}
+
+/// One attempt to be made. It always comes to an [`Outcome`]: dropped, it says that nothing was sent.
+#[derive(Debug)]
+pub struct Job {
+    /// Whose.
+    pub ticket: Ticket,
+    /// How.
+    pub plan: Arc<Plan>,
+    /// The event, as it is to be sent.
+    pub event: Event,
+    /// Leave by the target's circuit.
+    pub permit: Permit,
+    /// Who is asked.
+    pub target: Arc<Target>,
+    answer_to: Option<mpsc::Sender<Outcome>>,
+}
+
+impl Job {
+    /// A job whose outcome goes to `answer_to`.
+    #[must_use]
+    pub fn new(
+        ticket: Ticket,
+        plan: Arc<Plan>,
+        event: Event,
+        permit: Permit,
+        target: Arc<Target>,
+        answer_to: mpsc::Sender<Outcome>,
+    ) -> Self {
+        Self { ticket, plan, event, permit, target, answer_to: Some(answer_to) }
+    }
+
+    /// Hands over what came of the attempt.
+    pub async fn finish(mut self, attempted: Option<Attempted>) {
+        let outcome = self.outcome(attempted);
+        if let Some(answer_to) = self.answer_to.take() {
+            // Nobody listens any more when the dispatcher is gone.
+            let _ = answer_to.send(outcome).await;
+        }
+    }
+
+    fn outcome(&self, attempted: Option<Attempted>) -> Outcome {
+        let closed_circuit = self.target.concluded(self.permit, self.ticket, attempted.as_ref());
+        Outcome { ticket: self.ticket, plan: self.plan.clone(), target: self.target.clone(), attempted, closed_circuit }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let Some(answer_to) = self.answer_to.take() {
+            let outcome = self.outcome(None);
+            let _ = answer_to.try_send(outcome);
+        }
+    }
+}

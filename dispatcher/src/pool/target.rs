@@ -1,0 +1,191 @@
+//! One target: its queue, how many ask it at once, and its circuit.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::{Circuit, Job, Permit, Ticket, worker};
+use crate::Options;
+use crate::delivery::{Attempted, speaks_against_target};
+use crate::endpoint::Authority;
+
+/// Connections that may be on their way to be made at once. One that hangs does not keep all the others waiting, and
+/// a burst does not open a hundred where four will do.
+const MAX_CONNECTING: usize = 16;
+
+/// Why no attempt may start now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// As many as may be are waiting or on their way.
+    Full,
+    /// The circuit is open; ask again then.
+    Open(Instant),
+}
+
+/// One host and port.
+#[derive(Debug)]
+pub struct Target {
+    authority: Authority,
+    options: Arc<Options>,
+    state: Mutex<State>,
+    wake: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Job>,
+    circuit: Circuit,
+    /// Jobs that were admitted and are not concluded.
+    outstanding: usize,
+    workers: usize,
+    idle: usize,
+    connecting: usize,
+}
+
+impl Target {
+    /// A target nobody asked yet.
+    #[must_use]
+    pub fn new(authority: Authority, options: Arc<Options>) -> Self {
+        Self { authority, options, state: Mutex::default(), wake: Notify::new() }
+    }
+
+    /// Host and port.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The bounds.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Whether attempts are stopped because the target keeps failing.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state.lock().circuit.is_open()
+    }
+
+    /// Asks for leave to make one attempt. It must be followed by [`submit`](Self::submit) or
+    /// [`give_back`](Self::give_back).
+    ///
+    /// # Errors
+    /// Why not now.
+    pub fn admit(&self, now: Instant) -> Result<Permit, Refusal> {
+        let mut state = self.state.lock();
+        if state.outstanding >= self.options.max_outstanding {
+            return Err(Refusal::Full);
+        }
+        let permit = state.circuit.admit(now).map_err(Refusal::Open)?;
+        state.outstanding += 1;
+        Ok(permit)
+    }
+
+    /// Gives leave back that was not used.
+    pub fn give_back(&self, permit: Permit) {
+        let mut state = self.state.lock();
+        state.circuit.not_sent(permit);
+        state.outstanding -= 1;
+    }
+
+    /// Queues a job that was admitted.
+    pub fn submit(self: &Arc<Self>, job: Job) {
+        let mut state = self.state.lock();
+        state.queue.push_back(job);
+        self.call_worker(&mut state);
+    }
+
+    /// Takes what came of a job into account. `true` when that closed the circuit.
+    pub(super) fn concluded(&self, permit: Permit, ticket: Ticket, attempted: Option<&Attempted>) -> bool {
+        let mut state = self.state.lock();
+        state.outstanding -= 1;
+        match attempted {
+            None => {
+                state.circuit.not_sent(permit);
+                false
+            }
+            Some(attempted) if speaks_against_target(attempted) => {
+                let event = ticket.offset.0 ^ (u64::from(ticket.slot) << 44);
+                if state.circuit.failed(permit, event, Instant::now()) {
+                    tracing::warn!(host = %self.authority.host, port = self.authority.port, "circuit opened");
+                }
+                false
+            }
+            Some(_) => state.circuit.succeeded(),
+        }
+    }
+
+    /// Whether an admitted job may still go out.
+    pub(super) fn still_admits(&self, permit: Permit) -> bool {
+        self.state.lock().circuit.still_admits(permit)
+    }
+
+    /// Takes the next job, without waiting. Calls another worker when there are more.
+    pub(super) fn take(self: &Arc<Self>) -> Option<Job> {
+        let mut state = self.state.lock();
+        let job = state.queue.pop_front()?;
+        if !state.queue.is_empty() {
+            self.call_worker(&mut state);
+        }
+        Some(job)
+    }
+
+    /// A worker is about to wait, unless there is a job by now.
+    pub(super) fn rest(self: &Arc<Self>) -> Option<Job> {
+        let mut state = self.state.lock();
+        match state.queue.pop_front() {
+            Some(job) => Some(job),
+            None => {
+                state.idle += 1;
+                None
+            }
+        }
+    }
+
+    /// A worker that rested is awake. It gets a job, or it stays (`stays`) and looks again, or it is counted out.
+    pub(super) fn rise(self: &Arc<Self>, stays: bool) -> Option<Job> {
+        let mut state = self.state.lock();
+        state.idle -= 1;
+        let job = state.queue.pop_front();
+        if job.is_none() && !stays {
+            state.workers -= 1;
+        }
+        if !state.queue.is_empty() {
+            self.call_worker(&mut state);
+        }
+        job
+    }
+
+    /// Waits until there may be a job.
+    pub(super) async fn called(&self) {
+        self.wake.notified().await;
+    }
+
+    /// A worker has its first connection, or has given up on it.
+    pub(super) fn settled(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        state.connecting -= 1;
+        if !state.queue.is_empty() {
+            self.call_worker(&mut state);
+        }
+    }
+
+    /// A worker ended without being counted out: it was dropped with its runtime, or it panicked.
+    pub(super) fn lost_worker(&self) {
+        self.state.lock().workers -= 1;
+    }
+
+    fn call_worker(self: &Arc<Self>, state: &mut State) {
+        if state.idle > 0 {
+            self.wake.notify_one();
+        } else if state.workers < self.options.max_connections && state.connecting < MAX_CONNECTING {
+            state.workers += 1;
+            state.connecting += 1;
+            tokio::spawn(worker::run(self.clone()));
+        }
+    }
+}

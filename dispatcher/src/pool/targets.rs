@@ -1,0 +1,48 @@
+//! Every target that somebody asks, once.
+
+use std::sync::{Arc, Weak};
+
+use foldhash::{HashMap, HashMapExt};
+use parking_lot::Mutex;
+
+use super::Target;
+use crate::Options;
+use crate::endpoint::Authority;
+
+/// The targets, by host and port. A target that no plan names goes away with its last connection.
+#[derive(Debug)]
+pub struct Targets {
+    known: Mutex<HashMap<Authority, Weak<Target>>>,
+    options: Arc<Options>,
+}
+
+impl Targets {
+    /// No target yet.
+    #[must_use]
+    pub fn new(options: Arc<Options>) -> Self {
+        Self { known: Mutex::new(HashMap::new()), options }
+    }
+
+    /// The target of that host and port.
+    #[must_use]
+    pub fn target(&self, authority: &Authority) -> Arc<Target> {
+        let mut known = self.known.lock();
+        if let Some(target) = known.get(authority).and_then(Weak::upgrade) {
+            return target;
+        }
+        if known.len() >= 64 && known.len() == known.capacity() {
+            known.retain(|_, target| target.strong_count() > 0);
+        }
+        let target = Arc::new(Target::new(authority.clone(), self.options.clone()));
+        known.insert(authority.clone(), Arc::downgrade(&target));
+        target
+    }
+
+    /// Calls `look` for each target there is.
+    pub fn each(&self, mut look: impl FnMut(&Target)) {
+        let known: Vec<_> = self.known.lock().values().filter_map(Weak::upgrade).collect();
+        for target in known {
+            look(&target);
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The dispatcher against subscribers that do as they are told. Numbers in the tests are those of the conformance
+//! list that they follow (Knative Eventing, data plane and reconciler suites).
+
+mod faults;
+mod lifecycle;
+mod ordered;
+mod policies;
+mod replies;
+mod responses;
+mod routing;
+mod sink;
+mod world;

@@ -1,0 +1,53 @@
+//! The way in: CloudEvents over HTTP/1.1 and HTTP/2 to [`pelton_client::Client::append`].
+//!
+//! `POST /{namespace}/{broker}` with an event in binary, structured or batched mode is answered 202 once the log has it
+//! in synced storage. The checks and codes are those of Knative Eventing's shared broker ingress, with these
+//! differences, each to the producer's advantage:
+//!
+//! | what | answer |
+//! | --- | --- |
+//! | `OPTIONS`, any path | 200 with `WebHook-Allowed-Origin: *` and `WebHook-Allowed-Rate: *` |
+//! | another method | 405 |
+//! | `/` / not two segments / a segment that is no DNS label | 404 / 400 / 400; a query string is ignored |
+//! | unknown Broker | 404, told before the body is read |
+//! | body, batch or batch length beyond the limit | 413, without reading it all |
+//! | more than 100 headers, or too many bytes of them | 431 |
+//! | an event format that is not read, or any `Content-Encoding` | 415 |
+//! | not an event, or not a valid one; `specversion` 0.3 | 400 |
+//! | `knativebrokerttl` of 1 or less | 400; otherwise it is taken off and becomes the hop count |
+//! | body too slow | 408 |
+//! | too many bytes held for the Broker / for the node | 429 / 503 with `Retry-After`, at once; half of each bound is closed to bodies still on their way |
+//! | too many connections | 503 with `Retry-After`, then closed |
+//! | log overloaded, full, without leader | 503 with `Retry-After` |
+//! | log silent for too long | 503 with `Retry-After`; the outcome is not known |
+//!
+//! A batch is stored whole or not at all; an empty one is 202. Its events share one hop count, the lowest.
+//! `knativearrivaltime` is put on once and then kept. Refusals carry `application/problem+json` (RFC 9457) of
+//! the type `urn:pelton:problem:...`, with `attribute`, `rule` and `index` where they apply. Every answer that is ours
+//! has `Allow: POST, OPTIONS`; to what is not HTTP, hyper answers by itself.
+//!
+//! **Invariant:** 202 is sent only after `append` said that the events are durable.
+//! **Invariant:** what is held of requests is bounded, to the byte, whatever producers do ([`Options`]).
+//! **Invariant:** no label of a metric is under a producer's control.
+//!
+//! A request costs no timer, no span, no boxed body and no allocation of its own beyond the event's frame. One coarse
+//! timer a connection looks at the marks that requests leave.
+
+mod admission;
+mod body;
+mod brokers;
+mod connection;
+mod handler;
+mod ingress;
+mod lifecycle;
+mod listener;
+mod metrics;
+mod options;
+mod problem;
+mod route;
+mod socket;
+mod stamp;
+mod watchdog;
+
+pub use ingress::{Ingress, IngressHandle, ServeError};
+pub use options::{Options, OptionsError};

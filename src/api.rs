@@ -1,0 +1,63 @@
+//! The administration API: resources, dead letters, cursors, as JSON over HTTP.
+//!
+//! Thin on purpose: each route is one call of [`Client`](pelton_client::Client). It asks for no password, so it
+//! listens on the loopback interface unless told otherwise, and refuses what a web page in a browser on the same
+//! machine could send ([`guard`]).
+//!
+//! | request | what |
+//! | --- | --- |
+//! | `GET /v1/brokers`, `GET /v1/triggers` | a list; `?namespace=` narrows it |
+//! | `GET`, `DELETE /v1/brokers/{namespace}/{name}`, the same for triggers | one resource |
+//! | `POST /v1/apply` | YAML or JSON, any number of documents: all are stored or none |
+//! | `POST /v1/triggers/{namespace}/{name}/rewind` | `{"to": "latest" or "earliest" or "offset:N" or a time}` |
+//! | `PUT`, `DELETE /v1/triggers/{namespace}/{name}/warning` | `{"reason": ..., "message": ...}` |
+//! | `GET /v1/dead-letters` | a page; `?trigger=`, `?limit=`, `?after=` |
+//! | `GET /v1/dead-letters/{namespace}/{trigger}/{group}/{offset}` | one, with its event |
+//! | `POST /v1/dead-letters/redrive`, `POST /v1/dead-letters/discard` | `{"trigger": ..., "position": ...}` or `{"all": true}` |
+
+mod dead_letters;
+pub mod guard;
+mod problem;
+mod resources;
+mod router;
+#[cfg(test)]
+mod tests;
+pub mod view;
+
+use std::sync::Arc;
+
+use pelton_client::Client;
+use pelton_env::Clock;
+use tokio::net::TcpListener;
+
+use crate::http::{Limits, Server};
+
+/// Manifests of thousands of resources fit; everything else is far smaller.
+const LIMITS: Limits = Limits { connections: 256, body_bytes: pelton_resource::limits::MAX_MANIFEST_BYTES };
+
+/// What the routes need.
+#[derive(Debug)]
+pub struct Api<C> {
+    client: C,
+    clock: Arc<dyn Clock>,
+    hosts: Vec<String>,
+}
+
+impl<C: Client> Api<C> {
+    /// An API over `client` that may be called by an address, as `localhost`, or by one of `hosts`.
+    pub fn new(client: C, clock: Arc<dyn Clock>, hosts: Vec<String>) -> Self {
+        Self { client, clock, hosts }
+    }
+
+    /// Serves from now on.
+    ///
+    /// # Errors
+    /// The listener's address cannot be read.
+    pub fn start(self, listener: TcpListener) -> std::io::Result<Server> {
+        let api = Arc::new(self);
+        Server::start(listener, LIMITS, move |request| {
+            let api = Arc::clone(&api);
+            async move { router::answer(&api, request).await }
+        })
+    }
+}

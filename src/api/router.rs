@@ -1,0 +1,154 @@
+//! Which route a request is for.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use pelton_client::Client;
+use pelton_resource::Kind;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+use super::{Api, dead_letters, guard, resources};
+use crate::http::response;
+
+/// What a route gives.
+pub type Outcome = Result<Response<Bytes>, Problem>;
+
+/// Answers a request.
+pub async fn answer<C: Client>(api: &Api<C>, request: Request<Bytes>) -> Response<Bytes> {
+    let outcome = match guard::same_site(request.headers(), &api.hosts) {
+        Ok(()) => route(api, &request).await,
+        Err(problem) => Err(problem),
+    };
+    let mut response = outcome.unwrap_or_else(Problem::into_response);
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn route<C: Client>(api: &Api<C>, request: &Request<Bytes>) -> Outcome {
+    let path = request.uri().path();
+    let segments: Vec<&str> = path.strip_prefix('/').unwrap_or("").split('/').collect();
+    let query = request.uri().query().unwrap_or("");
+    let method = request.method();
+    match segments.as_slice() {
+        ["v1", "apply"] => match *method {
+            Method::POST => resources::apply(api, text(request)?).await,
+            _ => not_allowed("POST"),
+        },
+        ["v1", plural @ ("brokers" | "triggers")] => match *method {
+            Method::GET => resources::list(api, kind(plural), query),
+            _ => not_allowed("GET"),
+        },
+        ["v1", plural @ ("brokers" | "triggers"), namespace, name] => match *method {
+            Method::GET => resources::show(api, kind(plural), namespace, name),
+            Method::DELETE => resources::delete(api, kind(plural), namespace, name).await,
+            _ => not_allowed("GET, DELETE"),
+        },
+        ["v1", "triggers", namespace, name, "rewind"] => match *method {
+            Method::POST => resources::rewind(api, namespace, name, body(request)?).await,
+            _ => not_allowed("POST"),
+        },
+        ["v1", "triggers", namespace, name, "warning"] => match *method {
+            Method::PUT => resources::warn(api, namespace, name, Some(body(request)?)).await,
+            Method::DELETE => resources::warn(api, namespace, name, None).await,
+            _ => not_allowed("PUT, DELETE"),
+        },
+        ["v1", "dead-letters"] => match *method {
+            Method::GET => dead_letters::list(api, query).await,
+            _ => not_allowed("GET"),
+        },
+        ["v1", "dead-letters", "redrive"] => match *method {
+            Method::POST => dead_letters::redrive(api, &body(request)?).await,
+            _ => not_allowed("POST"),
+        },
+        ["v1", "dead-letters", "discard"] => match *method {
+            Method::POST => dead_letters::discard(api, &body(request)?).await,
+            _ => not_allowed("POST"),
+        },
+        // A Trigger that is gone has no name, only a uid.
+        ["v1", "dead-letters", uid, group, offset] => match *method {
+            Method::GET => dead_letters::show(api, uid, &format!("{group}/{offset}")).await,
+            _ => not_allowed("GET"),
+        },
+        ["v1", "dead-letters", namespace, trigger, group, offset] => match *method {
+            Method::GET => {
+                dead_letters::show(api, &format!("{namespace}/{trigger}"), &format!("{group}/{offset}")).await
+            }
+            _ => not_allowed("GET"),
+        },
+        _ => Err(Problem::not_found(format!("there is no {path:?} here"))),
+    }
+}
+
+fn kind(plural: &str) -> Kind {
+    if plural == Kind::Broker.plural() { Kind::Broker } else { Kind::Trigger }
+}
+
+fn not_allowed(allow: &'static str) -> Outcome {
+    let mut response = Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("allowed here: {allow}")).into_response();
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    Ok(response)
+}
+
+/// The body as text, when its declared type allows it to be read.
+fn text(request: &Request<Bytes>) -> Result<&str, Problem> {
+    guard::declared_type(request.headers())?;
+    std::str::from_utf8(request.body()).map_err(|_| Problem::bad_request("the body is not UTF-8"))
+}
+
+fn body<T: DeserializeOwned>(request: &Request<Bytes>) -> Result<T, Problem> {
+    let text = text(request)?;
+    serde_json::from_str(text).map_err(|error| Problem::bad_request(format!("the body cannot be used: {error}")))
+}
+
+/// 200 with a value.
+pub fn ok<T: Serialize>(value: &T) -> Outcome {
+    let body = serde_json::to_vec(value).map_err(|error| {
+        tracing::error!(%error, "an answer could not be written");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be written")
+    })?;
+    Ok(response(StatusCode::OK, "application/json", body))
+}
+
+/// The value of one member of a query. Percent-coding is undone.
+pub fn query_value(query: &str, name: &str) -> Option<String> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let value = pairs.into_iter().find(|(key, _)| *key == name)?.1;
+    Some(decode(value))
+}
+
+/// Undoes percent-coding; bytes that are no UTF-8 are replaced, and what is no code stays.
+fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let code = bytes.get(at + 1..at + 3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) if bytes[at] == b'%' => {
+                out.push(byte);
+                at += 3;
+            }
+            _ => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_members_are_found_and_decoded() {
+        let query = "trigger=default%2Ft1&limit=5&x=%zz%";
+        for (name, want) in [("trigger", Some("default/t1")), ("limit", Some("5")), ("x", Some("%zz%")), ("y", None)] {
+            assert_eq!(query_value(query, name).as_deref(), want, "{name}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The Brokers and Triggers of a workload, as YAML documents.
+
+use std::net::SocketAddr;
+
+use super::events::broker_name;
+
+/// Documents sent in one request when there are many.
+const DOCUMENTS_A_REQUEST: usize = 250;
+
+/// YAML documents in the order of their making.
+#[derive(Debug, Clone, Default)]
+pub struct Manifest(Vec<String>);
+
+/// Where a trigger begins to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At what comes after it is made.
+    Latest,
+    /// At the oldest retained event.
+    Earliest,
+}
+
+impl Manifest {
+    /// One trigger `name` on the default broker, for events of exactly `event_type`.
+    pub fn one_trigger(name: &str, event_type: &str, subscriber: SocketAddr, start: Start) -> Self {
+        let mut manifest = Self::default();
+        manifest.trigger(name, "default", event_type, subscriber, start);
+        manifest
+    }
+
+    /// `count` brokers, each with one trigger for `event_type`.
+    pub fn brokers(count: u32, event_type: &str, subscriber: SocketAddr) -> Self {
+        let mut manifest = Self::default();
+        for number in 0..count {
+            let name = broker_name(number);
+            manifest.0.push(format!(
+                "apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {{name: {name}, namespace: default}}\n"
+            ));
+            manifest.trigger(&format!("t-{name}"), &name, event_type, subscriber, Start::Latest);
+        }
+        manifest
+    }
+
+    /// `count` triggers on the default broker, each for another exact type; the one in the middle for `event_type`.
+    pub fn triggers(count: u32, event_type: &str, subscriber: SocketAddr) -> Self {
+        let mut manifest = Self::default();
+        for number in 0..count {
+            let other = format!("pelton.bench.other.{number:05}");
+            let wanted = if number == count / 2 { event_type } else { &other };
+            manifest.trigger(&format!("t{number:05}"), "default", wanted, subscriber, Start::Latest);
+        }
+        manifest
+    }
+
+    /// The documents in bodies of a bounded size.
+    pub fn bodies(&self) -> impl Iterator<Item = String> {
+        self.0.chunks(DOCUMENTS_A_REQUEST).map(|documents| documents.join("---\n"))
+    }
+
+    fn trigger(&mut self, name: &str, broker: &str, event_type: &str, subscriber: SocketAddr, start: Start) {
+        let annotations = match start {
+            Start::Latest => "",
+            Start::Earliest => ", annotations: {pelton.dev/start: earliest}",
+        };
+        self.0.push(format!(
+            "apiVersion: eventing.knative.dev/v1\nkind: Trigger\n\
+             metadata: {{name: {name}, namespace: default{annotations}}}\n\
+             spec:\n  broker: {broker}\n  filter: {{attributes: {{type: {event_type}}}}}\n  \
+             subscriber: {{uri: \"http://{subscriber}/\"}}\n"
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sink() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 9))
+    }
+
+    fn documents(manifest: &Manifest) -> Vec<serde_json::Value> {
+        manifest
+            .bodies()
+            .flat_map(|body| body.split("---\n").map(str::to_owned).collect::<Vec<_>>())
+            .map(|document| serde_saphyr::from_str(&document).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_trigger_is_yaml_with_all_that_it_needs() {
+        let manifest = Manifest::one_trigger("again", "a.b", sink(), Start::Earliest);
+        let [trigger] = documents(&manifest).try_into().unwrap();
+        assert_eq!(trigger["metadata"]["annotations"]["pelton.dev/start"], "earliest");
+        assert_eq!(trigger["spec"]["filter"]["attributes"]["type"], "a.b");
+        assert_eq!(trigger["spec"]["subscriber"]["uri"], "http://127.0.0.1:9/");
+    }
+
+    #[test]
+    fn one_trigger_of_many_matches() {
+        let manifest = Manifest::triggers(1_000, "a.b", sink());
+        let documents = documents(&manifest);
+        let matching = documents.iter().filter(|trigger| trigger["spec"]["filter"]["attributes"]["type"] == "a.b");
+        assert_eq!((documents.len(), matching.count(), manifest.bodies().count()), (1_000, 1, 4));
+    }
+
+    #[test]
+    fn each_broker_has_a_trigger() {
+        let documents = documents(&Manifest::brokers(3, "a.b", sink()));
+        let kinds: Vec<_> = documents.iter().map(|document| document["kind"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["Broker", "Trigger", "Broker", "Trigger", "Broker", "Trigger"]);
+        assert_eq!(documents[5]["spec"]["broker"], documents[4]["metadata"]["name"]);
+    }
+}

@@ -1,0 +1,122 @@
+//! The product under measurement: a `pelton up` of this very executable, with a data directory of its own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::child::{Child, address};
+use super::error::{BenchError, Doing};
+use super::manifest::Manifest;
+use super::process::{Resident, processor_time, resident};
+use super::{http, metrics};
+
+/// How long the product may take to be ready, also with gigabytes to recover.
+const START_LIMIT: Duration = Duration::from_secs(180);
+
+/// A running product.
+#[derive(Debug)]
+pub struct Product {
+    child: Child,
+    /// Where events go in.
+    pub ingress: SocketAddr,
+    api: SocketAddr,
+    metrics: SocketAddr,
+    /// From the start of the process to its ready file.
+    pub ready_after: Duration,
+}
+
+impl Product {
+    /// Starts it on the data in `directory` (which may hold some already) with `workers` worker threads.
+    ///
+    /// # Errors
+    /// [`BenchError`] when it does not come up.
+    pub async fn start(directory: &Path, workers: usize) -> Result<Self, BenchError> {
+        let ready_file = directory.join("ready.json");
+        if ready_file.exists() {
+            std::fs::remove_file(&ready_file).doing(|| "removing the last ready file".to_owned())?;
+        }
+        let data = directory.join("data");
+        let mut arguments: Vec<std::ffi::OsString> = vec!["up".into(), "--data".into(), data.into()];
+        for listen in ["--ingress-listen", "--api-listen", "--metrics-listen"] {
+            arguments.extend([listen.into(), "127.0.0.1:0".into()]);
+        }
+        arguments.extend(["--workers".into(), workers.to_string().into()]);
+        arguments.extend(["--ready-file".into(), ready_file.clone().into()]);
+        let mut child = Child::spawn("the product", arguments, directory)?;
+        let ready = child.ready(&ready_file, START_LIMIT).await?;
+        Ok(Self {
+            ingress: address(&ready.json, "ingress")?,
+            api: address(&ready.json, "api")?,
+            metrics: address(&ready.json, "metrics")?,
+            ready_after: ready.after,
+            child,
+        })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
+    /// Applies every document of the manifest.
+    ///
+    /// # Errors
+    /// [`BenchError`] when one is refused.
+    pub async fn apply(&self, manifest: &Manifest) -> Result<(), BenchError> {
+        for body in manifest.bodies() {
+            http::post_yaml(self.api, "/v1/apply", &body).await?;
+        }
+        Ok(())
+    }
+
+    /// The sum of a metric over all its labels.
+    ///
+    /// # Errors
+    /// [`BenchError::Missing`] when the product does not export it.
+    pub async fn counter(&self, name: &str) -> Result<f64, BenchError> {
+        let text = http::get(self.metrics, "/metrics").await?;
+        metrics::sum(&text, name)
+            .ok_or_else(|| BenchError::Missing { place: "/metrics".to_owned(), field: name.to_owned() })
+    }
+
+    /// Its resident memory.
+    ///
+    /// # Errors
+    /// [`BenchError::Missing`] where the system does not tell.
+    pub fn resident(&self) -> Result<Resident, BenchError> {
+        resident(self.pid())
+            .ok_or_else(|| BenchError::Missing { place: "/proc/PID/status".to_owned(), field: "VmRSS".to_owned() })
+    }
+
+    /// The processor time that it has used, where the system tells.
+    pub fn processor_time(&self) -> Option<Duration> {
+        processor_time(self.pid())
+    }
+
+    /// Ends it in order, so that all it holds is on disk.
+    ///
+    /// # Errors
+    /// [`BenchError::Load`] when it had to be killed: what it then recovers is another figure.
+    pub async fn stop(self) -> Result<(), BenchError> {
+        if self.child.stop().await {
+            return Ok(());
+        }
+        Err(BenchError::Load { reason: "the product did not end on SIGTERM and was killed".to_owned() })
+    }
+}
+
+/// Bytes of all files under the product's data directory.
+pub fn data_bytes(directory: &Path) -> u64 {
+    let mut folders: Vec<PathBuf> = vec![directory.join("data")];
+    let mut bytes = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(metadata) if metadata.is_dir() => folders.push(entry.path()),
+                Ok(metadata) => bytes += metadata.len(),
+                Err(_) => {}
+            }
+        }
+    }
+    bytes
+}

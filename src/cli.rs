@@ -1,0 +1,114 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+
+use crate::bench::BenchArgs;
+use crate::command::{
+    apply::ApplyArgs, deadletters::DeadLettersArgs, delete::DeleteArgs, demo::DemoArgs, display::DisplayArgs,
+    get::GetArgs, log::LogArgs, send::SendArgs, trigger::TriggerArgs, up::UpArgs,
+};
+
+/// Knative Eventing without Kubernetes: takes CloudEvents in, keeps them in a log, and delivers them.
+#[derive(Debug, Parser)]
+#[command(name = "pelton", version, max_term_width = 110, arg_required_else_help = true, after_help = crate::exit::HELP)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything on this machine
+    Up(UpArgs),
+    /// Show in a few seconds what Pelton does, with real events in a temporary folder
+    Demo(DemoArgs),
+    /// Create or change resources from manifests
+    Apply(ApplyArgs),
+    /// List Brokers or Triggers
+    Get(GetArgs),
+    /// Delete a Broker or a Trigger
+    Delete(DeleteArgs),
+    /// Pause, resume or rewind a Trigger
+    Trigger(TriggerArgs),
+    /// List, read, send again or discard events that could not be delivered
+    #[command(name = "deadletters", visible_alias = "dead-letters")]
+    DeadLetters(DeadLettersArgs),
+    /// Send an event
+    Send(SendArgs),
+    /// Run a subscriber that prints the events it gets
+    Display(DisplayArgs),
+    /// Look after the log on disk
+    Log(LogArgs),
+    /// Measure this machine and Pelton on it
+    Bench(BenchArgs),
+    /// Print the version
+    Version,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    /// Each row is what somebody types, and whether it is understood.
+    #[test]
+    fn commands_are_understood_or_refused() {
+        let rows: &[(&str, bool)] = &[
+            ("up", true),
+            ("up -f a.yaml -f b --data /tmp/x --ingress-listen 127.0.0.1:0 --workers 2 --config c.yaml", true),
+            ("up --gateway-listen 127.0.0.1:0", false),
+            ("demo", true),
+            ("demo --stay", true),
+            ("apply -f a.yaml", true),
+            ("apply -f -", true),
+            ("apply", false),
+            ("get brokers", true),
+            ("get trigger -n shop -o wide", true),
+            ("get channels", false),
+            ("get brokers -o xml", false),
+            ("delete broker default", true),
+            ("delete trigger shop/orders", true),
+            ("delete trigger", false),
+            ("deadletters list", true),
+            ("deadletters list --trigger default/t --all -o json", true),
+            ("deadletters show --trigger default/t --position 0/1", true),
+            ("deadletters show --trigger default/t", false),
+            ("deadletters redrive", false),
+            ("deadletters redrive --all", true),
+            ("deadletters redrive --all --trigger default/t", false),
+            ("deadletters redrive --position 0/1", false),
+            ("deadletters discard --trigger default/t --position 0/1", true),
+            ("deadletters discard --trigger default/t --position 1", false),
+            ("trigger pause orders", true),
+            ("trigger resume shop/orders", true),
+            ("trigger rewind orders --to earliest", true),
+            ("trigger rewind orders --to offset:5", true),
+            ("trigger rewind orders --to 2026-01-01T00:00:00Z", true),
+            ("trigger rewind orders --to yesterday", false),
+            ("trigger rewind orders", false),
+            ("send --type a", true),
+            ("send http://127.0.0.1:1/a/b --type a --data {} -x k=v --structured --count 5", true),
+            ("send --type a --data {} --data-file x", false),
+            ("send --type a -x novalue", false),
+            ("send", false),
+            ("display --listen 127.0.0.1:0 --status 503 --fail-first 2", true),
+            ("display --status 99", false),
+            ("log verify dir", true),
+            ("version", true),
+            ("", false),
+        ];
+        for (line, good) in rows {
+            let words = std::iter::once("pelton").chain(line.split_whitespace());
+            let parsed = Cli::try_parse_from(words);
+            assert_eq!(parsed.is_ok(), *good, "pelton {line}: {parsed:?}");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The commands, one a file.
+
+pub mod apply;
+pub mod deadletters;
+pub mod delete;
+pub mod demo;
+pub mod display;
+pub mod get;
+pub mod log;
+pub mod send;
+mod target;
+pub mod trigger;
+pub mod up;
+pub mod version;
+
+use std::io::Write as _;
+
+use crate::exit::Failure;
+
+/// Prints to standard output. A reader that has gone, as with `| head`, is no failure.
+///
+/// # Errors
+/// Any other error of standard output.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::failed("cannot write to standard output", &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints one line.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_line(text: &str) -> Result<(), Failure> {
+    print(&format!("{text}\n"))
+}

@@ -1,0 +1,127 @@
+//! `pelton up`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::print;
+use crate::config::{Settings, SettingsArgs};
+use crate::exit::{Failure, INTERRUPTED, with_causes};
+use crate::node::{DEFAULT_BROKER, Node, StartError, reachable};
+use crate::ready_file::{Ready, ReadyFile};
+use crate::signals::Signals;
+use crate::telemetry::{Metrics, install_log};
+use crate::terminal::{Paint, Tone};
+
+/// What `pelton up` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  pelton up\n  pelton up -f triggers.yaml --data /var/lib/pelton\n  \
+                        pelton up --config pelton.yaml --ready-file /run/pelton.json\n\n\
+                        Stop with Ctrl-C or SIGTERM; a second one ends at once. A flag counts before its \
+                        environment variable, and that before the file of --config.")]
+pub struct UpArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// Runs all roles until a signal comes.
+pub fn run(args: &UpArgs) -> Result<(), Failure> {
+    let settings = args.settings.settings()?;
+    install_log(&settings.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(settings.workers.get())
+        .thread_name("pelton")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed("cannot start", &error))?;
+    runtime.block_on(serve(settings))
+}
+
+async fn serve(settings: Settings) -> Result<(), Failure> {
+    let metrics = Metrics::install().map_err(|error| Failure::failed("cannot start the metrics", &error))?;
+    let mut signals = Signals::new().map_err(|error| Failure::failed("cannot wait for signals", &error))?;
+    let spinner = spinner(&settings);
+    let node = tokio::select! {
+        node = Node::start(&settings, metrics) => node,
+        // Nothing was acknowledged yet, and opening a log can be broken off at any moment.
+        () = signals.next() => {
+            spinner.finish_and_clear();
+            return Ok(());
+        }
+    };
+    spinner.finish_and_clear();
+    let node = node.map_err(explain)?;
+    let ready_file = match &settings.ready_file {
+        None => None,
+        Some(path) => match ReadyFile::write(path, &ready(&settings, &node)) {
+            Ok(file) => Some(file),
+            Err(error) => {
+                node.stop(settings.shutdown_grace).await;
+                return Err(Failure::failed(&format!("ready-file: cannot write {}", path.display()), &error));
+            }
+        },
+    };
+    print(&greeting(&settings, &node))?;
+    tracing::info!(addresses = ?node.addresses(), "ready");
+    signals.next().await;
+    tracing::info!("stopping; a second signal ends at once");
+    drop(ready_file);
+    tokio::select! {
+        () = node.stop(settings.shutdown_grace) => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+        () = signals.next() => std::process::exit(i32::from(INTERRUPTED)),
+    }
+}
+
+/// Something that moves while a large log is opened, when a person looks on.
+fn spinner(settings: &Settings) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner().with_message(format!("opening {}", settings.data.display()));
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+        spinner.set_style(style);
+    }
+    spinner.enable_steady_tick(std::time::Duration::from_millis(120));
+    spinner
+}
+
+fn explain(error: StartError) -> Failure {
+    match error {
+        StartError::Manifests(error) => Failure::Usage(error.to_string()),
+        StartError::Apply(error) => Failure::Usage(format!("the resources were not stored: {error}")),
+        error => Failure::Failed(with_causes(&error)),
+    }
+}
+
+fn ready(settings: &Settings, node: &Node) -> Ready {
+    let addresses = node.addresses();
+    Ready {
+        ingress: addresses.ingress,
+        api: addresses.api,
+        metrics: addresses.metrics,
+        data: std::path::absolute(&settings.data).unwrap_or_else(|_| PathBuf::from(&settings.data)),
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION"),
+    }
+}
+
+fn greeting(settings: &Settings, node: &Node) -> String {
+    let paint = Paint::stdout();
+    let addresses = node.addresses();
+    let ingress = reachable(addresses.ingress);
+    let (namespace, name) = DEFAULT_BROKER;
+    let head = format!("pelton {} is ready", env!("CARGO_PKG_VERSION"));
+    let mut out = format!("{}\n", paint.tone(Tone::Strong, head));
+    for (what, value) in [
+        ("events", format!("http://{ingress}/{{namespace}}/{{broker}}")),
+        ("broker", format!("http://{ingress}/{namespace}/{name}")),
+        ("api", format!("http://{}", reachable(addresses.api))),
+        ("metrics", format!("http://{}/metrics", reachable(addresses.metrics))),
+        ("data", settings.data.display().to_string()),
+    ] {
+        out.push_str(&format!("  {} {value}\n", paint.tone(Tone::Faint, format!("{what:<8}"))));
+    }
+    out.push_str("Stop with Ctrl-C.\n");
+    out
+}

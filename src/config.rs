@@ -1,0 +1,24 @@
+//! Configuration: flags over environment over one YAML file over defaults, read once into types that cannot be wrong.
+//!
+//! [`KEYS`] is the one list of what can be set. A key has the same name everywhere: `ingress-listen` is the flag
+//! `--ingress-listen`, the variable `PELTON_INGRESS_LISTEN` and the member `ingress-listen` of the file.
+//! [`Layers`] finds each key's value and remembers where it came from; [`Settings`] checks them all and reports every
+//! mistake together.
+
+mod args;
+mod key;
+mod layers;
+mod mistake;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod units;
+
+pub use args::SettingsArgs;
+pub use key::{KEYS, Key};
+pub use layers::{Flags, Layers};
+pub use mistake::{ConfigError, Mistake, Source};
+#[cfg(test)]
+use settings::Retention;
+pub use settings::{LogFormat, LogSettings, Settings};
+pub use units::{parse_duration, parse_size};

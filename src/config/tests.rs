@@ -1,0 +1,151 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+
+fn read(flags: &[(&'static str, &str)], env: &[(&str, &str)], file: Option<&str>) -> Result<Settings, Vec<String>> {
+    let mut given = Flags::new();
+    for (key, value) in flags {
+        given.entry(key).or_default().push((*value).to_owned());
+    }
+    let env: BTreeMap<&str, &str> = env.iter().copied().collect();
+    let (layers, mistakes) = Layers::new(
+        &given,
+        |name| env.get(name).map(|value| (*value).to_owned()),
+        file.map(|text| (Path::new("pelton.yaml"), text)),
+    );
+    Settings::read(&layers, mistakes).map_err(|error| error.0.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn every_default_is_valid() {
+    let settings = read(&[], &[], None).unwrap();
+    assert_eq!(settings.ingress_listen.to_string(), "127.0.0.1:8080");
+    let week = Duration::from_secs(7 * 86_400);
+    assert_eq!(settings.retention, Retention { bytes: 10 << 30, dead_letters: week });
+    assert_eq!(settings.max_event_bytes, pelton_event::limits::DEFAULT_MAX_EVENT_BYTES);
+    assert!(settings.files.is_empty() && settings.ready_file.is_none());
+}
+
+/// Flag over environment over file over default, for each subset of the layers.
+#[test]
+fn the_highest_layer_wins() {
+    let file = "ingress-listen: 127.0.0.1:3";
+    for (flag, env, in_file, want) in [
+        (false, false, false, 8080),
+        (false, false, true, 3),
+        (false, true, false, 2),
+        (false, true, true, 2),
+        (true, false, false, 1),
+        (true, false, true, 1),
+        (true, true, false, 1),
+        (true, true, true, 1),
+    ] {
+        let flags: &[_] = if flag { &[("ingress-listen", "127.0.0.1:1")] } else { &[] };
+        let env: &[_] = if env { &[("PELTON_INGRESS_LISTEN", "127.0.0.1:2")] } else { &[] };
+        let settings = read(flags, env, in_file.then_some(file)).unwrap();
+        assert_eq!(settings.ingress_listen.port(), want, "flags {flags:?}, environment {env:?}, file {in_file}");
+    }
+}
+
+#[test]
+fn lists_come_from_every_layer() {
+    let want: Vec<std::path::PathBuf> = vec!["a".into(), "b".into()];
+    for (flags, env, file) in [
+        (&[("file", "a"), ("file", "b")][..], &[][..], None),
+        (&[], &[("PELTON_FILE", "a, b")], None),
+        (&[], &[], Some("file: [a, b]")),
+    ] {
+        assert_eq!(read(flags, env, file).unwrap().files, want, "{flags:?} {env:?} {file:?}");
+    }
+    assert_eq!(read(&[], &[], Some("file: a")).unwrap().files, want[..1]);
+}
+
+/// Each row is one wrong value: who said it, and what the report has to name.
+#[test]
+fn every_mistake_names_its_key_and_source() {
+    let rows: &[(&str, &str, &str)] = &[
+        ("ingress-listen", "8080", "expected an address and a port"),
+        ("api-listen", "localhost:1", "expected an address and a port"),
+        ("metrics-listen", "127.0.0.1:65536", "expected an address and a port"),
+        ("data", "", "expected a path"),
+        ("api-host", "exa mple", "expected a host name"),
+        ("workers", "0", "a number from 1 to 256"),
+        ("workers", "257", "a number from 1 to 256"),
+        ("workers", "two", "a number from 1 to 256"),
+        ("dead-letter-age", "1 fortnight", "expected a duration"),
+        ("dead-letter-age", "10ms", "at least 1s"),
+        ("retention-bytes", "10GB", "expected a size"),
+        ("retention-bytes", "1KiB", "at least 64MiB"),
+        ("max-event-bytes", "95KiB", "from 96KiB"),
+        ("max-event-bytes", "5MiB", "to 4MiB"),
+        ("direct-io", "maybe", "expected auto, on or off"),
+        ("shutdown-grace", "soon", "expected a duration"),
+        ("log", "pelton=loud", "not a filter"),
+        ("log-format", "xml", "expected text or json"),
+    ];
+    for (key, value, want) in rows {
+        let found = Key::find(key).unwrap();
+        let line = format!("{key}: {value:?}");
+        let by_flag = read(&[(found.name, value)], &[], None).unwrap_err();
+        let by_file = read(&[], &[], Some(&line)).unwrap_err();
+        for (mistakes, source) in [(by_flag, "(flag)"), (by_file, "(file pelton.yaml)")] {
+            assert_eq!(mistakes.len(), 1, "{key}={value}: {mistakes:?}");
+            assert!(mistakes[0].starts_with(key), "{key}={value}: {mistakes:?}");
+            assert!(mistakes[0].contains(source) && mistakes[0].contains(want), "{key}={value}: {mistakes:?}");
+        }
+        if !value.is_empty() {
+            let by_env = read(&[], &[(&found.variable(), value)], None).unwrap_err();
+            assert!(by_env[0].contains(&found.variable()), "{key}={value}: {by_env:?}");
+        }
+    }
+}
+
+#[test]
+fn all_mistakes_are_reported_together() {
+    let file = "workers: 0\ningres-listen: x\nretention: {age: 1d}\nlog: [a]\n";
+    let mistakes = read(&[("log-format", "xml")], &[("PELTON_API_LISTEN", "x")], Some(file)).unwrap_err();
+    let text = mistakes.join("\n");
+    for want in [
+        "ingres-listen (file pelton.yaml): unknown key; did you mean ingress-listen?",
+        "retention (file pelton.yaml): unknown key",
+        "log (file pelton.yaml): expected one text or number",
+        "api-listen (environment variable PELTON_API_LISTEN): expected",
+        "workers (file pelton.yaml): expected",
+        "log-format (flag): expected",
+    ] {
+        assert!(text.contains(want), "{want:?} is not in:\n{text}");
+    }
+    assert_eq!(mistakes.len(), 6, "{text}");
+}
+
+#[test]
+fn what_is_no_mapping_is_refused() {
+    for bad in ["- a", "text", "a: b: c", "workers: 1\nworkers: 2"] {
+        assert!(read(&[], &[], Some(bad)).is_err(), "{bad:?}");
+    }
+    for good in ["", "# nothing\n", "workers: 1"] {
+        assert!(read(&[], &[], Some(good)).is_ok(), "{good:?}");
+    }
+}
+
+#[test]
+fn two_listeners_on_one_address_are_a_mistake() {
+    let mistakes = read(&[("api-listen", "127.0.0.1:8080")], &[], None).unwrap_err();
+    assert_eq!(mistakes, ["api-listen (flag): 127.0.0.1:8080 is taken by ingress-listen"]);
+    let free = [("api-listen", "127.0.0.1:0"), ("ingress-listen", "127.0.0.1:0"), ("metrics-listen", "127.0.0.1:0")];
+    assert!(read(&free, &[], None).is_ok());
+}
+
+/// The page has a row for every key, with its variable and default.
+#[test]
+fn the_documentation_has_every_key() {
+    let page = include_str!("../../docs/configuration.md");
+    for key in KEYS {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", key.name)));
+        let row = row.unwrap_or_else(|| panic!("no row for {}", key.name));
+        assert!(row.contains(&key.variable()), "{row}");
+        assert!(row.contains(key.default.unwrap_or("")), "{row}");
+    }
+}

@@ -1,0 +1,114 @@
+//! How a command ends.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use crate::admin::AdminError;
+use crate::config::ConfigError;
+use crate::http::{BadUrl, CallError};
+use crate::manifests::BadManifests;
+use crate::terminal::escape_block;
+
+/// The process could not store what it had to: the storage of the log failed (`EX_SOFTWARE` of sysexits.h).
+pub const STORAGE_FAILED: u8 = 70;
+
+/// Ended by a second signal while stopping (128 + SIGINT, as shells count).
+pub const INTERRUPTED: u8 = 130;
+
+/// For the help text. The documentation has the same table.
+pub const HELP: &str = "Exit codes: 0 done; 1 refused or failed; 2 wrong usage, configuration or manifest; \
+                        3 no answer; 70 storage failed; 130 stopped by a second signal";
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// What was typed, configured or written in a manifest is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// It was tried and did not work, or the other side said no.
+    #[error("{0}")]
+    Failed(String),
+    /// The other side could not be asked, or did not answer.
+    #[error("{0}")]
+    NoAnswer(String),
+}
+
+impl Failure {
+    /// Something that did not work, with its causes.
+    pub fn failed(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::Failed(format!("{what}: {}", with_causes(error)))
+    }
+
+    /// The code that the process ends with.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Failed(_) => 1,
+            Self::Usage(_) => 2,
+            Self::NoAnswer(_) => 3,
+        }
+    }
+
+    /// Says it on standard error.
+    #[must_use]
+    pub fn report(&self) -> ExitCode {
+        eprintln!("pelton: {}", escape_block(&self.to_string()));
+        ExitCode::from(self.code())
+    }
+}
+
+/// An error with its causes, each after a colon.
+#[must_use]
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+impl From<AdminError> for Failure {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::NoAnswer(CallError::Connect { authority, source }) => Self::NoAnswer(format!(
+                "cannot connect to {authority}: {source}\n\
+                 is `pelton up` running at {authority}? --api or PELTON_API names another place"
+            )),
+            AdminError::NoAnswer(error) => Self::from(error),
+            AdminError::Refused(problem) => {
+                let mut text = problem.detail;
+                for error in problem.errors {
+                    let _ = write!(text, "\n  {error}");
+                }
+                Self::Failed(text)
+            }
+            error @ AdminError::NotUnderstood { .. } => Self::Failed(with_causes(&error)),
+        }
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        Self::NoAnswer(with_causes(&error))
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<BadManifests> for Failure {
+    fn from(error: BadManifests) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<BadUrl> for Failure {
+    fn from(error: BadUrl) -> Self {
+        Self::Usage(error.to_string())
+    }
+}

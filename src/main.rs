@@ -1,0 +1,68 @@
+//! The `pelton` binary: reads the command line, builds the parts, runs them.
+//!
+//! - [`command`]: one file a command.
+//! - [`node`]: the roles of a process, started in order and stopped in the opposite one.
+//! - [`api`] and [`admin`]: the two sides of the administration API.
+//! - [`config`]: what can be set, and every mistake in it.
+//! - [`telemetry`]: log lines, metrics, health.
+
+mod admin;
+mod api;
+mod bench;
+mod cli;
+mod command;
+mod config;
+mod event_view;
+mod exit;
+mod http;
+mod manifests;
+mod node;
+mod ready_file;
+mod signals;
+mod table;
+mod telemetry;
+mod terminal;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use exit::Failure;
+
+/// Faster than the system's under many small allocations by several threads; debug builds keep the system's, which
+/// the sanitizers know.
+#[cfg(not(debug_assertions))]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Up(args) => command::up::run(&args),
+        Command::Demo(args) => command::demo::run(&args),
+        Command::Bench(args) => return bench::run(args),
+        Command::Log(args) => command::log::run(&args),
+        Command::Version => command::version::run(),
+        Command::Apply(args) => block_on(command::apply::run(args)),
+        Command::Get(args) => block_on(command::get::run(args)),
+        Command::Delete(args) => block_on(command::delete::run(args)),
+        Command::Trigger(args) => block_on(command::trigger::run(args)),
+        Command::DeadLetters(args) => block_on(command::deadletters::run(args)),
+        Command::Send(args) => block_on(command::send::run(args)),
+        Command::Display(args) => block_on(command::display::run(args)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Runs a command that needs no more than one thread.
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed("cannot start", &error))?;
+    runtime.block_on(command)
+}

@@ -1,0 +1,103 @@
+//! Manifests on disk or from standard input.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use pelton_resource::limits::MAX_MANIFEST_BYTES;
+use pelton_resource::{Resource, parse_documents};
+
+/// What cannot be read, or is no manifest: every mistake of every file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct BadManifests(pub Vec<String>);
+
+/// Reads every resource of these files and folders, in this order. `-` is standard input. Of a folder, the files
+/// ending in `.yaml`, `.yml` or `.json` are read, in the order of their names; folders inside it are not.
+///
+/// # Errors
+/// Every mistake of every file, each with its path and line.
+pub fn read(paths: &[PathBuf]) -> Result<Vec<Resource>, BadManifests> {
+    let (mut resources, mut mistakes) = (Vec::new(), Vec::new());
+    for path in paths {
+        match files(path) {
+            Err(error) => mistakes.push(format!("{}: {error}", path.display())),
+            Ok(files) => {
+                for file in files {
+                    match read_one(&file) {
+                        Ok(found) => resources.extend(found),
+                        Err(errors) => mistakes.extend(errors),
+                    }
+                }
+            }
+        }
+    }
+    if mistakes.is_empty() { Ok(resources) } else { Err(BadManifests(mistakes)) }
+}
+
+fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    if path == Path::new("-") || !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let is_manifest = |path: &Path| {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        matches!(extension, Some("yaml" | "yml" | "json")) && path.is_file()
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let path = entry?.path();
+        if is_manifest(&path) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read_one(path: &Path) -> Result<Vec<Resource>, Vec<String>> {
+    let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
+    let text = read_text(path).map_err(|error| vec![format!("{name}: {error}")])?;
+    parse_documents(&text, &name).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+/// One byte more than the parser takes, so that it is the parser who says what is too long.
+fn read_text(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let limit = MAX_MANIFEST_BYTES as u64 + 1;
+    if path == Path::new("-") {
+        std::io::stdin().lock().take(limit).read_to_string(&mut text)?;
+    } else {
+        std::fs::File::open(path)?.take(limit).read_to_string(&mut text)?;
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BROKER: &str = "apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {name: NAME}\n";
+
+    #[test]
+    fn a_folder_is_read_in_the_order_of_its_names() {
+        let folder = tempfile::tempdir().unwrap();
+        for (file, name) in [("b.yml", "two"), ("a.yaml", "one"), ("c.txt", "none"), ("d.json.bak", "none")] {
+            std::fs::write(folder.path().join(file), BROKER.replace("NAME", name)).unwrap();
+        }
+        std::fs::create_dir(folder.path().join("e.yaml")).unwrap();
+        let found = read(&[folder.path().to_owned()]).unwrap();
+        let names: Vec<&str> = found.iter().map(|resource| resource.meta().name.as_str()).collect();
+        assert_eq!(names, ["one", "two"]);
+    }
+
+    #[test]
+    fn every_file_with_a_mistake_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.yaml"), "kind: [").unwrap();
+        std::fs::write(folder.path().join("b.yaml"), "kind: Broker").unwrap();
+        let missing = folder.path().join("missing.yaml");
+        let mistakes = read(&[folder.path().to_owned(), missing.clone()]).unwrap_err().to_string();
+        for want in ["a.yaml:", "b.yaml:1:", &missing.display().to_string()] {
+            assert!(mistakes.contains(want), "{want} is not in {mistakes}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Columns of text, as the listing commands print them.
+
+use crate::terminal::escape;
+
+/// A table that is printed with its columns aligned. Cells are escaped.
+#[derive(Debug)]
+pub struct Table {
+    head: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these column heads and no rows.
+    #[must_use]
+    pub fn new(head: &[&'static str]) -> Self {
+        Self { head: head.to_vec(), rows: Vec::new() }
+    }
+
+    /// One more row, with a cell a column.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let cells: Vec<String> = cells.into_iter().map(|cell| escape(&cell).into_owned()).collect();
+        assert_eq!(cells.len(), self.head.len(), "a row has one cell a column");
+        self.rows.push(cells);
+    }
+}
+
+impl std::fmt::Display for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let width = |column: usize| {
+            let cells = self.rows.iter().map(|row| row[column].chars().count());
+            cells.max().unwrap_or(0).max(self.head[column].len())
+        };
+        let widths: Vec<usize> = (0..self.head.len()).map(width).collect();
+        let head: Vec<String> = self.head.iter().map(|&name| name.to_owned()).collect();
+        for row in std::iter::once(&head).chain(&self.rows) {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                line.push_str(&format!("{cell:<width$}   "));
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// How long something has lasted, in at most two units: `45s`, `3m10s`, `5h2m`, `12d`.
+#[must_use]
+pub fn age(span: std::time::Duration) -> String {
+    let seconds = span.as_secs();
+    let two = |large: u64, unit: &str, small: u64, small_unit: &str| match small {
+        0 => format!("{large}{unit}"),
+        small => format!("{large}{unit}{small}{small_unit}"),
+    };
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => two(seconds / 60, "m", seconds % 60, "s"),
+        3_600..86_400 => two(seconds / 3_600, "h", seconds % 3_600 / 60, "m"),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_cells_are_escaped() {
+        let mut table = Table::new(&["NAME", "READY"]);
+        table.row(["a-long-name".into(), "True".into()]);
+        table.row(["b\n".into(), "False".into()]);
+        assert_eq!(table.to_string(), "NAME          READY\na-long-name   True\nb\\n           False\n");
+    }
+
+    #[test]
+    fn ages_have_at_most_two_units() {
+        for (seconds, want) in
+            [(0, "0s"), (59, "59s"), (60, "1m"), (190, "3m10s"), (3_600, "1h"), (18_120, "5h2m"), (1_036_800, "12d")]
+        {
+            assert_eq!(age(Duration::from_secs(seconds)), want);
+        }
+    }
+}

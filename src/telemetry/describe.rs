@@ -1,0 +1,53 @@
+//! What the metrics of the broker and the dispatcher mean. The ingress describes its own.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// Tells the recorder.
+pub fn all() {
+    log();
+    broker();
+    triggers();
+}
+
+fn log() {
+    describe_counter!("pelton_log_flushes_total", "Writes of the log that were synced");
+    describe_histogram!("pelton_log_flush_seconds", Unit::Seconds, "Time of one write of the log and its sync");
+    describe_histogram!("pelton_log_flush_bytes", Unit::Bytes, "Bytes of one write of the log, padding included");
+    describe_histogram!("pelton_log_flush_records", "Records of one write of the log");
+    describe_histogram!("pelton_log_segment_wait_seconds", Unit::Seconds, "Time that a new segment was waited for");
+    describe_gauge!("pelton_log_storage_full", "1 while the disk has no room for new events");
+    describe_gauge!("pelton_log_bytes", Unit::Bytes, "Bytes of the log on disk");
+    describe_gauge!("pelton_log_segments", "Segments of the log that hold records");
+    describe_gauge!("pelton_log_bytes_over_limit", Unit::Bytes, "Bytes kept beyond retention because they are needed");
+}
+
+fn broker() {
+    describe_counter!("pelton_broker_batches_total", "Batches handed to consensus");
+    describe_histogram!("pelton_broker_batch_events", "Events of one batch");
+    describe_histogram!("pelton_broker_batch_bytes", Unit::Bytes, "Bytes of one batch");
+    describe_histogram!("pelton_broker_commit_seconds", Unit::Seconds, "From a batch's first event to its commit");
+    describe_gauge!("pelton_dead_letters", "Dead letters kept");
+    describe_counter!(
+        "pelton_dead_letters_expired_total",
+        "Dead letters dropped because they were too old or too many"
+    );
+}
+
+fn triggers() {
+    describe_counter!("pelton_trigger_matched_total", "Events that passed the Trigger's filter");
+    describe_counter!("pelton_trigger_delivered_total", "Events that the subscriber took");
+    describe_counter!("pelton_trigger_attempts_total", "Attempts at the subscriber, by how they ended");
+    describe_counter!("pelton_trigger_retries_total", "Attempts that are made again");
+    describe_counter!("pelton_trigger_dead_letters_total", "Events given up and kept as dead letters, by cause");
+    describe_counter!("pelton_trigger_dead_letter_sink_total", "Events given up that the dead-letter sink took");
+    describe_counter!("pelton_trigger_ignored_bodies_total", "Answers with a body that was not used, by what it was");
+    describe_counter!("pelton_trigger_lost_total", "Events that could not be read from the log any more");
+    describe_gauge!("pelton_trigger_in_flight", "Attempts on their way");
+    describe_gauge!("pelton_trigger_backlog_events", "Events that wait for the Trigger");
+    describe_gauge!(
+        "pelton_trigger_oldest_undelivered_seconds",
+        Unit::Seconds,
+        "Age of the oldest event that waits for the Trigger"
+    );
+    describe_gauge!("pelton_target_circuits_open", "Targets that keep failing and get only probes");
+}

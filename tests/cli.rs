@@ -1,0 +1,188 @@
+//! The commands as a user runs them: real processes, real HTTP.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/pelton.rs"]
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+
+use support::{Running, Up, pelton, run};
+
+/// An address at which nobody listens.
+fn closed() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// The status and body of a `GET`.
+fn get(address: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    (status, body.to_owned())
+}
+
+/// Each row: what is typed, the exit code, and what standard error has to say.
+#[test]
+fn commands_end_with_the_documented_codes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pelton.yaml");
+    std::fs::write(&file, "workers: none\nretention-byte: 1GiB\n").unwrap();
+    let bad = folder.path().join("bad.yaml");
+    std::fs::write(&bad, "apiVersion: eventing.knative.dev/v1\nkind: Trigger\nspec: {borker: x}\n").unwrap();
+    let (file, bad, api) = (file.display().to_string(), bad.display().to_string(), format!("http://{}", closed()));
+    let nowhere = folder.path().join("nowhere").display().to_string();
+    let rows: &[(&[&str], i32, &[&str])] = &[
+        (&["version"], 0, &[]),
+        (&["--help"], 0, &[]),
+        (&["fly"], 2, &["fly"]),
+        (
+            &["up", "--config", &file, "--log-format", "xml"],
+            2,
+            &["3 mistakes", "workers", "retention-byte", "log-format"],
+        ),
+        (&["up", "--config", &nowhere], 2, &["nowhere"]),
+        (&["up", "-f", &bad, "--data", &nowhere], 2, &["bad.yaml", "borker"]),
+        (&["get", "brokers", "--api", &api], 3, &["is `pelton up` running at"]),
+        (&["get", "brokers", "--api", "https://x"], 2, &["only http"]),
+        (&["apply", "-f", &bad, "--api", &api], 2, &["bad.yaml", "borker"]),
+        (&["apply", "-f", &nowhere, "--api", &api], 2, &["nowhere"]),
+        (&["send", "--type", "t", "--api", &api], 3, &["is `pelton up` running at"]),
+        (&["send", &api, "--type", "t"], 3, &["cannot connect"]),
+        (&["send", &api, "--type", "t", "-x", "Bad_Name=1"], 2, &["no event"]),
+        (&["log", "verify", &nowhere], 1, &["nowhere"]),
+    ];
+    for (words, code, want) in rows {
+        let (got, stdout, stderr) = run(pelton().args(*words));
+        assert_eq!(got, *code, "pelton {words:?}: {stdout}{stderr}");
+        for word in *want {
+            assert!(stderr.contains(word), "pelton {words:?}: {word:?} is not in {stderr}");
+        }
+    }
+    assert!(!folder.path().join("nowhere").exists(), "nothing is made before the mistakes are told");
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, _, stderr) = run(pelton()
+        .args(["up", "--ingress-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--api-listen", &address])
+        .arg("--data")
+        .arg(folder.path().join("data")));
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("api-listen") && stderr.contains(&address), "{stderr}");
+    assert!(!folder.path().join("data").exists(), "a taken port is told before the log is opened");
+}
+
+#[test]
+fn a_session_from_up_to_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = Up::start(folder.path(), &[]);
+    assert_eq!(get(up.address("metrics"), "/readyz").0, 200);
+    assert_eq!(get(up.address("metrics"), "/healthz").0, 200);
+    let brokers = up.ok(&["get", "brokers"]);
+    assert!(brokers.contains("default") && brokers.contains("True"), "{brokers}");
+
+    let display = Running::start(pelton().args(["display", "--listen", "127.0.0.1:0", "--fail-first", "1"]));
+    let url = display.line_with("Waiting for events").split_whitespace().last().unwrap().to_owned();
+    let manifest = folder.path().join("trigger.yaml");
+    let text = "apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {name: shown}\n\
+                spec: {broker: default, filters: [{prefix: {type: cli.}}], subscriber: {uri: 'URL'},\n\
+                delivery: {retry: 3, backoffPolicy: linear, backoffDelay: PT0.1S}}\n";
+    std::fs::write(&manifest, text.replace("URL", &url)).unwrap();
+    let applied = up.ok(&["apply", "-f", &manifest.display().to_string()]);
+    assert_eq!(applied, "Trigger default/shown applied\n");
+    let listed = up.ok(&["get", "triggers", "-o", "wide"]);
+    assert!(listed.contains("shown") && listed.contains(&url) && listed.contains("prefix"), "{listed}");
+    let yaml = up.ok(&["get", "triggers", "-o", "yaml"]);
+    let again = folder.path().join("again.yaml");
+    std::fs::write(&again, yaml).unwrap();
+    up.ok(&["apply", "-f", &again.display().to_string()]);
+
+    let sent =
+        up.ok(&["send", "--type", "cli.first", "--id", "a-1", "--data", r#"{"n":1.50}"#, "-x", "partitionkey=k"]);
+    assert!(sent.starts_with("202"), "{sent}");
+    // The display answers the first attempt with 500, so that the second line is the retry.
+    assert!(display.line_with("cli.first").contains("500"));
+    assert!(display.line_with("cli.first").contains("200"));
+    display.line_with("1.50");
+
+    up.ok(&["trigger", "pause", "shown"]);
+    assert!(up.ok(&["get", "triggers", "-o", "wide"]).contains("true"));
+    let many = up.ok(&["send", "--type", "cli.second", "--id", "b", "--count", "3", "--structured"]);
+    assert!(many.starts_with("3 of 3 accepted"), "{many}");
+    up.ok(&["trigger", "resume", "shown"]);
+    for _ in 0..3 {
+        display.line_with("cli.second");
+    }
+    up.ok(&["trigger", "rewind", "shown", "--to", "earliest"]);
+    display.line_with("cli.first");
+
+    assert_eq!(up.ok(&["deadletters", "list", "-o", "json"]).trim(), "[]");
+    let (code, _, stderr) = run(&mut up.command(&["deadletters", "show", "--trigger", "shown", "--position", "1/0"]));
+    assert_eq!(code, 1, "{stderr}");
+    assert!(get(up.address("metrics"), "/metrics").1.contains("process_resident_memory_bytes"));
+    up.ok(&["delete", "trigger", "shown"]);
+    let (code, _, stderr) = run(&mut up.command(&["delete", "trigger", "shown"]));
+    assert!(code == 1 && stderr.contains("does not exist"), "{stderr}");
+
+    let Up { running, .. } = up;
+    assert_eq!(running.stop().code(), Some(0));
+    assert!(!folder.path().join("ready.json").exists(), "the file goes with the process");
+    let (code, stdout, stderr) = run(pelton().args(["log", "verify"]).arg(folder.path().join("data")));
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert!(stdout.ends_with("whole\n"), "{stdout}");
+    assert_eq!(display.stop().code(), Some(0));
+}
+
+#[test]
+fn dead_letters_are_listed_shown_and_discarded() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = folder.path().join("t.yaml");
+    let display = Running::start(pelton().args(["display", "--listen", "127.0.0.1:0", "--status", "503"]));
+    let url = display.line_with("Waiting for events").split_whitespace().last().unwrap().to_owned();
+    let text = "apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {name: t}\n\
+                spec: {broker: default, subscriber: {uri: 'URL'}, delivery: {retry: 1, backoffDelay: PT0.01S}}\n";
+    std::fs::write(&manifest, text.replace("URL", &url)).unwrap();
+    let up = Up::start(folder.path(), &["-f", &manifest.display().to_string()]);
+    let ingress = format!("http://{}/default/default", up.address("ingress"));
+    up.ok(&["send", &ingress, "--type", "lost.letter", "--id", "x\u{202e}y", "--data", "hello"]);
+    display.line_with("lost.letter");
+    display.line_with("lost.letter");
+    // Progress is stored within a tenth of a second; the list is asked until it is there.
+    let letters = std::iter::repeat_with(|| up.ok(&["deadletters", "list", "-o", "json"]));
+    let letters = letters.take(200).find(|letters| letters.contains("lost.letter")).expect("the letter is kept");
+    let letters: serde_json::Value = serde_json::from_str(&letters).unwrap();
+    assert_eq!((letters[0]["attempts"].as_u64(), letters[0]["code"].as_u64()), (Some(2), Some(503)));
+    let table = up.ok(&["deadletters", "list", "--trigger", "default/t"]);
+    assert!(table.contains("retries-exhausted") && !table.contains('\u{202e}'), "{table}");
+    let position = letters[0]["position"].as_str().unwrap();
+    let shown = up.ok(&["deadletters", "show", "--trigger", "t", "--position", position]);
+    assert!(shown.contains("hello") && shown.contains("503"), "{shown}");
+    assert_eq!(up.ok(&["deadletters", "discard", "--trigger", "t", "--position", position]), "1 discarded\n");
+    assert_eq!(up.ok(&["deadletters", "redrive", "--all"]), "0 sent again\n");
+}
+
+#[test]
+fn resources_are_there_again_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = folder.path().join("b.yaml");
+    std::fs::write(&manifest, "apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {name: kept}\n").unwrap();
+    let up = Up::start(folder.path(), &["-f", &manifest.display().to_string()]);
+    let uid = |up: &Up| -> serde_json::Value {
+        let list: serde_json::Value = serde_json::from_str(&up.ok(&["get", "brokers", "-o", "json"])).unwrap();
+        let items = list["items"].as_array().unwrap();
+        items.iter().find(|item| item["metadata"]["name"] == "kept").unwrap()["metadata"]["uid"].clone()
+    };
+    let before = uid(&up);
+    let Up { running, .. } = up;
+    assert_eq!(running.stop().code(), Some(0));
+    let up = Up::start(folder.path(), &[]);
+    assert_eq!(uid(&up), before);
+}
