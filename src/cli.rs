@@ -36,7 +36,7 @@ pub enum Command {
     #[command(name = "deadletters", visible_alias = "dead-letters")]
     DeadLetters(DeadLettersArgs),
     /// Send an event
-    Send(SendArgs),
+    Send(Box<SendArgs>),
     /// Run a subscriber that prints the events it gets
     Display(DisplayArgs),
     /// Look after the log on disk

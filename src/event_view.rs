@@ -18,7 +18,7 @@ const MAX_HEX_BYTES: usize = 64;
 pub fn describe(event: &Event, paint: Paint) -> String {
     let mut out = format!("{}\n", paint.tone(Tone::Strong, escape(event.ty())));
     let mut line = |name: &str, value: &str| {
-        let _ = writeln!(out, "  {}{}", paint.tone(Tone::Faint, format!("{name:<18}")), escape(value));
+        let _ = writeln!(out, "  {}{}", paint.tone(Tone::Faint, format!("{name:<19} ")), escape(value));
     };
     line("id", event.id());
     line("source", event.source());

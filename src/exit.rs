@@ -16,8 +16,13 @@ pub const STORAGE_FAILED: u8 = 70;
 pub const INTERRUPTED: u8 = 130;
 
 /// For the help text. The documentation has the same table.
-pub const HELP: &str = "Exit codes: 0 done; 1 refused or failed; 2 wrong usage, configuration or manifest; \
-                        3 no answer; 70 storage failed; 130 stopped by a second signal";
+pub const HELP: &str = "Exit codes:\n  \
+    0    done\n  \
+    1    refused, or tried and failed\n  \
+    2    wrong usage, configuration or manifest: nothing was tried\n  \
+    3    no answer\n  \
+    70   the storage of the log failed\n  \
+    130  ended by a second signal while stopping";
 
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -57,13 +62,16 @@ impl Failure {
     }
 }
 
-/// An error with its causes, each after a colon.
+/// An error with its causes, each after a colon. A cause that the error already ends with is not said twice.
 #[must_use]
 pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            let _ = write!(text, ": {said}");
+        }
         cause = error.source();
     }
     text
@@ -110,5 +118,43 @@ impl From<BadManifests> for Failure {
 impl From<BadUrl> for Failure {
     fn from(error: BadUrl) -> Self {
         Self::Usage(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Level {
+        text: &'static str,
+        source: Option<Box<Level>>,
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let chain = |texts: &[&'static str]| {
+            let mut error = None;
+            for text in texts.iter().rev() {
+                error = Some(Box::new(Level { text, source: error }));
+            }
+            with_causes(&*error.unwrap())
+        };
+        assert_eq!(chain(&["a"]), "a");
+        assert_eq!(chain(&["a", "b", "c"]), "a: b: c");
+        assert_eq!(chain(&["a: b", "b", "c"]), "a: b: c");
+    }
+
+    /// The help text and the page name the same codes.
+    #[test]
+    fn the_documentation_has_every_code() {
+        let page = include_str!("../docs/configuration.md");
+        let failures =
+            [Failure::Failed(String::new()), Failure::Usage(String::new()), Failure::NoAnswer(String::new())];
+        for code in failures.iter().map(Failure::code).chain([0, STORAGE_FAILED, INTERRUPTED]) {
+            assert!(page.contains(&format!("| {code} |")), "{code}");
+            assert!(HELP.contains(&code.to_string()), "{code}");
+        }
     }
 }

@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         Command::Delete(args) => block_on(command::delete::run(args)),
         Command::Trigger(args) => block_on(command::trigger::run(args)),
         Command::DeadLetters(args) => block_on(command::deadletters::run(args)),
-        Command::Send(args) => block_on(command::send::run(args)),
+        Command::Send(args) => block_on(command::send::run(*args)),
         Command::Display(args) => block_on(command::display::run(args)),
     };
     match outcome {

@@ -4,8 +4,8 @@
 //! listener answers from then on. Then the broker is opened, resources are applied, and dispatcher, API and ingress
 //! begin. Only then is the process ready.
 //!
-//! Stop: readiness goes first, so that nobody sends more; ingress finishes what it has read; the API and the
-//! dispatcher follow, whose progress is stored; the broker syncs its log; the metrics listener is the last.
+//! Stop: readiness goes first, so that nobody sends more; ingress and API finish what they have read, and the
+//! dispatcher its attempts, whose progress is stored; the broker syncs its log; the metrics listener is the last.
 
 use std::io;
 use std::net::SocketAddr;
@@ -57,7 +57,7 @@ pub enum StartError {
     },
     /// The data cannot be opened.
     #[error(transparent)]
-    Open(#[from] pelton_broker::OpenError),
+    Open(Box<pelton_broker::OpenError>),
     /// The files with resources cannot be read.
     #[error(transparent)]
     Manifests(#[from] BadManifests),
@@ -101,7 +101,8 @@ impl Node {
         let ingress_address = ingress_listener.local_addr().map_err(StartError::Address)?;
         let metrics = MetricsListener::start(metrics_listener, metrics, health.clone()).map_err(StartError::Address)?;
 
-        let broker = pelton_broker::Node::open(broker_options(settings, &clock)).await?;
+        let broker = pelton_broker::Node::open(broker_options(settings, &clock)).await;
+        let broker = broker.map_err(|error| StartError::Open(Box::new(error)))?;
         broker.set_ingress(format!("http://{}", reachable(ingress_address)));
         let client = broker.client();
         apply(&client, resources).await?;
@@ -126,12 +127,12 @@ impl Node {
     /// acknowledged is kept all the same.
     pub async fn stop(self, grace: Duration) {
         self.health.set_stopping();
-        let cut = self.ingress.shutdown(grace).await;
+        // Side by side, so that the grace is one for all of them. They need nothing of each other, only the broker.
+        let dispatched = self.dispatcher.shutdown(Instant::now() + grace);
+        let (cut, (), ()) = tokio::join!(self.ingress.shutdown(grace), self.api.shutdown(grace), dispatched);
         if cut > 0 {
             tracing::warn!(connections = cut, "connections were cut off: they took longer than the grace");
         }
-        self.api.shutdown(grace).await;
-        self.dispatcher.shutdown(Instant::now() + grace).await;
         self.broker.shutdown().await;
         self.metrics.shutdown(Duration::from_secs(1)).await;
     }

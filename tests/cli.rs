@@ -80,6 +80,76 @@ fn a_port_that_is_taken_is_named() {
     assert!(!folder.path().join("data").exists(), "a taken port is told before the log is opened");
 }
 
+fn every_metric_is_described(text: &str) {
+    let named = |prefix: &str| -> Vec<String> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(prefix));
+        lines.filter_map(|line| line.split(' ').next().map(str::to_owned)).collect()
+    };
+    let (types, helps) = (named("# TYPE "), named("# HELP "));
+    assert!(types.iter().any(|name| name == "process_resident_memory_bytes"), "{text}");
+    let bare: Vec<_> = types.iter().filter(|name| !helps.contains(name)).collect();
+    assert!(bare.is_empty(), "these metrics have no description: {bare:?}");
+}
+
+/// A request whose last byte is still to come.
+fn half_a_request(up: &Up) -> TcpStream {
+    let mut stream = TcpStream::connect(up.address("ingress")).unwrap();
+    let head = "POST /default/default HTTP/1.1\r\nHost: x\r\nce-specversion: 1.0\r\nce-id: 1\r\nce-source: /s\r\n\
+                ce-type: t\r\nContent-Type: text/plain\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    // The server asks for the body: so it has read the head, and this is a request that was begun.
+    let mut interim = [0; 25];
+    stream.read_exact(&mut interim).unwrap();
+    assert!(interim.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&interim));
+    stream.write_all(b"hell").unwrap();
+    stream
+}
+
+fn wait_until_stopping(up: &Up) {
+    let mut answers = std::iter::repeat_with(|| get(up.address("metrics"), "/readyz"));
+    let (status, body) = answers.find(|(status, _)| *status != 200).expect("it is asked for ever");
+    assert_eq!((status, body.as_str()), (503, "stopping\n"));
+}
+
+#[test]
+fn a_stop_finishes_what_was_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = Up::start(folder.path(), &[]);
+    let mut stream = half_a_request(&up);
+    up.running.ask_to_stop();
+    wait_until_stopping(&up);
+    stream.write_all(b"o").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    assert_eq!(up.running.wait().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = Up::start(folder.path(), &[]);
+    let _stream = half_a_request(&up);
+    up.running.ask_to_stop();
+    wait_until_stopping(&up);
+    up.running.ask_to_stop();
+    assert_eq!(up.running.wait().code(), Some(130));
+}
+
+#[test]
+fn one_data_folder_is_not_opened_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let _up = Up::start(folder.path(), &[]);
+    let mut second = pelton();
+    second.arg("up").arg("--data").arg(folder.path().join("data"));
+    for listen in ["--ingress-listen", "--api-listen", "--metrics-listen"] {
+        second.args([listen, "127.0.0.1:0"]);
+    }
+    let (code, _, stderr) = run(&mut second);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("data"), "{stderr}");
+}
+
 #[test]
 fn a_session_from_up_to_stop() {
     let folder = tempfile::tempdir().unwrap();
@@ -127,7 +197,7 @@ fn a_session_from_up_to_stop() {
     assert_eq!(up.ok(&["deadletters", "list", "-o", "json"]).trim(), "[]");
     let (code, _, stderr) = run(&mut up.command(&["deadletters", "show", "--trigger", "shown", "--position", "1/0"]));
     assert_eq!(code, 1, "{stderr}");
-    assert!(get(up.address("metrics"), "/metrics").1.contains("process_resident_memory_bytes"));
+    every_metric_is_described(&get(up.address("metrics"), "/metrics").1);
     up.ok(&["delete", "trigger", "shown"]);
     let (code, _, stderr) = run(&mut up.command(&["delete", "trigger", "shown"]));
     assert!(code == 1 && stderr.contains("does not exist"), "{stderr}");

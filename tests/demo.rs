@@ -1,5 +1,7 @@
 //! `pelton demo` does what it says, and leaves nothing behind.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "support/pelton.rs"]
 mod support;
 

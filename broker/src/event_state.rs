@@ -86,7 +86,7 @@ impl EventState {
             let Some(meta) = log.entry_meta(group, LogIndex(index))? else { continue };
             let first_offset = Offset(meta.first_offset.0);
             // Batches without keys change nothing but the next offset: their bytes are not read again.
-            let body = if meta.kind < EVENTS || meta.kind == EVENTS {
+            let body = if meta.kind <= EVENTS {
                 Bytes::new()
             } else {
                 let read = log.read(group, LogIndex(index), LogIndex(index + 1), 1)?;
@@ -165,7 +165,7 @@ impl StateMachine for EventState {
         Ok(())
     }
 
-    fn watermark(&self) -> Option<Watermark> {
+    fn watermark(&self, _applied: LogIndex) -> Option<Watermark> {
         let inner = self.inner.lock();
         (inner.trailing_index > 0)
             .then(|| Watermark { index: LogIndex(inner.trailing_index), state: inner.trailing.encode() })

@@ -101,7 +101,10 @@ async fn tend(shared: &Shared, group: &DataGroup, checkpointed: &mut u64) -> Res
 
 async fn tend_registry(shared: &Shared, purged: &mut u64) -> Result<(), Hindrance> {
     let applied = shared.registry.raft.applied().borrow().0;
-    if applied > *purged + REGISTRY_PURGE_AFTER_ENTRIES {
+    let id = shared.registry.raft.id();
+    // A few old entries of the registry would keep everybody's oldest segment.
+    let holds = shared.log.holding_oldest().iter().any(|(group, _)| *group == id) && shared.log.size().segments > 3;
+    if applied > *purged + REGISTRY_PURGE_AFTER_ENTRIES || (holds && applied > *purged) {
         shared.registry.raft.purge_to_watermark().await?;
         *purged = applied;
     }

@@ -3,6 +3,7 @@
 //! Pure: every change is a value handed in, with the log index it came at. The replicated broker applies committed
 //! entries to it, the in-memory client applies calls to it.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use pelton_env::UnixMillis;
@@ -153,9 +154,13 @@ impl GroupState {
         after: Option<(TriggerId, Position)>,
         limit: usize,
     ) -> Vec<DeadLetter> {
+        // In order of trigger, then group, then offset, as if all groups were one list.
         let from = match (after, trigger) {
-            // A later group's page begins at its beginning, an earlier group's letters are behind it.
-            (Some((after, position)), _) => (after, position.offset.plus(u64::from(position.group == group))),
+            (Some((after, position)), _) => match position.group.cmp(&group) {
+                Ordering::Less => (after, Offset(0)),
+                Ordering::Equal => (after, position.offset.plus(1)),
+                Ordering::Greater => (TriggerId(after.0.saturating_add(1)), Offset(0)),
+            },
             (None, Some(trigger)) => (trigger, Offset(0)),
             (None, None) => (TriggerId(0), Offset(0)),
         };
@@ -243,6 +248,21 @@ mod tests {
             seen.extend(page.iter().map(|letter| letter.position.offset.0));
         }
         assert_eq!(seen, [1, 2, 3, 5, 8]);
+    }
+
+    #[test]
+    fn a_page_goes_on_in_every_group_where_the_last_one_ended() {
+        let mut state = GroupState::default();
+        state.start(TRIGGER, Offset(0), 1);
+        state.progress(&dead(&[1, 5], 10));
+        let page = |asked: u32| {
+            let after = Some((TRIGGER, Position { group: GroupId(2), offset: Offset(3) }));
+            let letters = state.dead_letters(GroupId(asked), None, after, 10);
+            letters.iter().map(|letter| letter.position.offset.0).collect::<Vec<_>>()
+        };
+        assert_eq!(page(1), [0_u64; 0], "an earlier group's letters of this trigger were on an earlier page");
+        assert_eq!(page(2), [5]);
+        assert_eq!(page(3), [1, 5], "a later group's letters come after");
     }
 
     #[test]

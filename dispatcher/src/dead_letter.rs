@@ -66,7 +66,7 @@ mod tests {
         SinkErrand { cause: Cause::Rejected, destination: "http://example.com/a%20b".into(), answer, tries: 0 }
     }
 
-    /// Knative Eventing, 2.6 of our notes: names, base64, at most 1,024 characters.
+    /// The names of Knative's senders; base64 of whole bytes, at most 1,024 characters.
     #[test]
     fn the_reason_travels_as_three_attributes() {
         let event = Event::builder().id("1").source("/s").ty("t").build().unwrap();

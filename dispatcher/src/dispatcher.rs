@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::{HashMap, HashMapExt};
+use metrics::Gauge;
 use pelton_client::{Client, GroupId, ReadError};
 use pelton_env::{Chance, Clock};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::endpoint::Authority;
 use crate::group::{Group, Shared};
 use crate::metrics::Metrics;
 use crate::pool::Targets;
@@ -16,6 +19,11 @@ use crate::{GroupSnapshot, Options};
 
 /// How often the state of targets is shown in metrics.
 const SHOW_TARGETS_EVERY: Duration = Duration::from_secs(5);
+
+/// The wait before a group that ended badly begins again.
+const BEGIN_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Targets that have a series of their own.
+const MAX_SHOWN_TARGETS: usize = 2_000;
 
 /// Delivers events: follows every log group of a [`Client`], matches, sends, stores progress.
 #[derive(Debug)]
@@ -48,7 +56,7 @@ impl Dispatcher {
         for id in client.groups() {
             let snapshot = Arc::new(GroupSnapshot::default());
             let group = Group::new(client.clone(), id, shared.clone(), snapshot.clone())?;
-            tasks.spawn(group.run(stopped.clone()));
+            tasks.spawn(keep_running(group, client.clone(), id, shared.clone(), snapshot.clone(), stopped.clone()));
             snapshots.push((id, snapshot));
         }
         tasks.spawn(show_targets(shared, stopped));
@@ -82,15 +90,58 @@ impl DispatcherHandle {
     }
 }
 
+/// Runs a group. Should it panic, which only a bug of ours can bring about, it begins again from what is stored: at
+/// most what was not stored is delivered twice, and the other groups go on.
+async fn keep_running<C: Client>(
+    group: Group<C>,
+    client: C,
+    id: GroupId,
+    shared: Arc<Shared>,
+    snapshot: Arc<GroupSnapshot>,
+    stopped: watch::Receiver<Option<Instant>>,
+) {
+    let mut next = Some(group);
+    loop {
+        if let Some(group) = next.take() {
+            // A set and not a bare task: dropped, it ends what runs in it.
+            let mut running = JoinSet::new();
+            running.spawn(group.run(stopped.clone()));
+            match running.join_next().await {
+                Some(Err(why)) if why.is_panic() => tracing::error!(group = %id, %why, "the group begins again"),
+                _ => return,
+            }
+        }
+        if stopped.borrow().is_some() {
+            return;
+        }
+        tokio::time::sleep(BEGIN_AGAIN_AFTER).await;
+        snapshot.reset();
+        match Group::new(client.clone(), id, shared.clone(), snapshot.clone()) {
+            Ok(group) => next = Some(group),
+            Err(why) => tracing::error!(group = %id, %why, "the group cannot begin again"),
+        }
+    }
+}
+
+/// Shows which circuits are open. A target gets a series when its circuit first opens, so there are few.
 async fn show_targets(shared: Arc<Shared>, mut stopped: watch::Receiver<Option<Instant>>) {
-    let open = metrics::gauge!("pelton_target_circuits_open");
+    let mut shown: HashMap<Authority, Gauge> = HashMap::new();
     loop {
         tokio::select! {
             _ = stopped.changed() => return,
             () = tokio::time::sleep(SHOW_TARGETS_EVERY) => {}
         }
-        let mut count = 0_u32;
-        shared.targets.each(|target| count += u32::from(target.is_open()));
-        open.set(f64::from(count));
+        for gauge in shown.values() {
+            gauge.set(0.0);
+        }
+        shared.targets.each(|target| {
+            if !target.is_open() || (shown.len() >= MAX_SHOWN_TARGETS && !shown.contains_key(target.authority())) {
+                return;
+            }
+            let gauge = shown.entry(target.authority().clone()).or_insert_with_key(
+                |authority| metrics::gauge!("pelton_target_circuit_open", "target" => authority.to_string()),
+            );
+            gauge.set(1.0);
+        });
     }
 }

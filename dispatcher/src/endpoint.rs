@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderValue, Uri};
+use url::{Host, Position as UrlPart, Url};
 
 use crate::pool::Target;
 
@@ -36,6 +36,16 @@ pub struct Authority {
     pub port: u16,
 }
 
+impl std::fmt::Display for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
 /// The parts of a URL that a request needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
@@ -48,32 +58,28 @@ pub struct Address {
 }
 
 impl Address {
-    /// Reads a URL.
+    /// Reads a URL, as admission does: what it mends is mended here too.
     ///
     /// # Errors
     /// Why it cannot be asked, as a sentence.
     pub fn parse(url: &str) -> Result<Self, String> {
-        let uri: Uri = url.parse().map_err(|why| format!("not a URL: {why}"))?;
-        match uri.scheme() {
-            Some(scheme) if *scheme == Scheme::HTTP => {}
-            Some(scheme) => return Err(format!("the scheme {scheme} is not spoken")),
-            None => return Err("the URL is not absolute".to_owned()),
+        let url = Url::parse(url).map_err(|why| format!("not a URL: {why}"))?;
+        if url.scheme() != "http" {
+            return Err(format!("the scheme {} is not spoken", url.scheme()));
         }
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or("the URL has no host")?;
-        let is_bare = uri.authority().is_some_and(|authority| authority.as_str().ends_with(host));
-        let port = match uri.port_u16() {
-            Some(port) => port,
-            None if is_bare => 80,
-            // A port that is written and is no number must not be asked as 80.
-            None => return Err("the port is not a number".to_owned()),
+        let host = match url.host() {
+            Some(Host::Domain(name)) => name.to_owned(),
+            Some(Host::Ipv4(address)) => address.to_string(),
+            Some(Host::Ipv6(address)) => address.to_string(),
+            None => return Err("the URL has no host".to_owned()),
         };
-        // User and password are not part of `Host`.
-        let name = if !is_bare { format!("{host}:{port}") } else { host.to_owned() };
-        let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let port = url.port_or_known_default().ok_or("the URL has no port")?;
+        // User and password are not part of `Host`, nor is the port that goes without saying.
+        let header = &url[UrlPart::BeforeHost..UrlPart::AfterPort];
         Ok(Self {
-            authority: Authority { host: host.trim_start_matches('[').trim_end_matches(']').into(), port },
-            host: HeaderValue::try_from(name).map_err(|_| "the host is not valid")?,
-            path: Uri::from(path),
+            authority: Authority { host: host.into(), port },
+            host: HeaderValue::try_from(header).map_err(|_| "the host is not valid")?,
+            path: url[UrlPart::BeforePath..UrlPart::AfterQuery].parse().map_err(|_| "the path is not valid")?,
         })
     }
 }
@@ -89,7 +95,9 @@ mod tests {
             ("http://example.com:8080/a/b?c=d", "example.com", 8080, "example.com:8080", "/a/b?c=d"),
             ("http://[::1]:9/", "::1", 9, "[::1]:9", "/"),
             ("http://user:secret@host/x", "host", 80, "host", "/x"),
-            ("HTTP://Host/", "Host", 80, "Host", "/"),
+            ("HTTP://Host/", "host", 80, "host", "/"),
+            ("http://host:80/a b?c d#e", "host", 80, "host", "/a%20b?c%20d"),
+            ("http://b\u{fc}cher.example/\u{20ac}", "xn--bcher-kva.example", 80, "xn--bcher-kva.example", "/%E2%82%AC"),
         ];
         for (url, host, port, header, path) in rows {
             let address = Address::parse(url).unwrap();
@@ -101,8 +109,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_asked_says_why() {
-        for url in ["", "/relative", "bad://uri", "https://example.com/", "http:///x", "http://host:port/", "not a url"]
-        {
+        for url in ["", "/relative", "bad://uri", "https://example.com/", "http://", "http://host:port/", "not a url"] {
             assert!(Address::parse(url).is_err(), "{url:?}");
         }
     }

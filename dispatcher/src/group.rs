@@ -20,8 +20,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
-use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use pelton_client::{
     AppendError, BrokerName, Client, EventBatch, GroupCursors, GroupId, Offset, OperationError, ReadError, Resources,
 };
@@ -45,6 +45,9 @@ const INBOX: usize = 4_096;
 const RUNS_PER_TURN: usize = 256;
 /// Outcomes that are taken in at once.
 const OUTCOMES_PER_TURN: usize = 256;
+
+/// Answers of the broker that are taken in at once.
+const ANSWERS_PER_TURN: usize = 64;
 
 /// What groups share.
 #[derive(Debug)]
@@ -74,7 +77,6 @@ enum Wake {
     Tail,
     Fetch,
     CatchUp,
-    Cursors,
 }
 
 type Work = FuturesUnordered<Pin<Box<dyn Future<Output = Happened> + Send>>>;
@@ -96,9 +98,8 @@ pub(crate) struct Group<C: Client> {
     loaded: bool,
     cursors_wanted: bool,
     cursors_reading: bool,
-    resources_wanted: bool,
-    /// Neither cursors nor resources are looked at again before this.
-    refresh_after: Option<Instant>,
+    /// They are not read again before this.
+    cursors_after: Option<Instant>,
     scanned: Offset,
     tail_reading: bool,
     cache: Cache,
@@ -147,11 +148,11 @@ impl<C: Client> Group<C> {
             loaded: false,
             cursors_wanted: true,
             cursors_reading: false,
-            resources_wanted: true,
-            refresh_after: None,
+            cursors_after: None,
             scanned: Offset(0),
             tail_reading: false,
-            cache: Cache::new(shared.options.cache_bytes),
+            // What one read brings must fit, or what was asked for would be pushed out by what came with it.
+            cache: Cache::new(shared.options.cache_bytes.max(2 * shared.options.read_bytes)),
             run: VecDeque::new(),
             timers: BinaryHeap::new(),
             parked: HashMap::new(),
@@ -202,7 +203,7 @@ impl<C: Client> Group<C> {
                 }
                 changed = self.resource_changes.changed(), if alive.resources => {
                     alive.resources = changed.is_ok();
-                    self.resources_wanted = true;
+                    self.take_resources();
                 }
                 changed = self.committed.changed(), if alive.committed => alive.committed = changed.is_ok(),
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
@@ -214,9 +215,16 @@ impl<C: Client> Group<C> {
 
     /// Does what can be done without waiting.
     fn turn(&mut self) {
+        // A flood of outcomes must not keep reads and progress from being taken in.
+        for _ in 0..ANSWERS_PER_TURN {
+            let Some(Some(happened)) = self.work.next().now_or_never() else { break };
+            self.on_happened(happened);
+        }
         let now = Instant::now();
         self.fire_timers(now);
-        self.refresh(now);
+        self.refresh_resources();
+        self.cursors_wanted |= self.cursor_changes.has_changed().unwrap_or(false);
+        self.refresh_cursors(now);
         if self.loaded {
             self.follow_tail();
             self.catch_up();
@@ -231,6 +239,7 @@ impl<C: Client> Group<C> {
     }
 
     fn on_happened(&mut self, happened: Happened) {
+        self.refresh_resources();
         match happened {
             Happened::Tail { from, read } => self.on_tail(from, read),
             Happened::Fetched { at, read } => self.on_fetched(at, read),
@@ -241,7 +250,6 @@ impl<C: Client> Group<C> {
             Happened::Waited(Wake::Tail) => self.tail_reading = false,
             Happened::Waited(Wake::Fetch) => self.fetching -= 1,
             Happened::Waited(Wake::CatchUp) => self.catching_up = false,
-            Happened::Waited(Wake::Cursors) => self.cursors_reading = false,
             Happened::Warned => {}
         }
     }

@@ -6,7 +6,7 @@
 //! - [`matching`]: which triggers an event is for. An index, so that cost follows matches and not triggers.
 //! - [`delivery`]: what an answer means and what follows from it.
 //! - [`trigger`]: one trigger as a state machine: what waits, what is on its way, what is done and not stored.
-//! - [`pool`]: targets, connections, circuits.
+//! - `pool`: targets, connections, circuits.
 //! - `group`: the task that puts these to work, one for each log group.
 //!
 //! The first three are pure: time and chance are arguments.
@@ -53,5 +53,5 @@ mod snapshot;
 pub mod trigger;
 
 pub use dispatcher::{Dispatcher, DispatcherHandle};
-pub use options::Options;
+pub use options::{CircuitOptions, Options};
 pub use snapshot::GroupSnapshot;

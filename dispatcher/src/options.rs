@@ -23,6 +23,8 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// How long a connection is kept that nobody uses.
     pub idle_timeout: Duration,
+    /// When a target's circuit opens.
+    pub circuit: CircuitOptions,
     /// Triggers that have metrics of their own; the others share one set labelled `other`.
     pub max_labelled_triggers: usize,
 }
@@ -39,7 +41,35 @@ impl Default for Options {
             max_outstanding: 512,
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
+            circuit: CircuitOptions::default(),
             max_labelled_triggers: 2_000,
+        }
+    }
+}
+
+/// When a target's circuit opens, and when it is probed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CircuitOptions {
+    /// Failures in a row that open it.
+    pub failures: u32,
+    /// Different events that must be among them: one poison event does not speak against its target.
+    pub events: usize,
+    /// The time that must lie between the first and the last of them.
+    pub span: Duration,
+    /// The wait before the first probe. It doubles with each that fails.
+    pub first_probe: Duration,
+    /// The longest wait between two probes.
+    pub last_probe: Duration,
+}
+
+impl Default for CircuitOptions {
+    fn default() -> Self {
+        Self {
+            failures: 20,
+            events: 5,
+            span: Duration::from_secs(5),
+            first_probe: Duration::from_secs(1),
+            last_probe: Duration::from_secs(30),
         }
     }
 }

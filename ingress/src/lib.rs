@@ -2,7 +2,7 @@
 //!
 //! `POST /{namespace}/{broker}` with an event in binary, structured or batched mode is answered 202 once the log has it
 //! in synced storage. The checks and codes are those of Knative Eventing's shared broker ingress, with these
-//! differences, each to the producer's advantage:
+//! choices where it says nothing or differs:
 //!
 //! | what | answer |
 //! | --- | --- |
@@ -27,11 +27,14 @@
 //! has `Allow: POST, OPTIONS`; to what is not HTTP, hyper answers by itself.
 //!
 //! **Invariant:** 202 is sent only after `append` said that the events are durable.
-//! **Invariant:** what is held of requests is bounded, to the byte, whatever producers do ([`Options`]).
+//! **Invariant:** the bytes of requests that are held have a bound a Broker and a node, whatever producers do
+//! ([`Options`]). Not counted are 8 KiB a connection, which hyper's buffer takes anyway, and the header block that an
+//! HTTP/2 connection is in the middle of; both are bounded by the number of connections.
 //! **Invariant:** no label of a metric is under a producer's control.
 //!
-//! A request costs no timer, no span, no boxed body and no allocation of its own beyond the event's frame. One coarse
-//! timer a connection looks at the marks that requests leave.
+//! A request costs one timer (the deadline of its append) and, beside what hyper does, the allocations of its event;
+//! no span, no boxed body, no header map of its own. All other deadlines share one coarse timer a connection, which
+//! looks at the marks that requests leave.
 
 mod admission;
 mod body;

@@ -84,7 +84,11 @@ fn describe(report: &VerifyReport) -> String {
             group.group.0.to_string(),
             group.view.first_offset.0.to_string(),
             group.view.next_offset.0.to_string(),
-            group.view.last.as_ref().map_or_else(|| "-".to_owned(), |last| format!("{last:?}")),
+            group
+                .view
+                .last
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), |(term, _, index)| format!("{} (term {})", index.0, term.0)),
         ]);
     }
     let _ = write!(out, "{segments}{groups}");

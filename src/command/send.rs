@@ -227,5 +227,6 @@ fn random_id() -> String {
 
 fn now() -> String {
     let millis = i64::try_from(SystemClock.now().0).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+    let now = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    format!("{now:.3}")
 }

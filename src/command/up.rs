@@ -1,6 +1,7 @@
 //! `pelton up`
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -25,6 +26,9 @@ pub struct UpArgs {
     settings: SettingsArgs,
 }
 
+/// How long threads that are still at work are waited for at the very end.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Runs all roles until a signal comes.
 pub fn run(args: &UpArgs) -> Result<(), Failure> {
     let settings = args.settings.settings()?;
@@ -35,7 +39,10 @@ pub fn run(args: &UpArgs) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::failed("cannot start", &error))?;
-    runtime.block_on(serve(settings))
+    let outcome = runtime.block_on(serve(settings));
+    // A start that was broken off may still be reading a large log.
+    runtime.shutdown_timeout(LINGER);
+    outcome
 }
 
 async fn serve(settings: Settings) -> Result<(), Failure> {
@@ -82,7 +89,7 @@ fn spinner(settings: &Settings) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
         spinner.set_style(style);
     }
-    spinner.enable_steady_tick(std::time::Duration::from_millis(120));
+    spinner.enable_steady_tick(Duration::from_millis(120));
     spinner
 }
 

@@ -65,6 +65,6 @@ pub const KEYS: &[Key] = &[
     Key::one("direct-io", "WHEN", "auto", "Whether the log is written past the page cache: auto, on or off"),
     Key::one("max-event-bytes", "SIZE", "1MiB", "The largest event taken in; never below 96KiB"),
     Key::one("shutdown-grace", "DURATION", "20s", "How long a stop waits for what was begun"),
-    Key::one("log", "FILTER", "info", "What is logged, such as info or pelton_dispatcher=debug,info"),
+    Key::one("log", "FILTER", "info,openraft=warn", "What is logged, such as warn or pelton_dispatcher=debug,info"),
     Key::one("log-format", "FORMAT", "text", "text, or json: one object a line"),
 ];

@@ -65,10 +65,20 @@ impl Running {
         }
     }
 
-    /// Asks it to stop, and waits until it has.
-    pub fn stop(mut self) -> ExitStatus {
+    /// Asks it to stop.
+    pub fn ask_to_stop(&self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it was not reaped yet");
+    }
+
+    /// Waits until it has ended.
+    pub fn wait(mut self) -> ExitStatus {
         self.child.wait().expect("it is our child")
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub fn stop(self) -> ExitStatus {
+        self.ask_to_stop();
+        self.wait()
     }
 }
 
@@ -93,6 +103,7 @@ impl Up {
         for listen in ["--ingress-listen", "--api-listen", "--metrics-listen"] {
             command.args([listen, "127.0.0.1:0"]);
         }
+        command.args(["--log", "warn"]);
         let running = Running::start(command.args(more));
         running.line_with("is ready");
         // The file is written before the line.

@@ -48,8 +48,7 @@ pub trait StateMachine: Send + Sync + 'static {
     /// Takes in the next committed command. Called in log order, once for each after the restored state.
     fn apply(&self, applied: Applied);
 
-    /// The whole state as of the last applied command, to restart from. Also holds what
-    /// [`watermark`](Self::watermark) last answered.
+    /// The whole state as of the last applied command, to restart from.
     fn checkpoint(&self) -> Bytes;
 
     /// Takes the state from an earlier [`checkpoint`](Self::checkpoint).
@@ -58,8 +57,9 @@ pub trait StateMachine: Send + Sync + 'static {
     /// The bytes are not a checkpoint of this version; says why.
     fn restore(&self, checkpoint: &Bytes) -> Result<(), String>;
 
-    /// Up to where the log may be purged, with the state as of there. `None`: nothing may be.
-    fn watermark(&self) -> Option<Watermark>;
+    /// Up to where the log may be purged, with the state as of there; not above `applied`, the index of the last
+    /// applied entry of any kind. `None`: nothing may be purged. It takes effect once it is stored with a checkpoint.
+    fn watermark(&self, applied: LogIndex) -> Option<Watermark>;
 
     /// Takes the state from another replica's [`watermark`](Self::watermark).
     ///

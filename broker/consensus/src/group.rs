@@ -218,7 +218,7 @@ impl<S: StateMachine> Group<S> {
     /// # Errors
     /// [`GroupError::Log`].
     pub async fn checkpoint(&self) -> Result<(), GroupError> {
-        let Some((applied, bytes)) = self.machine.checkpoint() else { return Ok(()) };
+        let Some((applied, watermark, bytes)) = self.machine.checkpoint() else { return Ok(()) };
         let (done, stored) = tokio::sync::oneshot::channel();
         let completion = Box::new(move |result: Result<(), Arc<io::Error>>| {
             // The receiver is gone only when the caller gave up.
@@ -227,17 +227,19 @@ impl<S: StateMachine> Group<S> {
         let term = pelton_log::Term(applied.leader_id.term);
         self.log.save_checkpoint(self.id, LogIndex(applied.index), term, bytes, completion);
         match stored.await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                self.machine.stored(watermark);
+                Ok(())
+            }
             Ok(Err(error)) => Err(GroupError::Log { group: self.id, source: io::Error::new(error.kind(), error) }),
             Err(_) => Err(GroupError::Log { group: self.id, source: io::Error::other("the log ended") }),
         }
     }
 
-    /// Takes a snapshot at the state machine's watermark and purges the log up to it. A checkpoint that holds the same
-    /// watermark must be stored before, so that a restart finds the state of what is gone.
+    /// Stores a checkpoint, takes a snapshot at its watermark and purges the log up to there.
     ///
     /// # Errors
-    /// The group has failed.
+    /// The checkpoint could not be stored, or the group has failed.
     pub async fn purge_to_watermark(&self) -> Result<(), GroupError> {
         self.checkpoint().await?;
         self.raft

@@ -22,6 +22,9 @@ struct Place {
     applied: Option<LogId>,
     /// Committed memberships, oldest first. Never empty once one was applied: a snapshot needs the one in force there.
     memberships: Vec<StoredMembership>,
+    /// The watermark of the last checkpoint that is durable. A snapshot is never above it: what is purged behind a
+    /// snapshot must be in a checkpoint that a restart finds.
+    stored: Option<Watermark>,
 }
 
 pub(crate) struct Machine<S> {
@@ -59,37 +62,46 @@ impl<S: StateMachine> Machine<S> {
         let mut place = self.shared.place.lock();
         place.applied = checkpoint.applied;
         place.memberships = checkpoint.memberships;
+        place.stored = checkpoint.watermark;
         self.shared.applied.send_replace(LogIndex(checkpoint.applied.map_or(0, |id| id.index)));
         Ok(())
     }
 
-    /// The state as of now with its place; `None` when nothing was applied yet. Not to be called while an entry is
-    /// being applied: the caller holds the apply lock through openraft's own worker.
-    pub(crate) fn checkpoint(&self) -> Option<(LogId, Bytes)> {
+    /// The state as of now with its place, and the watermark in it; `None` when nothing was applied yet.
+    pub(crate) fn checkpoint(&self) -> Option<(LogId, Option<Watermark>, Bytes)> {
+        // The lock that applying takes: state and place belong to the same entry.
         let place = self.shared.place.lock();
         let applied = place.applied?;
+        let watermark = self.shared.state.watermark(LogIndex(applied.index));
         let checkpoint = Checkpoint {
             applied: Some(applied),
             memberships: place.memberships.clone(),
-            watermark: self.shared.state.watermark(),
+            watermark: watermark.clone(),
             state: self.shared.state.checkpoint(),
         };
-        Some((applied, checkpoint.encode()))
+        Some((applied, watermark, checkpoint.encode()))
+    }
+
+    /// A checkpoint with this watermark is durable: snapshots may go that far.
+    pub(crate) fn stored(&self, watermark: Option<Watermark>) {
+        let mut place = self.shared.place.lock();
+        place.stored = watermark;
+        // Memberships that were replaced before the watermark are history now.
+        let Some(index) = place.stored.as_ref().map(|stored| stored.index.0) else { return };
+        while place.memberships.get(1).is_some_and(|next| next.log_id().is_some_and(|id| id.index <= index)) {
+            place.memberships.remove(0);
+        }
     }
 
     fn snapshot(&self) -> io::Result<Option<Snapshot>> {
-        let Some(Watermark { index, state }) = self.shared.state.watermark() else { return Ok(None) };
-        let Some(last_log_id) = self.shared.log.log_id(index)? else { return Ok(None) };
-        let mut place = self.shared.place.lock();
-        // Memberships that were replaced before the watermark are history now.
-        while place.memberships.get(1).is_some_and(|next| next.log_id().is_some_and(|id| id.index <= index.0)) {
-            place.memberships.remove(0);
-        }
-        let in_force = |stored: &&StoredMembership| stored.log_id().is_none_or(|id| id.index <= index.0);
+        let place = self.shared.place.lock();
+        let Some(Watermark { index, state }) = &place.stored else { return Ok(None) };
+        let Some(last_log_id) = self.shared.log.log_id(*index)? else { return Ok(None) };
+        let in_force = |membership: &&StoredMembership| membership.log_id().is_none_or(|id| id.index <= index.0);
         let last_membership = place.memberships.iter().rev().find(in_force).cloned().unwrap_or_default();
         let mut out = BytesMut::with_capacity(state.len() + 8);
         out.put_u64_le(index.0);
-        out.put_slice(&state);
+        out.put_slice(state);
         let meta = SnapshotMeta { last_log_id: Some(last_log_id), last_membership };
         Ok(Some(Snapshot { meta, snapshot: out.freeze() }))
     }
@@ -141,7 +153,7 @@ impl<S: StateMachine> RaftStateMachine<Types> for Machine<S> {
     }
 
     async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Self> {
-        self.shared.state.watermark().map(|_| self.clone())
+        self.shared.place.lock().stored.as_ref().map(|_| self.clone())
     }
 
     async fn get_snapshot_builder(&mut self) -> Self {
@@ -155,6 +167,7 @@ impl<S: StateMachine> RaftStateMachine<Types> for Machine<S> {
         self.shared.state.install(LogIndex(index), &snapshot).map_err(invalid)?;
         place.applied = meta.last_log_id;
         place.memberships = vec![meta.last_membership.clone()];
+        place.stored = None;
         self.shared.applied.send_replace(LogIndex(index));
         Ok(())
     }

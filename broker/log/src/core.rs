@@ -157,17 +157,20 @@ impl Core {
         }
         let waiting = if self.queued_bytes == 0 { 0 } else { self.queued_largest_bytes };
         let largest = waiting.max(largest);
-        if let Some(prepared) = prepared {
-            // At the end of each segment less than one record is lost.
-            let lost = prepared.spares as u64 * largest;
-            let room = (self.active.room(0) + prepared.spare_bytes).saturating_sub(self.queued_bytes + lost);
-            if cost + self.kept_for_freeing() > room {
-                return Err(Refused::StorageFull.into_io());
-            }
+        if prepared.is_some_and(|prepared| cost > self.room(prepared, largest)) {
+            return Err(Refused::StorageFull.into_io());
         }
         self.queued_largest_bytes = largest;
         self.queued_bytes += cost;
         Ok(())
+    }
+
+    /// Bytes of records, none above `largest`, that `prepared` and the active segment can take beside what waits.
+    pub(crate) fn room(&self, prepared: Prepared, largest: u64) -> u64 {
+        // At the end of each segment less than one record is lost.
+        let lost = prepared.spares as u64 * largest;
+        let all = self.active.room(0) + prepared.spare_bytes;
+        all.saturating_sub(self.queued_bytes + lost + self.kept_for_freeing())
     }
 
     /// Bytes that must stay when the disk is full, so that a purge can be written and old segments can go.

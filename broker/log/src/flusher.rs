@@ -2,6 +2,7 @@
 //! everybody.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -125,8 +126,15 @@ impl Flusher {
         }
     }
 
-    /// Writes until the log shuts down or a write fails.
+    /// Writes until the log shuts down or a write fails. Whatever happens, everybody is answered.
     pub(crate) fn run(mut self) {
+        if catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+            self.fail(io::Error::other("the flusher panicked"));
+        }
+        self.inner.pool.end();
+    }
+
+    fn work(&mut self) {
         loop {
             let done = match self.next_step() {
                 Step::Write => self.write_batch(),
@@ -147,7 +155,6 @@ impl Flusher {
                 break;
             }
         }
-        self.inner.pool.end();
     }
 
     fn next_step(&mut self) -> Step {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -100,11 +99,14 @@ impl Inner {
         error
     }
 
-    /// Bytes of records that prepared space can still take.
-    fn prepared_room(&self, core: &Core, keep_reserve: bool) -> u64 {
-        let (count, _, usable) = self.pool.spares();
-        let reserve = if keep_reserve && count > 0 { usable / count as u64 } else { 0 };
-        (core.active.room(0) + usable - reserve).saturating_sub(core.queued_bytes)
+    /// Bytes of ordinary records, none above `largest`, that prepared space can still take.
+    fn ordinary_room(&self, core: &Core, largest: u64) -> u64 {
+        let (spares, _, spare_bytes) = self.pool.spares();
+        let prepared = Prepared { spares, spare_bytes };
+        // One spare is the reserve, also while more may come: the disk may turn out to be full.
+        let reserve = spare_bytes.checked_div(spares as u64).unwrap_or(0);
+        core.room(prepared, largest)
+            .min((core.active.room(0) + spare_bytes - reserve).saturating_sub(core.queued_bytes))
     }
 
     /// What there is to write to, when no more can be had.
@@ -206,14 +208,9 @@ impl Log {
         let threads = Threads { inner: Arc::clone(&inner), running: Mutex::default() };
         let flusher = Flusher::new(Arc::clone(&inner));
         let preparer = Preparer { disk, chance, options, pool };
-        let (for_flusher, for_preparer) = (Arc::clone(&inner), Arc::clone(&inner));
+        let for_preparer = Arc::clone(&inner);
         let spawned = [
-            std::thread::Builder::new().name("log-flusher".to_owned()).spawn(move || {
-                // Without the flusher nobody would ever be answered.
-                if catch_unwind(AssertUnwindSafe(|| flusher.run())).is_err() {
-                    for_flusher.abandon(io::Error::other("the flusher panicked"));
-                }
-            }),
+            std::thread::Builder::new().name("log-flusher".to_owned()).spawn(move || flusher.run()),
             std::thread::Builder::new().name("log-preparer".to_owned()).spawn(move || {
                 if let Err(error) = preparer.run() {
                     for_preparer.poison(error);
@@ -438,11 +435,10 @@ impl Log {
     pub fn has_room(&self, bytes: u64) -> bool {
         let inner = &*self.inner;
         let core = inner.core.lock();
-        let full = inner.pool.is_full();
         let cost = bytes + 2 * crate::segment::BLOCK_BYTES as u64;
         core.failed.is_none()
             && core.queued_bytes + cost <= inner.options.max_queued_bytes / 2
-            && inner.prepared_room(&core, full) >= cost
+            && inner.ordinary_room(&core, cost) >= cost
     }
 
     /// Most bytes that the entries of one append can have in a segment that is still to be prepared.

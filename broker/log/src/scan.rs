@@ -9,7 +9,7 @@ use crate::record::{FLUSH_FIRST, FLUSH_LAST, HEADER_BYTES, Header, Kind};
 use crate::segment::{BLOCK_BYTES, DATA_START};
 
 /// Read at a time.
-const WINDOW_BYTES: u64 = 256 << 10;
+const WINDOW_BYTES: u64 = 1 << 20;
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
 /// The records of one segment.

@@ -290,3 +290,50 @@ fn quiet_marks_the_end_as_durable() {
     copy.flip_bit("log-000000000001.seg", 4_096 * 8 + 70);
     assert!(matches!(open(&copy), Err(OpenError::Damaged(_))), "the last entry is known to have been durable");
 }
+
+/// A process that is killed leaves written bytes that were never synced. The next one reads them, and acts on them.
+#[test]
+fn what_opening_finds_is_durable_from_then_on() {
+    let chance = SeededChance::new(4);
+    let disk = SimDisk::new();
+    let (log, _) = open(&disk).unwrap();
+    fill(&log, G1, 1, 3, 100);
+    disk.record();
+    disk.fail_syncs_after(Some(0));
+    assert!(wait(|done| log.append(G1, vec![entry(1, 4, 3_000)], done)).is_err());
+    log.shutdown();
+    drop(log);
+    disk.fail_syncs_after(None);
+    let (log, _) = open(&disk).unwrap();
+    let found = all(&log, G1).len();
+    assert_eq!(found, 4, "written, not synced, and read again");
+    let trace = disk.trace();
+    let mut plan = CrashPlan::new(&trace);
+    while plan.advance() {}
+    for _ in 0..20 {
+        let (log, _) = open(&plan.sample(&chance)).unwrap();
+        assert_eq!(all(&log, G1).len(), found);
+    }
+}
+
+#[test]
+fn a_completion_that_panics_leaves_nobody_waiting() {
+    let (log, _) = open(&SimDisk::new()).unwrap();
+    let (send, receive) = mpsc::channel();
+    let (begun, go_on) = (mpsc::channel::<()>(), mpsc::channel::<()>());
+    let (begun_send, go_on_receive) = (begun.0, go_on.1);
+    log.append(
+        G1,
+        vec![entry(1, 1, 10)],
+        Box::new(move |_| {
+            let _ = begun_send.send(());
+            let _ = go_on_receive.recv();
+            panic!("a caller's mistake");
+        }),
+    );
+    begun.1.recv().unwrap();
+    log.append(G1, vec![entry(1, 2, 10)], Box::new(move |result| send.send(result.is_ok()).unwrap()));
+    go_on.0.send(()).unwrap();
+    assert!(!receive.recv().expect("answered"));
+    assert!(log.failure().is_some());
+}

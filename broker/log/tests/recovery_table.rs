@@ -96,10 +96,13 @@ fn a_flush_in_the_place_of_another_refuses() {
         let disk = disk.copy();
         disk.put(&name, moved);
         let error = open(&disk).expect_err("refused");
-        assert!(
-            matches!(&error, OpenError::Damaged(damage) if damage.position == to as u64 * 4_096),
-            "{from} to {to}: {error}"
-        );
+        let fits = match &error {
+            OpenError::Damaged(damage) => damage.position == to as u64 * 4_096,
+            // The first record of a segment is only known to be another by what it should follow.
+            OpenError::StaleSegment { .. } => to == 1,
+            _ => false,
+        };
+        assert!(fits, "{from} to {to}: {error}");
     }
 }
 

@@ -46,9 +46,15 @@ async fn apply(client: &LocalClient, text: &str) {
 }
 
 async fn ids(client: &LocalClient) -> Vec<String> {
-    let batches = client.read(GROUP, Offset(0), usize::MAX).await.unwrap();
-    let records = batches.iter().flat_map(pelton_client::EventBatch::records);
-    records.map(|record| record.unwrap().1.event().unwrap().id().to_owned()).collect()
+    let end = *client.committed(GROUP).unwrap().borrow();
+    let (mut at, mut ids) = (Offset(0), Vec::new());
+    while at < end {
+        for batch in client.read(GROUP, at, usize::MAX).await.unwrap() {
+            at = batch.end();
+            ids.extend(batch.records().map(|record| record.unwrap().1.event().unwrap().id().to_owned()));
+        }
+    }
+    ids
 }
 
 #[tokio::test]

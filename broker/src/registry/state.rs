@@ -141,9 +141,10 @@ impl StateMachine for RegistryState {
         Ok(())
     }
 
-    fn watermark(&self) -> Option<Watermark> {
-        let (index, resources) = self.documents();
-        (index > 0).then(|| Watermark { index: LogIndex(index), state: encode_resources(&resources) })
+    // Nothing reads the registry's entries once they are applied.
+    fn watermark(&self, applied: LogIndex) -> Option<Watermark> {
+        let (_, resources) = self.documents();
+        Some(Watermark { index: applied, state: encode_resources(&resources) })
     }
 
     fn install(&self, index: LogIndex, state: &Bytes) -> Result<(), String> {

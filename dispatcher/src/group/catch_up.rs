@@ -64,10 +64,16 @@ impl<C: Client> Group<C> {
         match read {
             Ok(batches) if batches.is_empty() => self.wait_for(Wake::CatchUp),
             Ok(batches) => {
-                self.catching_up = false;
                 let decoded: Vec<Arc<Decoded>> = batches.iter().map(|batch| self.cache.insert(batch)).collect();
+                let is_there = decoded.iter().any(|batch| batch.base() <= at && at < batch.end());
                 for batch in decoded {
                     self.take_through(&batch);
+                }
+                if is_there {
+                    self.catching_up = false;
+                } else {
+                    tracing::error!(group = %self.group, %at, "the log answered with other events than asked for");
+                    self.wait_for(Wake::CatchUp);
                 }
             }
             Err(ReadError::Purged { first, .. }) => {

@@ -8,32 +8,35 @@ use pelton_resource::Trigger;
 use tokio::time::Instant;
 
 use super::slot::{Alarm, Slot};
-use super::{Group, Happened, Wake};
+use super::{Group, Happened, RETRY_AFTER};
 use crate::plan::Plan;
 use crate::trigger::TriggerState;
 
-/// The least time between two looks at all cursors or all resources: a thousand changes in a row are taken in by a
-/// few looks.
-const REFRESH_EVERY: Duration = Duration::from_millis(10);
+/// The least time between two looks at all stored cursors: a thousand triggers that are started one by one are taken
+/// in by a few looks.
+const CURSORS_EVERY: Duration = Duration::from_millis(10);
 
 impl<C: Client> Group<C> {
-    /// Looks at what changed.
-    pub(super) fn refresh(&mut self, now: Instant) {
-        if !(self.cursors_wanted || self.resources_wanted) || self.refresh_after.is_some_and(|after| after > now) {
-            return;
-        }
-        self.refresh_after = Some(now + REFRESH_EVERY);
-        if self.resources_wanted {
-            self.resources_wanted = false;
+    /// Takes in changed resources. Called before anything is matched: a change that was made before an event was sent
+    /// counts for it.
+    pub(super) fn refresh_resources(&mut self) {
+        // An error says that there will be no more changes, not that there is none.
+        if self.resource_changes.has_changed().unwrap_or(false) {
             self.take_resources();
         }
-        self.read_cursors();
     }
 
-    /// The next moment at which [`refresh`](Self::refresh) has something to do.
+    /// Has changed cursors read.
+    pub(super) fn refresh_cursors(&mut self, now: Instant) {
+        if self.cursors_wanted && self.may_read_cursors() && self.cursors_after.is_none_or(|after| after <= now) {
+            self.cursors_after = Some(now + CURSORS_EVERY);
+            self.read_cursors();
+        }
+    }
+
+    /// The next moment at which [`refresh_cursors`](Self::refresh_cursors) has something to do.
     pub(super) fn next_refresh(&self) -> Option<Instant> {
-        let is_wanted = self.resources_wanted || (self.cursors_wanted && self.may_read_cursors());
-        self.refresh_after.filter(|_| is_wanted)
+        self.cursors_after.filter(|_| self.cursors_wanted && self.may_read_cursors())
     }
 
     fn may_read_cursors(&self) -> bool {
@@ -41,9 +44,6 @@ impl<C: Client> Group<C> {
     }
 
     fn read_cursors(&mut self) {
-        if !self.cursors_wanted || !self.may_read_cursors() {
-            return;
-        }
         self.cursors_wanted = false;
         self.cursors_reading = true;
         let seen = *self.cursor_changes.borrow_and_update();
@@ -56,8 +56,10 @@ impl<C: Client> Group<C> {
             Ok(stored) => stored,
             Err(why) => {
                 tracing::warn!(group = %self.group, seen, %why, "cursors could not be read");
+                self.cursors_reading = false;
                 self.cursors_wanted = true;
-                return self.wait_for(Wake::Cursors);
+                self.cursors_after = Some(Instant::now() + RETRY_AFTER);
+                return;
             }
         };
         self.cursors_reading = false;
@@ -147,7 +149,7 @@ impl<C: Client> Group<C> {
     }
 
     /// Takes in how the resources changed: both versions are walked side by side, and only what differs is looked at.
-    fn take_resources(&mut self) {
+    pub(super) fn take_resources(&mut self) {
         let new = self.resource_changes.borrow_and_update().clone();
         let old = std::mem::replace(&mut self.resources, new.clone());
         if !self.loaded {

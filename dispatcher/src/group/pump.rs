@@ -26,7 +26,7 @@ const RECHECK: Duration = Duration::from_secs(1);
 const STARTS_PER_TURN: usize = 128;
 /// Events up to this size are copied out of their batch for an attempt, so that a few hundred slow attempts do not
 /// keep a few hundred batches in memory.
-const COPIED_BYTES: usize = 4 * 1024;
+const COPIED_BYTES: usize = 16 * 1024;
 
 /// Triggers that wait for a target.
 #[derive(Debug)]
@@ -155,7 +155,8 @@ impl<C: Client> Group<C> {
     pub(super) fn on_fetched(&mut self, at: Offset, read: Result<Vec<EventBatch>, ReadError>) {
         let slots = self.fetches_out.remove(&at).unwrap_or_default();
         match read {
-            Ok(batches) if !batches.is_empty() => {
+            // An answer without what was asked for is asked for again, but not at once.
+            Ok(batches) if batches.iter().any(|batch| batch.base <= at && at < batch.end()) => {
                 self.fetching -= 1;
                 for batch in &batches {
                     self.cache.insert(batch);

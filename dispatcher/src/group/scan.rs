@@ -37,10 +37,15 @@ impl<C: Client> Group<C> {
         match read {
             Ok(batches) if batches.is_empty() => self.wait_for(Wake::Tail),
             Ok(batches) => {
-                self.tail_reading = false;
                 for batch in &batches {
                     let decoded = self.cache.insert(batch);
                     self.scan(&decoded);
+                }
+                if self.scanned > from {
+                    self.tail_reading = false;
+                } else {
+                    tracing::error!(group = %self.group, %from, "the log answered with other events than asked for");
+                    self.wait_for(Wake::Tail);
                 }
             }
             Err(ReadError::Purged { first, .. }) => {

@@ -134,3 +134,15 @@ impl Slots {
         (0_u32..).zip(&self.places).filter_map(|(at, (_, slot))| slot.as_deref().map(|slot| (at, slot)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten thousand idle triggers are to stay far below 100 MiB. What hangs off these is a filter and a few URLs.
+    #[test]
+    fn an_idle_trigger_is_small() {
+        let bytes = size_of::<Slot>() + size_of::<Plan>();
+        assert!(bytes <= 2_048, "{bytes} B");
+    }
+}

@@ -8,16 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Failures in a row that open a circuit.
-pub const OPEN_AFTER_FAILURES: u32 = 20;
-/// Different events that must be among them (one poison event does not speak against its target).
-pub const OPEN_AFTER_EVENTS: usize = 5;
-/// The time that must lie between the first and the last of them.
-pub const OPEN_AFTER: Duration = Duration::from_secs(5);
-/// The wait before the first probe. It doubles with each that fails.
-pub const FIRST_PROBE: Duration = Duration::from_secs(1);
-/// The longest wait between two probes.
-pub const LAST_PROBE: Duration = Duration::from_secs(30);
+use crate::options::CircuitOptions;
 
 /// Leave to make one attempt. Goes back with [`Circuit::succeeded`], [`Circuit::failed`] or [`Circuit::not_sent`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,19 +25,20 @@ enum State {
 /// The circuit of one target.
 #[derive(Debug)]
 pub struct Circuit {
+    options: CircuitOptions,
     state: State,
     failures: u32,
     since: Option<Instant>,
     events: Vec<u64>,
 }
 
-impl Default for Circuit {
-    fn default() -> Self {
-        Self { state: State::Closed, failures: 0, since: None, events: Vec::new() }
-    }
-}
-
 impl Circuit {
+    /// A closed circuit.
+    #[must_use]
+    pub fn new(options: CircuitOptions) -> Self {
+        Self { options, state: State::Closed, failures: 0, since: None, events: Vec::new() }
+    }
+
     /// Asks for leave to make an attempt.
     ///
     /// # Errors
@@ -72,7 +64,7 @@ impl Circuit {
     pub fn succeeded(&mut self) -> bool {
         let was_open = self.is_open();
         if was_open || self.failures > 0 {
-            *self = Self::default();
+            *self = Self::new(self.options);
         }
         was_open
     }
@@ -83,7 +75,7 @@ impl Circuit {
             State::Open { until, wait, probing } => {
                 // Attempts that were out when the circuit opened say nothing new.
                 if permit.probe {
-                    *wait = (*wait * 2).min(LAST_PROBE);
+                    *wait = (*wait * 2).min(self.options.last_probe);
                     *until = now + *wait;
                     *probing = false;
                 }
@@ -91,15 +83,16 @@ impl Circuit {
             }
             State::Closed => {
                 self.failures = self.failures.saturating_add(1);
-                if self.events.len() < OPEN_AFTER_EVENTS && !self.events.contains(&event) {
+                if self.events.len() < self.options.events && !self.events.contains(&event) {
                     self.events.push(event);
                 }
                 let since = *self.since.get_or_insert(now);
-                let opens = self.failures >= OPEN_AFTER_FAILURES
-                    && self.events.len() >= OPEN_AFTER_EVENTS
-                    && now.saturating_duration_since(since) >= OPEN_AFTER;
+                let opens = self.failures >= self.options.failures
+                    && self.events.len() >= self.options.events
+                    && now.saturating_duration_since(since) >= self.options.span;
                 if opens {
-                    self.state = State::Open { until: now + FIRST_PROBE, wait: FIRST_PROBE, probing: false };
+                    let wait = self.options.first_probe;
+                    self.state = State::Open { until: now + wait, wait, probing: false };
                 }
                 opens
             }
@@ -126,10 +119,13 @@ impl Circuit {
 mod tests {
     use super::*;
 
+    const OPEN_AFTER: Duration = Duration::from_secs(5);
+    const FIRST_PROBE: Duration = Duration::from_secs(1);
+    const LAST_PROBE: Duration = Duration::from_secs(30);
     const PERMIT: Permit = Permit { probe: false };
 
     fn opened(start: Instant) -> Circuit {
-        let mut circuit = Circuit::default();
+        let mut circuit = Circuit::new(CircuitOptions::default());
         for n in 0..19 {
             assert!(!circuit.failed(PERMIT, n % 7, start));
         }
@@ -150,7 +146,7 @@ mod tests {
             (500, 1, 60, false),
         ];
         for (failures, events, seconds, want) in rows {
-            let mut circuit = Circuit::default();
+            let mut circuit = Circuit::new(CircuitOptions::default());
             for n in 0..failures {
                 let last = n == failures - 1;
                 circuit.failed(PERMIT, n % events, start + Duration::from_secs(if last { seconds } else { 0 }));
@@ -162,7 +158,7 @@ mod tests {
     #[tokio::test]
     async fn one_success_starts_the_count_again() {
         let start = Instant::now();
-        let mut circuit = Circuit::default();
+        let mut circuit = Circuit::new(CircuitOptions::default());
         for n in 0..100 {
             circuit.failed(PERMIT, n, start + Duration::from_secs(n));
             if n % 19 == 0 {

@@ -34,7 +34,7 @@ pub struct Target {
     wake: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     queue: VecDeque<Job>,
     circuit: Circuit,
@@ -43,13 +43,24 @@ struct State {
     workers: usize,
     idle: usize,
     connecting: usize,
+    /// The dispatcher is gone: nothing more goes out.
+    closed: bool,
 }
 
 impl Target {
     /// A target nobody asked yet.
     #[must_use]
     pub fn new(authority: Authority, options: Arc<Options>) -> Self {
-        Self { authority, options, state: Mutex::default(), wake: Notify::new() }
+        let state = State {
+            queue: VecDeque::new(),
+            circuit: Circuit::new(options.circuit),
+            outstanding: 0,
+            workers: 0,
+            idle: 0,
+            connecting: 0,
+            closed: false,
+        };
+        Self { authority, options, state: Mutex::new(state), wake: Notify::new() }
     }
 
     /// Host and port.
@@ -95,8 +106,24 @@ impl Target {
     /// Queues a job that was admitted.
     pub fn submit(self: &Arc<Self>, job: Job) {
         let mut state = self.state.lock();
+        if state.closed {
+            drop(state);
+            drop(job);
+            return;
+        }
         state.queue.push_back(job);
         self.call_worker(&mut state);
+    }
+
+    /// Lets nothing more go out. What is on its way stays so.
+    pub fn close(&self) {
+        let queued = {
+            let mut state = self.state.lock();
+            state.closed = true;
+            std::mem::take(&mut state.queue)
+        };
+        // Outside the lock: a job that is dropped gives its leave back.
+        drop(queued);
     }
 
     /// Takes what came of a job into account. `true` when that closed the circuit.

@@ -46,3 +46,10 @@ impl Targets {
         }
     }
 }
+
+impl Drop for Targets {
+    /// Nobody is there any more to take outcomes in, so nothing more is sent.
+    fn drop(&mut self) {
+        self.each(Target::close);
+    }
+}

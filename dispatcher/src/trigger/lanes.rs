@@ -67,7 +67,7 @@ impl Lanes {
 
     /// How many events wait.
     #[must_use]
-    pub fn len(&self) -> u64 {
+    pub fn waiting(&self) -> u64 {
         match self {
             Self::Unordered(waiting) => waiting.len(),
             Self::Ordered(lanes) => lanes.waiting,
@@ -89,23 +89,14 @@ impl Lanes {
         }
     }
 
-    /// Whether the event waits. For the merge of what was sent again; in an ordered trigger it costs the whole list.
-    #[must_use]
-    pub fn contains(&self, offset: Offset) -> bool {
-        match self {
-            Self::Unordered(waiting) => waiting.contains(offset),
-            Self::Ordered(lanes) => lanes.by_lane.values().any(|lane| lane.events.contains(&offset)),
-        }
-    }
-
     /// Forgets the events below `first`: they are no longer in the log. Returns how many.
     pub fn forget_below(&mut self, first: Offset) -> u64 {
-        let before = self.len();
+        let before = self.waiting();
         match self {
             Self::Unordered(waiting) => waiting.remove_range(Offset(0), first),
             Self::Ordered(lanes) => lanes.forget_below(first),
         }
-        before - self.len()
+        before - self.waiting()
     }
 }
 
@@ -199,7 +190,7 @@ mod tests {
         lanes.push(Offset(8), b);
         assert_eq!(lanes.pop(), Some((Offset(2), a)), "8 waits for 6, 7 for 2");
         assert_eq!(lanes.pop(), None);
-        assert_eq!(lanes.len(), 3);
+        assert_eq!(lanes.waiting(), 3);
         lanes.release(a);
         lanes.release(b);
         lanes.release(LaneId::KEYLESS);
@@ -225,7 +216,7 @@ mod tests {
             }
             assert_eq!(lanes.pop().map(|(offset, _)| offset), Some(Offset(0)));
             assert_eq!(lanes.forget_below(Offset(5)), 4);
-            assert_eq!(lanes.len(), 5);
+            assert_eq!(lanes.waiting(), 5);
             assert_eq!(lanes.peek(), Some(Offset(5)));
         }
     }

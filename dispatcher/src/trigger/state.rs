@@ -143,7 +143,7 @@ impl TriggerState {
     /// How many events are pending: waiting, on their way, or between two attempts.
     #[must_use]
     pub fn pending(&self) -> u64 {
-        self.lanes.len() + self.restored.len() + self.active.len() as u64
+        self.lanes.waiting() + self.restored.len() + self.active.len() as u64
     }
 
     /// How many attempts are on their way.
@@ -180,7 +180,7 @@ impl TriggerState {
     /// read is worth its cost.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.lanes.len() + self.active.len() as u64 <= WINDOW / 2
+        self.lanes.waiting() + self.active.len() as u64 <= WINDOW / 2
     }
 
     /// Leaves the tail: the next event it has not seen is `at`.
@@ -251,7 +251,7 @@ impl TriggerState {
         if offset < self.at {
             return true;
         }
-        if self.lanes.len() + self.active.len() as u64 >= WINDOW {
+        if self.lanes.waiting() + self.active.len() as u64 >= WINDOW {
             return false;
         }
         if offset < self.restored_upto {
@@ -438,10 +438,11 @@ impl TriggerState {
 
     /// Takes in offsets that are pending in the store and were not here: dead letters that were sent again.
     pub fn merge(&mut self, cursor: &Cursor) {
+        let waiting = self.lanes.offsets();
         for offset in cursor.pending.iter() {
             let known = self.active.contains_key(&offset)
                 || self.restored.contains(offset)
-                || self.lanes.contains(offset)
+                || waiting.contains(offset)
                 || self.unsaved.ended(offset);
             if !known {
                 self.lanes.push(offset, LaneId::REDRIVEN);

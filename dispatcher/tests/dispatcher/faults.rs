@@ -140,3 +140,41 @@ async fn idle_connections_are_closed() {
     world.settled().await;
     assert_eq!(sink.at("/").len(), 60);
 }
+
+/// A target that keeps failing opens its circuit: attempts become probes, events wait without spending attempts, and
+/// when it is back every event has had exactly the attempts its policy allows.
+#[tokio::test]
+async fn an_open_circuit_neither_adds_attempts_nor_takes_them() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+    let down = Arc::new(AtomicBool::new(true));
+    let state = down.clone();
+    let sink = Sink::start(move |_| status(if state.load(Ordering::SeqCst) { 503 } else { 202 })).await;
+    let mut world = World::asleep("").await;
+    world.options.circuit = pelton_dispatcher::CircuitOptions {
+        failures: 20,
+        events: 5,
+        span: Duration::ZERO,
+        first_probe: Duration::from_millis(20),
+        last_probe: Duration::from_millis(40),
+    };
+    world.start();
+    let id = world.trigger("t", &sink.url("/"), &format!("delivery: {{retry: 3, {QUICK}}}")).await;
+    world.send_numbered(0..300).await;
+    // 20 failures open it, up to 100 were on their way then; the probes come one by one after that.
+    sink.wait("/", 130).await;
+    let pending = world.stored().cursors[&id].pending.len();
+    assert!(pending > 200, "{pending}: events wait in the log while the circuit is open");
+    down.store(false, Ordering::SeqCst);
+    world.settled().await;
+    let ids = sink.ids("/");
+    for n in 0..300 {
+        let id = n.to_string();
+        let attempts = ids.iter().filter(|other| **other == id).count();
+        assert!((1..=4).contains(&attempts), "event {n}: {attempts}");
+    }
+    for letter in world.letters() {
+        assert_eq!(letter.attempts, 4, "given up after exactly the policy");
+    }
+}

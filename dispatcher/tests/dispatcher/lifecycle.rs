@@ -129,7 +129,7 @@ async fn a_restart_goes_on_where_it_stopped() {
     world.settled().await;
     for (received, count) in counts(sink.ids("/")) {
         let n: u64 = received.parse().unwrap();
-        assert_eq!(count, if n % 3 == 0 { 4 } else { 1 }, "event {n}");
+        assert_eq!(count, if n.is_multiple_of(3) { 4 } else { 1 }, "event {n}");
     }
     assert_eq!(world.letters().len(), 10);
     assert!(world.letters().iter().all(|letter| letter.attempts == 4));
@@ -262,4 +262,38 @@ async fn ten_thousand_triggers_and_one_match() {
     world.settled().await;
     assert_eq!(sink.received().len(), 1);
     assert_eq!(world.handle().groups()[0].1.triggers(), 10_000);
+}
+
+/// Two threads, many triggers of one target, failures and replies in between: every event of every trigger ends once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_load_every_event_ends_once() {
+    const EVENTS: u64 = 3_000;
+    let sink = Sink::start(|received| match received.id().parse::<u64>().unwrap_or(0) % 10 {
+        3 if received.earlier == 0 && received.header("ce-type") == Some("t") => status(503),
+        7 if received.path == "/0" => status(200).reply("r", received.id()),
+        _ => status(202),
+    })
+    .await;
+    let world = World::new().await;
+    for n in 0..4 {
+        let annotations = if n == 3 { "pelton.dev/delivery-order: ordered" } else { "" };
+        let spec = format!("filter: {{attributes: {{type: t}}}}, delivery: {{retry: 2, {QUICK}}}");
+        world.trigger_with(&format!("t{n}"), &sink.url(&format!("/{n}")), &spec, annotations).await;
+    }
+    world.trigger("replies", &sink.url("/replies"), "filter: {attributes: {type: r}}").await;
+    for n in 0..EVENTS / 100 {
+        world.send_numbered(n * 100..(n + 1) * 100).await;
+    }
+    sink.wait("/replies", EVENTS as usize / 10).await;
+    world.settled().await;
+    assert!(world.letters().is_empty());
+    for path in ["/0", "/1", "/2", "/3"] {
+        let counts = counts(sink.ids(path));
+        assert_eq!(counts.len() as u64, EVENTS, "{path}");
+        for (id, count) in counts {
+            let fails = id.parse::<u64>().unwrap() % 10 == 3;
+            assert_eq!(count, if fails { 2 } else { 1 }, "event {id} at {path}");
+        }
+    }
+    assert_eq!(sink.at("/replies").len() as u64, EVENTS / 10);
 }

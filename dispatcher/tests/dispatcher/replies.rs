@@ -40,9 +40,9 @@ async fn a_broken_reply_is_a_failed_delivery() {
         "structured" => status(200)
             .header("content-type", json)
             .body(r#"{"specversion":"1.0","id":"s","source":"/s","type":"reply"}"#),
-        "no id" => status(200).header("content-type", json).body(r#"{"specversion":"1.0","source":"/s","type":"r"}"#),
-        "no json" => status(201).header("content-type", json).body("{"),
-        "no source" => status(200).header("ce-specversion", "1.0").header("ce-id", "1").header("ce-type", "r"),
+        "no-id" => status(200).header("content-type", json).body(r#"{"specversion":"1.0","source":"/s","type":"r"}"#),
+        "no-json" => status(201).header("content-type", json).body("{"),
+        "no-source" => status(200).header("ce-specversion", "1.0").header("ce-id", "1").header("ce-type", "r"),
         "old" => status(200).reply("r", "1").header("ce-specversion", "0.3"),
         "batch" => status(200).header("content-type", "application/cloudevents-batch+json").body("[]"),
         _ => status(202),
@@ -51,15 +51,14 @@ async fn a_broken_reply_is_a_failed_delivery() {
     let world = World::new().await;
     let spec = format!("filter: {{attributes: {{type: t}}}}, delivery: {{retry: 1, {QUICK}}}");
     world.trigger("t", &sink.url("/"), &spec).await;
-    let broken = ["no id", "no json", "no source", "old", "batch"];
+    let broken = ["no-id", "no-json", "no-source", "old", "batch"];
     world.send(event("structured", "t")).await;
     for id in broken {
         world.send(event(id, "t")).await;
     }
     world.settled().await;
     for id in broken {
-        let id = id.replace(' ', "%20");
-        assert_eq!(sink.ids("/").iter().filter(|other| **other == id).count(), 2, "{id} is retried");
+        assert_eq!(sink.ids("/").iter().filter(|other| *other == id).count(), 2, "{id} is retried");
     }
     let letters = world.letters();
     assert_eq!(letters.len(), broken.len());

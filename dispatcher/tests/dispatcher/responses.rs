@@ -94,20 +94,6 @@ async fn a_subscriber_that_is_too_slow_has_not_answered() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_asked_is_not_retried() {
-    let sink = Sink::accepting().await;
-    let world = World::new().await;
-    world.trigger("a", "https://example.com/", &retry(3)).await;
-    let dead = format!("delivery: {{deadLetterSink: {{uri: '{}'}}}}", sink.url("/dead"));
-    world.trigger("c", "https://example.com/c", &dead).await;
-    world.send(event("1", "t")).await;
-    world.settled().await;
-    assert_eq!(world.letters().len(), 1);
-    assert!(world.letters().iter().all(|letter| letter.cause == Cause::NoSubscriber));
-    assert_eq!(sink.at("/dead")[0].header("ce-knativeerrordest"), Some("https://example.com/c"));
-}
-
-#[tokio::test]
 async fn an_interim_answer_is_passed_over() {
     let brute = Brute::start(Misbehaviour::Continue).await;
     let world = World::new().await;

@@ -1,5 +1,6 @@
 //! A subscriber that records what it gets and answers as a test says.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// The longest that a test waits for something that will come. Nothing is asserted about how long it took.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One request as it arrived.
 #[derive(Debug, Clone)]
@@ -81,11 +82,18 @@ impl Answer {
 
 type Rule = dyn Fn(&Received) -> Answer + Send + Sync;
 
+#[derive(Default)]
+struct Log {
+    received: Vec<Received>,
+    per_event: HashMap<(String, String), usize>,
+    per_path: HashMap<String, usize>,
+}
+
 /// A subscriber.
 #[derive(Clone)]
 pub struct Sink {
     address: SocketAddr,
-    log: Arc<Mutex<Vec<Received>>>,
+    log: Arc<Mutex<Log>>,
     count: watch::Sender<usize>,
     rule: Arc<Mutex<Arc<Rule>>>,
     /// Connections that are open.
@@ -138,9 +146,11 @@ impl Sink {
         let mut received = Received { path, headers: head.headers, body, earlier: 0, at };
         {
             let mut log = self.log.lock();
-            received.earlier =
-                log.iter().filter(|other| other.path == received.path && other.id() == received.id()).count();
-            log.push(received.clone());
+            let earlier = log.per_event.entry((received.path.clone(), received.id().to_owned())).or_default();
+            received.earlier = *earlier;
+            *earlier += 1;
+            *log.per_path.entry(received.path.clone()).or_default() += 1;
+            log.received.push(received.clone());
         }
         self.count.send_modify(|count| *count += 1);
         let rule = self.rule.lock().clone();
@@ -163,7 +173,7 @@ impl Sink {
 
     /// Everything that came so far.
     pub fn received(&self) -> Vec<Received> {
-        self.log.lock().clone()
+        self.log.lock().received.clone()
     }
 
     /// What came at one path.
@@ -179,7 +189,9 @@ impl Sink {
     /// Waits until so many requests came at a path. More may have come.
     pub async fn wait(&self, path: &str, count: usize) {
         let mut changed = self.count.subscribe();
-        let waited = timeout(PATIENCE, changed.wait_for(|_| self.at(path).len() >= count)).await;
+        let waited =
+            timeout(PATIENCE, changed.wait_for(|_| self.log.lock().per_path.get(path).copied().unwrap_or(0) >= count))
+                .await;
         assert!(waited.is_ok(), "{} of {count} requests came at {path}", self.at(path).len());
     }
 }

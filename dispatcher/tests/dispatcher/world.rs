@@ -120,13 +120,18 @@ impl World {
 
     /// Waits until the stored state is as wanted.
     pub async fn until(&self, what: &str, holds: impl Fn(&GroupState) -> bool) {
-        eventually(what, || async { holds(&self.stored()) }).await;
+        let end = std::time::Instant::now() + PATIENCE;
+        while !holds(&self.stored()) {
+            assert!(std::time::Instant::now() < end, "it never came about that {what}: {:#?}", self.stored());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     /// Waits until every trigger is at the tail with nothing to do.
     pub async fn settled(&self) {
-        let committed = *self.client.committed(GROUP).unwrap().borrow();
+        let committed = self.client.committed(GROUP).unwrap();
         self.until("everything is delivered and stored", |state| {
+            let committed = *committed.borrow();
             state.scanned == committed && state.cursors.values().all(|cursor| cursor.floor(state.scanned) == committed)
         })
         .await;

@@ -11,7 +11,8 @@ use super::super::steal::StealWatch;
 use super::no_rows;
 
 const CONNECTIONS: usize = 64;
-const SYNCS: &str = "pelton_log_syncs_total";
+/// Each flush of the log is one synced write.
+const SYNCS: &str = "pelton_log_flushes_total";
 const ACCEPTED: &str = "pelton_ingress_events_accepted_total";
 const GOAL: Goal = Goal::AtMost { must: 80.0, aim: 40.0 };
 

@@ -1,0 +1,157 @@
+//! HTTP/1.1 by hand, for both sides.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::wait::DEADLINE;
+
+/// The largest head of a message that is read here.
+const MAX_HEAD: usize = 4 * 1024 * 1024;
+
+/// A message: first line, headers with names in lower case, body.
+#[derive(Debug, Clone, Default)]
+pub struct Message {
+    pub first: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Message {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The status of an answer.
+    pub fn status(&self) -> u16 {
+        self.first.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Reads one message. `None` when the peer ended before its first byte.
+    pub fn read(from: &mut impl BufRead, is_answer: bool) -> io::Result<Option<Self>> {
+        let Some(first) = line(from)? else { return Ok(None) };
+        let mut message = Self { first, ..Self::default() };
+        loop {
+            let text = line(from)?.ok_or(ErrorKind::UnexpectedEof)?;
+            if text.is_empty() {
+                break;
+            }
+            let (name, value) = text.split_once(':').ok_or(ErrorKind::InvalidData)?;
+            message.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        if message.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
+            loop {
+                let size = line(from)?.ok_or(ErrorKind::UnexpectedEof)?;
+                let size = usize::from_str_radix(size.trim(), 16).map_err(|_| ErrorKind::InvalidData)?;
+                let start = message.body.len();
+                message.body.resize(start + size, 0);
+                from.read_exact(&mut message.body[start..])?;
+                line(from)?;
+                if size == 0 {
+                    break;
+                }
+            }
+        } else if let Some(length) = message.header("content-length") {
+            let length = length.parse().map_err(|_| ErrorKind::InvalidData)?;
+            message.body.resize(length, 0);
+            from.read_exact(&mut message.body)?;
+        } else if is_answer {
+            from.read_to_end(&mut message.body)?;
+        }
+        Ok(Some(message))
+    }
+}
+
+/// One line without its end; `None` at the end of the stream.
+fn line(from: &mut impl BufRead) -> io::Result<Option<String>> {
+    let mut bytes = Vec::new();
+    from.take(MAX_HEAD as u64).read_until(b'\n', &mut bytes)?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    if bytes.pop() != Some(b'\n') {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    if bytes.last() == Some(&b'\r') {
+        bytes.pop();
+    }
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// A connection of a client that is kept alive.
+#[derive(Debug)]
+pub struct Connection {
+    stream: BufReader<TcpStream>,
+    host: SocketAddr,
+}
+
+impl Connection {
+    pub fn open(host: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&host, DEADLINE)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        Ok(Self { stream: BufReader::new(stream), host })
+    }
+
+    /// Sends a request and reads its answer. `headers` are whole lines.
+    ///
+    /// # Errors
+    /// There was no answer: whatever was asked may have been done or not.
+    pub fn call(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> io::Result<Message> {
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n{headers}content-length: {}\r\n\r\n", self.host, body.len());
+        let mut request = head.into_bytes();
+        request.extend_from_slice(body);
+        self.write(&request)?;
+        self.answer()
+    }
+
+    /// Posts one event in binary mode.
+    pub fn post(&mut self, event: &super::TestEvent) -> io::Result<Message> {
+        self.call("POST", "/default/default", &event.headers(), &event.data)
+    }
+
+    /// Sends bytes as they are.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.get_mut().write_all(bytes)
+    }
+
+    /// Reads an answer.
+    pub fn answer(&mut self) -> io::Result<Message> {
+        Ok(Message::read(&mut self.stream, true)?.ok_or(ErrorKind::UnexpectedEof)?)
+    }
+
+    /// Everything up to the end of the connection, however it ends. `false` when it did not end in `within`.
+    pub fn ends_within(&mut self, within: Duration) -> bool {
+        if self.stream.get_ref().set_read_timeout(Some(within)).is_err() {
+            return true;
+        }
+        let mut sink = [0; 4096];
+        loop {
+            match self.stream.read(&mut sink) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return true,
+            }
+        }
+    }
+
+    /// Says that no more is sent.
+    pub fn finish(&self) {
+        let _ = self.stream.get_ref().shutdown(std::net::Shutdown::Write);
+    }
+}
+
+/// One request on a connection of its own; it must be answered.
+#[track_caller]
+pub fn call(host: SocketAddr, method: &str, path: &str, headers: &str, body: &[u8]) -> Message {
+    let mut connection = Connection::open(host).unwrap();
+    connection.call(method, path, headers, body).unwrap()
+}

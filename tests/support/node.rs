@@ -1,0 +1,263 @@
+//! The built binary as a child process that a test may kill.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::http::{Message, call};
+use super::wait::{wait_for, wait_until};
+
+/// How `pelton up` is started.
+#[derive(Debug, Clone)]
+pub struct Start {
+    folder: PathBuf,
+    data: PathBuf,
+    wrapper: Vec<String>,
+    args: Vec<String>,
+}
+
+impl Start {
+    /// With files of the test in `folder`, and the data in a folder of it.
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), data: folder.join("data"), wrapper: Vec::new(), args: Vec::new() }
+    }
+
+    pub fn data(mut self, data: impl Into<PathBuf>) -> Self {
+        self.data = data.into();
+        self
+    }
+
+    /// With resources.
+    pub fn manifest(mut self, text: &str) -> Self {
+        let path = self.folder.join("resources.yaml");
+        std::fs::write(&path, text).unwrap();
+        self.args.extend(["-f".to_owned(), path.display().to_string()]);
+        self
+    }
+
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
+    /// Through a program that ends by executing the words after its own: the process keeps its id.
+    pub fn wrapped(mut self, words: &[&str]) -> Self {
+        self.wrapper = words.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    fn ready_file(&self) -> PathBuf {
+        self.folder.join("ready.json")
+    }
+
+    /// Starts the process and does not wait until it is ready.
+    pub fn spawn(&self) -> Process {
+        let _ = std::fs::remove_file(self.ready_file());
+        let binary = env!("CARGO_BIN_EXE_pelton").to_owned();
+        let mut words = self.wrapper.iter().chain([&binary]);
+        let mut command = Command::new(words.next().expect("the binary is one of them"));
+        command.args(words).arg("up").arg("--data").arg(&self.data).arg("--ready-file").arg(self.ready_file());
+        for listen in ["--ingress-listen", "--api-listen", "--metrics-listen"] {
+            command.args([listen, "127.0.0.1:0"]);
+        }
+        command.args(&self.args).env("NO_COLOR", "1");
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("PELTON_") {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let (stderr, said) = (child.stderr.take().expect("it is piped"), Arc::<Mutex<Vec<u8>>>::default());
+        let saying = Arc::clone(&said);
+        std::thread::spawn(move || {
+            let mut lines = BufReader::new(stderr);
+            let mut line = Vec::new();
+            while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                saying.lock().append(&mut line);
+            }
+        });
+        Process { child: Arc::new(Mutex::new(child)), said }
+    }
+
+    /// Starts the process and waits until it is ready.
+    #[track_caller]
+    pub fn node(&self) -> Node {
+        let process = self.spawn();
+        let ready = wait_for("a process to be ready", || {
+            if let Some(status) = process.ended() {
+                panic!("it ended with {status} before it was ready: {}", process.said());
+            }
+            std::fs::read(self.ready_file()).map_err(|error| format!("{error}; {}", process.said()))
+        });
+        let ready: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&ready).unwrap();
+        let address = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
+        Node { ingress: address("ingress"), api: address("api"), metrics: address("metrics"), process }
+    }
+
+    /// Starts a process that must end by itself; gives its exit code and what it said.
+    #[track_caller]
+    pub fn refused(&self) -> (Option<i32>, String) {
+        let process = self.spawn();
+        let status = process.wait();
+        // What was said last may still be in the pipe: the last line of a refusal is the refusal.
+        wait_until("the process to say why", || process.said().contains("pelton: "));
+        (status.code(), process.said())
+    }
+}
+
+/// A child, killed when the last handle of it is dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Arc<Mutex<Child>>,
+    said: Arc<Mutex<Vec<u8>>>,
+}
+
+/// Kills a child from anywhere. Does nothing once it was reaped.
+#[derive(Debug, Clone)]
+pub struct Killer(Arc<Mutex<Child>>);
+
+impl Killer {
+    pub fn kill(&self) {
+        let _ = self.0.lock().kill();
+    }
+}
+
+impl Process {
+    pub fn killer(&self) -> Killer {
+        Killer(Arc::clone(&self.child))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.lock().id()
+    }
+
+    /// Everything on standard error so far.
+    pub fn said(&self) -> String {
+        String::from_utf8_lossy(&self.said.lock()).into_owned()
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&self) -> Option<ExitStatus> {
+        self.child.lock().try_wait().unwrap()
+    }
+
+    /// Waits until it has ended.
+    #[track_caller]
+    pub fn wait(&self) -> ExitStatus {
+        wait_for("the process to end", || self.ended().ok_or_else(|| self.said()))
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    #[track_caller]
+    pub fn kill(&self) {
+        self.killer().kill();
+        self.wait();
+    }
+
+    fn signal(&self, signal: Signal) {
+        let mut child = self.child.lock();
+        if child.try_wait().unwrap().is_none() {
+            kill_process(Pid::from_child(&child), signal).unwrap();
+        }
+    }
+
+    /// SIGTERM, and waits until it has ended: that must be with 0.
+    #[track_caller]
+    pub fn stop(&self) {
+        self.signal(Signal::TERM);
+        let status = self.wait();
+        assert_eq!(status.code(), Some(0), "{}", self.said());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let mut child = self.child.lock();
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+/// A process that was ready.
+#[derive(Debug)]
+pub struct Node {
+    pub ingress: SocketAddr,
+    pub api: SocketAddr,
+    pub metrics: SocketAddr,
+    pub process: Process,
+}
+
+impl Node {
+    /// The three listeners, by name.
+    pub fn listeners(&self) -> [(&'static str, SocketAddr); 3] {
+        [("ingress", self.ingress), ("api", self.api), ("metrics", self.metrics)]
+    }
+
+    /// A `GET` of the API, as JSON.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> serde_json::Value {
+        let answer = call(self.api, "GET", path, "", b"");
+        assert_eq!(answer.status(), 200, "{path}: {}", answer.text());
+        serde_json::from_slice(&answer.body).unwrap()
+    }
+
+    /// Kept dead letters of a Trigger in the namespace `default`, at most a page of them.
+    #[track_caller]
+    pub fn dead_letters(&self, trigger: &str) -> Vec<serde_json::Value> {
+        let page = self.get(&format!("/v1/dead-letters?trigger=default%2F{trigger}&limit=1000"));
+        page["items"].as_array().unwrap().clone()
+    }
+
+    #[track_caller]
+    pub fn metrics_text(&self) -> String {
+        let answer = call(self.metrics, "GET", "/metrics", "", b"");
+        assert_eq!(answer.status(), 200);
+        answer.text()
+    }
+
+    /// The sum of all series of a metric, histograms apart.
+    #[track_caller]
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.metrics_text();
+        let of = |line: &str| {
+            let (series, value) = line.rsplit_once(' ')?;
+            (series.split('{').next() == Some(name)).then(|| value.parse().unwrap_or(0.0))
+        };
+        text.lines().filter_map(of).sum::<f64>()
+    }
+
+    /// Asserts that the process lives, and that every listener answers an ordinary request.
+    #[track_caller]
+    pub fn is_well(&self, after: &str) {
+        assert_eq!(self.process.ended(), None, "after {after}: {}", self.process.said());
+        let taken = wait_for(&format!("an ordinary event to be taken after {after}"), || {
+            let event = super::TestEvent::sized(u64::MAX, super::event::TYPE_C, 10);
+            let answer = super::Connection::open(self.ingress).and_then(|mut connection| connection.post(&event));
+            match answer {
+                Ok(answer) if answer.status() == 202 => Ok(answer),
+                other => Err(format!("{other:?}")),
+            }
+        });
+        assert_eq!(taken.status(), 202);
+        assert_eq!(call(self.metrics, "GET", "/healthz", "", b"").status(), 200, "after {after}");
+        self.get("/v1/triggers");
+    }
+
+    /// A line of `/proc/PID/status` in KiB, such as `VmRSS` or `VmHWM`.
+    pub fn memory_kib(&self, line: &str) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid())).unwrap();
+        let value = text.lines().find_map(|known| known.strip_prefix(line)?.strip_prefix(':'));
+        value.and_then(|value| value.split_whitespace().next()?.parse().ok()).unwrap()
+    }
+
+    /// The answers to a request on a listener, whatever becomes of it.
+    pub fn try_call(&self, listener: SocketAddr, method: &str, path: &str) -> Option<Message> {
+        super::Connection::open(listener).ok()?.call(method, path, "", b"").ok()
+    }
+}
