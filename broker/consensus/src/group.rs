@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Config, EmptyNode, Raft, SnapshotPolicy};
-use pelton_log::{GroupId, Log, LogIndex};
+use pelton_log::{GroupId, Log, LogIndex, Room};
 use tokio::sync::watch;
 
 use crate::machine::Machine;
@@ -19,6 +19,9 @@ use crate::{Command, NodeId, Outcome, ProposeError, StateMachine};
 
 /// How long a group with one voter may take to lead itself before opening it is a failure.
 const LEAD_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a proposal waits before it looks again whether the next segment is prepared.
+const PREPARING: Duration = Duration::from_millis(1);
 
 /// How a group is run.
 #[derive(Debug, Clone)]
@@ -198,13 +201,25 @@ impl<S: StateMachine> Group<S> {
     pub async fn propose(&self, command: Command, outcome: Arc<dyn Outcome>) {
         // An append that fails for want of room would end the group, so room is looked for first. Commands that hold
         // no events make room (progress, trimming) and may use the reserve.
-        if command.event_count > 0 && !self.log.has_room(command.body.len() as u64) {
+        if command.event_count > 0 && !self.room_for(command.body.len() as u64).await {
             outcome.failed(ProposeError::StorageFull);
             return;
         }
         let responder = AckResponder::new(outcome);
         // On an error the core is gone; the responder was dropped with the message and has told its waiter.
         let _ = self.raft.client_write_ff(command, Some(responder)).await;
+    }
+
+    /// Waits while the disk prepares the next segment. `false` when it has no space for one.
+    async fn room_for(&self, bytes: u64) -> bool {
+        loop {
+            match self.log.room(bytes) {
+                Room::Now => return true,
+                Room::Full => return false,
+                // Rare: events come faster than the disk can be filled with zeros. Batches grow meanwhile.
+                Room::Soon => tokio::time::sleep(PREPARING).await,
+            }
+        }
     }
 
     /// The index of the last applied entry, and how it moves on.

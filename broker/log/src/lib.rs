@@ -42,6 +42,6 @@ pub use crate::error::{Damage, OpenError, ReadError, Refused};
 pub use crate::log::{Log, Stats};
 pub use crate::options::{DirectIo, FatalHook, Flush, NoObserver, Observer, Options};
 pub use crate::types::{
-    Completion, Cut, Entry, EntryMeta, GroupId, GroupView, Identity, LogId, LogIndex, Offset, Report, Size, Term,
+    Completion, Cut, Entry, EntryMeta, GroupId, GroupView, Identity, LogId, LogIndex, Offset, Report, Room, Size, Term,
 };
 pub use crate::verify::{GroupReport, SegmentReport, VerifyReport, verify};

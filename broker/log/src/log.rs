@@ -441,6 +441,20 @@ impl Log {
             && inner.ordinary_room(&core, cost) >= cost
     }
 
+    /// What became of the room for an ordinary append of `bytes`: there is some, there will be some once the next
+    /// segment is prepared, or the disk is full.
+    #[must_use]
+    pub fn room(&self, bytes: u64) -> Room {
+        // A log that failed has no room to wait for: the append itself brings its error.
+        if self.has_room(bytes) || self.failure().is_some() {
+            Room::Now
+        } else if self.inner.pool.is_full() {
+            Room::Full
+        } else {
+            Room::Soon
+        }
+    }
+
     /// Most bytes that the entries of one append can have in a segment that is still to be prepared.
     #[must_use]
     pub fn segment_capacity_bytes(&self) -> u64 {

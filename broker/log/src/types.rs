@@ -106,6 +106,17 @@ pub struct GroupView {
 /// thread when the operation is refused at once): set a flag and wake somebody, no more.
 pub type Completion = Box<dyn FnOnce(Result<(), Arc<io::Error>>) + Send>;
 
+/// Whether an append can be taken now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// It can.
+    Now,
+    /// It can once the next segment is prepared, or what waits is written.
+    Soon,
+    /// The disk has no space for another segment.
+    Full,
+}
+
 /// Whose log this is. A directory of another cluster or node is never opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Identity {
