@@ -90,10 +90,7 @@ impl Subscribers {
 
     /// Each Trigger's name, what it was given, and whether it wants an event of a type.
     fn each(&self) -> [(&'static str, &Recorder, fn(&str) -> bool); 2] {
-        [
-            ("exact", &self.a.1, |ty| ty == TYPE_A),
-            ("prefix", &self.b.1, |ty| ty == TYPE_A || ty == TYPE_B),
-        ]
+        [("exact", &self.a.1, |ty| ty == TYPE_A), ("prefix", &self.b.1, |ty| ty == TYPE_A || ty == TYPE_B)]
     }
 
     /// Waits until every acknowledged event was delivered to every Trigger that wants it.
@@ -101,7 +98,8 @@ impl Subscribers {
         for (name, recorder, wants) in self.each() {
             wait_for(&format!("everything acknowledged to reach {name}"), || {
                 let delivered = recorder.deliveries();
-                let is_missing = |number: &&u64| wants(TestEvent::numbered_type(**number)) && !delivered.contains_key(number);
+                let is_missing =
+                    |number: &&u64| wants(TestEvent::numbered_type(**number)) && !delivered.contains_key(number);
                 let missing: Vec<_> = acknowledged.iter().filter(is_missing).take(5).collect();
                 if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?} and maybe more are missing")) }
             });

@@ -103,8 +103,11 @@ impl Connection {
     /// # Errors
     /// There was no answer: whatever was asked may have been done or not.
     pub fn call(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> io::Result<Message> {
-        let head =
-            format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n{headers}content-length: {}\r\n\r\n", self.host, body.len());
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\n{headers}content-length: {}\r\n\r\n",
+            self.host,
+            body.len()
+        );
         let mut request = head.into_bytes();
         request.extend_from_slice(body);
         self.write(&request)?;

@@ -87,8 +87,7 @@ fn serve(stream: TcpStream, handler: &Handler) -> io::Result<()> {
 
 /// Answers, and keeps the connection. `headers` are whole lines.
 pub fn answer(stream: &mut TcpStream, status: u16, headers: &str, body: &[u8]) -> io::Result<bool> {
-    let mut answer =
-        format!("HTTP/1.1 {status} x\r\n{headers}content-length: {}\r\n\r\n", body.len()).into_bytes();
+    let mut answer = format!("HTTP/1.1 {status} x\r\n{headers}content-length: {}\r\n\r\n", body.len()).into_bytes();
     answer.extend_from_slice(body);
     stream.write_all(&answer)?;
     Ok(true)

@@ -22,7 +22,9 @@ use crate::index::Purge;
 use crate::options::{Flush, Options};
 use crate::pool::{Pool, Preparer};
 use crate::recovery::recover;
-use crate::types::{Completion, Entry, EntryMeta, GroupId, GroupView, LogId, LogIndex, Offset, Report, Size, Term};
+use crate::types::{
+    Completion, Entry, EntryMeta, GroupId, GroupView, LogId, LogIndex, Offset, Report, Room, Size, Term,
+};
 
 /// Sums since the log was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
