@@ -140,10 +140,10 @@ enum End {
 
 fn roll(dice: &mut Dice) -> End {
     match dice.below(20) {
-        0..11 => End::WhileTaking(dice.below(200), dice.below(3_000)),
+        0..11 => End::WhileTaking(dice.below(600), dice.below(3_000)),
         11..14 => End::WhileStarting(dice.below(400_000)),
         14..18 => End::AfterTheSinks200(1 + dice.below(60)),
-        _ => End::Politely(dice.below(100)),
+        _ => End::Politely(dice.below(300)),
     }
 }
 
@@ -267,7 +267,7 @@ fn what_was_stored_as_delivered_is_not_sent_again_after_a_kill() {
     let start = Start::new(folder.path()).manifest(&trigger("all", &sink.url(), ""));
     let node = start.node();
     let mut connection = Connection::open(node.ingress).unwrap();
-    let mut post = |connection: &mut Connection, number, ty| {
+    let post = |connection: &mut Connection, number, ty| {
         assert_eq!(connection.post(&TestEvent::sized(number, ty, 100)).unwrap().status(), 202, "event {number}");
         wait_until("the delivery", || recorder.has(number));
     };
@@ -329,7 +329,7 @@ fn a_failed_write_or_sync_ends_the_process_and_loses_nothing_acknowledged() {
 fn ends_by(failure: &Failure, start: &Start, trace: &Path, ledger: &Ledger) {
     let inject = format!("inject={}", failure.inject);
     let trace = trace.display().to_string();
-    let words = ["strace", "-D", "-f", "-qq", "-s", "32", "-o", &trace];
+    let words = ["strace", "-D", "-f", "-q", "-s", "32", "-o", &trace];
     let calls = ["-e", "trace=fdatasync,pwrite64,write,writev,sendto", "-e", "signal=none", "-e", &inject];
     let node: Node = start.clone().wrapped(&[&words[..], &calls[..]].concat()).node();
     // One at a time, so that at most one event is on its way when it happens.

@@ -4,7 +4,7 @@
 //! Everything here speaks HTTP/1.1 by hand over blocking sockets: a test must be able to send and answer what no
 //! library would, and must know exactly which bytes were acknowledged.
 
-#![allow(dead_code, reason = "each test crate uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test crate uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub mod dice;
