@@ -23,6 +23,7 @@ mod node;
 mod proposer;
 mod registry;
 mod retention;
+mod slabs;
 
 pub use ack::Append;
 pub use local_client::LocalClient;

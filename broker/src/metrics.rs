@@ -14,6 +14,7 @@ struct Handles {
     batch_bytes: Histogram,
     commit_seconds: Histogram,
     batches: Counter,
+    checkpoints: Counter,
     log_bytes: Gauge,
     log_segments: Gauge,
     retained_past_limit: Gauge,
@@ -28,6 +29,7 @@ impl BrokerMetrics {
             batch_bytes: histogram!("pelton_broker_batch_bytes"),
             commit_seconds: histogram!("pelton_broker_commit_seconds"),
             batches: counter!("pelton_broker_batches_total"),
+            checkpoints: counter!("pelton_broker_checkpoints_total"),
             log_bytes: gauge!("pelton_log_bytes"),
             log_segments: gauge!("pelton_log_segments"),
             retained_past_limit: gauge!("pelton_log_bytes_over_limit"),
@@ -44,6 +46,10 @@ impl BrokerMetrics {
 
     pub(crate) fn batch_committed(&self, since_first_event: Duration) {
         self.0.commit_seconds.record(since_first_event);
+    }
+
+    pub(crate) fn checkpoint(&self) {
+        self.0.checkpoints.increment(1);
     }
 
     pub(crate) fn log_size(&self, bytes: u64, segments: u64, over_limit: u64) {

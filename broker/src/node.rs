@@ -278,9 +278,7 @@ async fn open_log(options: &Options, identity: Identity) -> Result<(Log, pelton_
 async fn open_registry(options: &Options, log: &Log, group: &GroupOptions) -> Result<Registry, OpenError> {
     let path = options.data.join("registry.sled");
     let last_index = log.group(REGISTRY).last.map_or(0, |(_, _, index)| index.0);
-    let state = RegistryState::open(&path, last_index, options.clock.now().0)
-        .map_err(|error| OpenError::Directory { path, why: error.to_string() })?;
-    let state = Arc::new(state);
+    let state = Arc::new(RegistryState::open(&path, last_index, options.clock.now().0));
     let raft = Group::open_single(REGISTRY, log.clone(), state.clone(), group).await?;
     Ok(Registry { raft, state, writing: tokio::sync::Mutex::new(()) })
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use pelton_client::{
     AppendError, BrokerName, DedupKey, GroupId, Hops, Offset, OperationError, Position, RECORD_OVERHEAD_BYTES,
@@ -26,6 +26,7 @@ use crate::command::{CHANGE, Change, EVENTS, EVENTS_WITH_KEYS};
 use crate::core::ChangeResult;
 use crate::event_state::EventState;
 use crate::metrics::BrokerMetrics;
+use crate::slabs::Slabs;
 
 /// A batch is sealed before it grows past this, unless one call's events alone are larger.
 pub(crate) const SEAL_BYTES: usize = 256 * 1024;
@@ -61,7 +62,8 @@ struct Shared {
 }
 
 struct Open {
-    filling: Batch,
+    filling: Filling,
+    slabs: Slabs,
     sealed: VecDeque<Batch>,
     /// Keys of events that are not in the committed window yet.
     keys: HashMap<u128, (Arc<BatchAck>, u32)>,
@@ -70,8 +72,8 @@ struct Open {
     closed: bool,
 }
 
-struct Batch {
-    body: BytesMut,
+/// The batch that is being filled. Its records are in the slabs' buffer.
+struct Filling {
     count: u32,
     /// What its events counted as when they were let in.
     admitted_bytes: usize,
@@ -80,24 +82,24 @@ struct Batch {
     since: Option<Instant>,
 }
 
-impl Batch {
-    fn new(capacity: usize) -> Self {
-        Self {
-            body: BytesMut::with_capacity(capacity),
-            count: 0,
-            admitted_bytes: 0,
-            keys: Vec::new(),
-            ack: BatchAck::new(),
-            since: None,
-        }
+impl Filling {
+    fn new() -> Self {
+        Self { count: 0, admitted_bytes: 0, keys: Vec::new(), ack: BatchAck::new(), since: None }
     }
+}
+
+/// A batch that takes no more.
+struct Batch {
+    body: Bytes,
+    filled: Filling,
 }
 
 impl Proposer {
     /// Starts the proposer of a group. It ends when [`close`](Self::close) was called and nothing waits any more.
     pub(crate) fn start(raft: Group<EventState>, metrics: BrokerMetrics) -> Self {
         let open = Open {
-            filling: Batch::new(0),
+            filling: Filling::new(),
+            slabs: Slabs::new(),
             sealed: VecDeque::new(),
             keys: HashMap::new(),
             retiring: VecDeque::new(),
@@ -128,7 +130,7 @@ impl Proposer {
                 }
                 let (first, wake) = open.reserve(bytes);
                 for event in events {
-                    encode_record(&mut open.filling.body, broker, hops, None, event);
+                    encode_record(open.slabs.buffer(), broker, hops, None, event);
                 }
                 open.filling.count += events.len() as u32;
                 let ack = open.filling.ack.clone();
@@ -191,7 +193,7 @@ impl Proposer {
         let (first, wake) = open.reserve(bytes);
         let ack = open.filling.ack.clone();
         for (nth, (event, key)) in new.into_iter().enumerate() {
-            encode_record(&mut open.filling.body, broker, hops, Some(key), event);
+            encode_record(open.slabs.buffer(), broker, hops, Some(key), event);
             open.filling.keys.push(key);
             open.keys.insert(key.0, (ack.clone(), first + nth as u32));
         }
@@ -281,28 +283,25 @@ impl Open {
     /// Makes the filling batch one that `bytes` more fit into. Returns the number its next event gets, and whether the
     /// proposing task may be asleep.
     fn reserve(&mut self, bytes: usize) -> (u32, bool) {
-        if self.filling.count > 0 && self.filling.body.len() + bytes > SEAL_BYTES {
-            let next = Batch::new(SEAL_BYTES);
-            self.sealed.push_back(std::mem::replace(&mut self.filling, next));
+        if self.filling.count > 0 && self.slabs.len() + bytes > SEAL_BYTES {
+            let batch = self.seal();
+            self.sealed.push_back(batch);
         }
-        self.filling.admitted_bytes += bytes;
         let first = self.filling.count;
         if first == 0 {
+            self.slabs.begin(SEAL_BYTES.max(bytes));
             self.filling.since = Some(Instant::now());
         }
+        self.filling.admitted_bytes += bytes;
         (first, first == 0)
     }
 
+    fn seal(&mut self) -> Batch {
+        Batch { body: self.slabs.seal(), filled: std::mem::replace(&mut self.filling, Filling::new()) }
+    }
+
     fn take(&mut self) -> Option<Batch> {
-        if let Some(batch) = self.sealed.pop_front() {
-            return Some(batch);
-        }
-        if self.filling.count == 0 {
-            return None;
-        }
-        // The next batch will be about as large as this one.
-        let capacity = self.filling.body.len().next_power_of_two().min(SEAL_BYTES);
-        Some(std::mem::replace(&mut self.filling, Batch::new(capacity)))
+        self.sealed.pop_front().or_else(|| (self.filling.count > 0).then(|| self.seal()))
     }
 }
 
@@ -325,19 +324,18 @@ async fn run(shared: Arc<Shared>) {
                     tokio::task::yield_now().await;
                 }
             }
-            let Some(batch) = shared.open.lock().take() else { break };
+            let Some(Batch { body, filled }) = shared.open.lock().take() else { break };
             shared.in_flight.fetch_add(1, Ordering::AcqRel);
-            let kind = if batch.keys.is_empty() { EVENTS } else { EVENTS_WITH_KEYS };
-            let body = batch.body.freeze();
+            shared.metrics.batch_sealed(filled.count, body.len());
+            let kind = if filled.keys.is_empty() { EVENTS } else { EVENTS_WITH_KEYS };
+            let command = Command { kind, event_count: filled.count, body };
             let outcome = BatchOutcome {
                 shared: shared.clone(),
-                ack: batch.ack,
-                keys: batch.keys,
-                bytes: batch.admitted_bytes,
-                since: batch.since,
+                ack: filled.ack,
+                keys: filled.keys,
+                bytes: filled.admitted_bytes,
+                since: filled.since,
             };
-            let command = Command { kind, event_count: batch.count, body };
-            shared.metrics.batch_sealed(batch.count, command.body.len());
             shared.raft.propose(command, Arc::new(outcome)).await;
         }
     }

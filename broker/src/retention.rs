@@ -19,18 +19,38 @@ const EVERY: Duration = Duration::from_secs(5);
 /// A checkpoint is stored once this many entries were applied since the last one, so that a restart re-applies few.
 const CHECKPOINT_AFTER_ENTRIES: u64 = 2_048;
 
+/// A checkpoint is also stored once the log has grown by so much since the last one: few entries may be many bytes,
+/// and what is applied again is read again.
+const CHECKPOINT_AFTER_BYTES: u64 = 64 << 20;
+
+/// How often it is looked whether a checkpoint is due.
+const LOOK_FOR_CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+
 /// The registry's log is purged once it holds this many entries.
 const REGISTRY_PURGE_AFTER_ENTRIES: u64 = 1_024;
 
 /// Runs until the node shuts down.
 pub(crate) async fn run(shared: Shared) {
     let mut alarmed = false;
-    let mut checkpointed: Vec<u64> = vec![0; shared.groups.len()];
+    let mut checkpointed = vec![Checkpointed::default(); shared.groups.len()];
     let mut registry_purged = 0;
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut checkpoints = tokio::time::interval(LOOK_FOR_CHECKPOINT_EVERY);
+    checkpoints.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            biased;
+            _ = ticks.tick() => {}
+            _ = checkpoints.tick() => {
+                for (group, checkpointed) in shared.groups.iter().zip(&mut checkpointed) {
+                    if let Err(error) = checkpoint_if_due(&shared, group, checkpointed).await {
+                        tracing::warn!(group = group.raft.id().0, %error, "no checkpoint; tried again later");
+                    }
+                }
+                continue;
+            }
+        }
         for (group, checkpointed) in shared.groups.iter().zip(&mut checkpointed) {
             if let Err(error) = tend(&shared, group, checkpointed).await {
                 tracing::warn!(group = group.raft.id().0, %error, "retention could not be applied; tried again later");
@@ -41,6 +61,45 @@ pub(crate) async fn run(shared: Shared) {
         }
         report_size(&shared, &mut alarmed);
     }
+}
+
+/// Where the last checkpoint of a group stood. None yet in this process: then one is due with the first entry.
+#[derive(Debug, Clone, Copy, Default)]
+struct Checkpointed(Option<Grown>);
+
+/// How far a group had come.
+#[derive(Debug, Clone, Copy)]
+struct Grown {
+    applied: u64,
+    /// Of the whole log, since it was opened.
+    log_bytes: u64,
+}
+
+impl Checkpointed {
+    fn is_due(self, now: Grown) -> bool {
+        self.0.is_none_or(|last| {
+            now.applied > last.applied + CHECKPOINT_AFTER_ENTRIES
+                || (now.applied > last.applied && now.log_bytes > last.log_bytes + CHECKPOINT_AFTER_BYTES)
+        })
+    }
+}
+
+fn grown(shared: &Shared, group: &DataGroup) -> Grown {
+    Grown { applied: group.raft.applied().borrow().0, log_bytes: shared.log.stats().bytes }
+}
+
+async fn checkpoint_if_due(
+    shared: &Shared,
+    group: &DataGroup,
+    checkpointed: &mut Checkpointed,
+) -> Result<(), pelton_consensus::GroupError> {
+    let now = grown(shared, group);
+    if checkpointed.is_due(now) {
+        group.raft.checkpoint().await?;
+        checkpointed.0 = Some(now);
+        shared.metrics.checkpoint();
+    }
+    Ok(())
 }
 
 /// Why retention could not be applied this time.
@@ -56,7 +115,7 @@ enum Hindrance {
     Task(#[from] tokio::task::JoinError),
 }
 
-async fn tend(shared: &Shared, group: &DataGroup, checkpointed: &mut u64) -> Result<(), Hindrance> {
+async fn tend(shared: &Shared, group: &DataGroup, checkpointed: &mut Checkpointed) -> Result<(), Hindrance> {
     let id = group.raft.id();
     let now = shared.clock.now();
     let (retention, window) = longest(shared);
@@ -90,11 +149,10 @@ async fn tend(shared: &Shared, group: &DataGroup, checkpointed: &mut u64) -> Res
     }
     let (state, log) = (group.state.clone(), shared.log.clone());
     if tokio::task::spawn_blocking(move || state.advance_trailing(&log)).await?? {
+        let now = grown(shared, group);
         group.raft.purge_to_watermark().await?;
-        *checkpointed = group.raft.applied().borrow().0;
-    } else if group.raft.applied().borrow().0 > *checkpointed + CHECKPOINT_AFTER_ENTRIES {
-        group.raft.checkpoint().await?;
-        *checkpointed = group.raft.applied().borrow().0;
+        checkpointed.0 = Some(now);
+        shared.metrics.checkpoint();
     }
     Ok(())
 }

@@ -104,6 +104,10 @@ impl Inner {
     /// Bytes of ordinary records, none above `largest`, that prepared space can still take.
     fn ordinary_room(&self, core: &Core, largest: u64) -> u64 {
         let (spares, _, spare_bytes) = self.pool.spares();
+        if spares == 0 && self.pool.is_full() {
+            // The reserve is the segment that is being written.
+            return 0;
+        }
         let prepared = Prepared { spares, spare_bytes };
         // One spare is the reserve, also while more may come: the disk may turn out to be full.
         let reserve = spare_bytes.checked_div(spares as u64).unwrap_or(0);

@@ -177,7 +177,7 @@ impl Preparer {
     /// Prepares and removes segments until the pool ends.
     ///
     /// # Errors
-    /// What the disk said, except that space is short: that is waited out.
+    /// What the disk said, except that space or descriptors are short: that is waited out.
     pub(crate) fn run(&self) -> io::Result<()> {
         while let Some(work) = self.next() {
             match work {
@@ -189,6 +189,7 @@ impl Preparer {
                     match prepare(&*self.disk, &*self.chance, &self.options, number, recycled) {
                         Ok(spare) => self.hand_over(spare),
                         Err(error) if error.kind() == io::ErrorKind::StorageFull => self.out_of_space(number)?,
+                        Err(error) if is_short_of_descriptors(&error) => self.out_of_descriptors(number, recycled),
                         Err(error) => return Err(error),
                     }
                 }
@@ -249,6 +250,24 @@ impl Preparer {
         }
         Ok(())
     }
+
+    /// Opening is the first thing that preparing does, so nothing was changed: the same is tried again.
+    fn out_of_descriptors(&self, number: u64, recycled: Option<Freed>) {
+        tracing::warn!("no file descriptor is left to prepare the next log segment; tried again");
+        let mut state = self.pool.state.lock();
+        state.next_number = number;
+        state.freed.extend(recycled);
+        if !state.failed {
+            let _ = self.pool.wanted.wait_for(&mut state, self.options.full_retry);
+        }
+    }
+}
+
+/// Whether a file could not be opened because there are too many open ones. It says nothing about the disk: strangers
+/// with many connections can bring it about, and must not be able to end the log.
+fn is_short_of_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    error.raw_os_error().is_some_and(|code| [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error).contains(&code))
 }
 
 fn remove(disk: &dyn Disk, name: &str) -> io::Result<()> {

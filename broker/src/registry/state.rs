@@ -12,7 +12,7 @@ use pelton_resource::Resource;
 use tokio::sync::watch;
 
 use super::commands::{RegistryCommand, decode_resources, encode_resources};
-use super::store::Store;
+use super::store::{Store, Unusable};
 
 /// Every resource, as of the last applied entry of the registry's group.
 pub(crate) struct RegistryState {
@@ -21,7 +21,8 @@ pub(crate) struct RegistryState {
 }
 
 struct Inner {
-    store: Store,
+    /// `None` when there is no room to make one: everything is in the log, and the next start tries again.
+    store: Option<Store>,
     path: PathBuf,
     /// The log index that resources and store reflect. Entries up to it are not applied again.
     index: u64,
@@ -31,20 +32,29 @@ impl RegistryState {
     /// Takes the resources from the store in `path`, if it is sound and not ahead of the log, which ends at
     /// `last_index`. Otherwise the store is set aside, and restoring from the log fills a new one.
     ///
-    /// # Errors
-    /// A store that cannot be used could not be set aside, or a new one not be made.
-    pub(crate) fn open(path: &Path, last_index: u64, mark: u64) -> Result<Self, std::io::Error> {
+    /// Where that is not possible, on a disk without a free byte, it goes on without a store.
+    pub(crate) fn open(path: &Path, last_index: u64, mark: u64) -> Self {
         let (store, index, stored) = match Store::open(path, last_index) {
-            Ok(opened) => opened,
-            Err(error) => {
-                let (store, aside) = Store::set_aside(path, mark)?;
-                tracing::warn!(%error, aside = ?aside, "the registry's store is rebuilt from the log");
-                (store, 0, Vec::new())
-            }
+            Ok((store, index, stored)) => (Some(store), index, stored),
+            Err(error) => (Self::rebuilt(path, mark, &error), 0, Vec::new()),
         };
         let inner = Inner { store, path: path.to_owned(), index };
         let resources = resources_of(stored, index);
-        Ok(Self { inner: Mutex::new(inner), resources: watch::Sender::new(Arc::new(resources)) })
+        Self { inner: Mutex::new(inner), resources: watch::Sender::new(Arc::new(resources)) }
+    }
+
+    /// A new store in the place of one that cannot be used, if there is room for one.
+    fn rebuilt(path: &Path, mark: u64, why: &Unusable) -> Option<Store> {
+        match Store::set_aside(path, mark) {
+            Ok((store, aside)) => {
+                tracing::warn!(error = %why, aside = ?aside, "the registry's store is rebuilt from the log");
+                Some(store)
+            }
+            Err(error) => {
+                tracing::error!(%why, %error, ?path, "the registry goes on without a store; the log has everything");
+                None
+            }
+        }
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<Arc<Resources>> {
@@ -57,7 +67,7 @@ impl RegistryState {
 
     /// Hands the store to the operating system. Losing it costs a rebuild and no data.
     pub(crate) fn flush(&self) {
-        if let Err(error) = self.inner.lock().store.flush() {
+        if let Some(Err(error)) = self.inner.lock().store.as_ref().map(Store::flush) {
             tracing::warn!(%error, "the registry's store could not be flushed; it will be rebuilt if it is damaged");
         }
     }
@@ -69,7 +79,7 @@ impl RegistryState {
 
     fn take(&self, index: u64, resources: Vec<Resource>) {
         let mut inner = self.inner.lock();
-        if let Err(error) = inner.store.replace(index, &resources) {
+        if let Some(Err(error)) = inner.store.as_mut().map(|store| store.replace(index, &resources)) {
             inner.give_up_store(&error);
         }
         inner.index = index;
@@ -106,15 +116,16 @@ impl StateMachine for RegistryState {
             Ok(RegistryCommand::Put(resources)) => {
                 let next = current.with(resources.clone(), index);
                 let stored: Vec<_> = resources.iter().filter_map(|resource| next.find(&resource.key())).collect();
-                (next, inner.store.write(index, &stored, None))
+                (next, inner.store.as_mut().map(|store| store.write(index, &stored, None)))
             }
             Ok(RegistryCommand::Delete(key)) => {
-                (current.without(&key, index), inner.store.write(index, &[], Some(&key)))
+                let written = inner.store.as_mut().map(|store| store.write(index, &[], Some(&key)));
+                (current.without(&key, index), written)
             }
             // Applying what follows without this entry would make this replica differ from the others.
             Err(error) => panic!("entry {index} of the registry cannot be applied: it is {error}"),
         };
-        if let Err(error) = written {
+        if let Some(Err(error)) = written {
             inner.give_up_store(&error);
         }
         inner.index = index;

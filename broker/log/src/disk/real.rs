@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::{DirectoryLock, Disk, DiskFile, FileInfo};
 use crate::options::DirectIo;
@@ -19,6 +20,8 @@ const LOCK_NAME: &str = "LOCK";
 #[derive(Debug, Clone)]
 pub struct RealDisk {
     path: PathBuf,
+    /// Kept open, so that a sync of the directory needs no descriptor at a moment when there is none.
+    directory: Arc<fs::File>,
 }
 
 impl RealDisk {
@@ -34,7 +37,8 @@ impl RealDisk {
                 fs::File::open(parent)?.sync_all()?;
             }
         }
-        Ok(Self { path })
+        let directory = Arc::new(fs::File::open(&path)?);
+        Ok(Self { path, directory })
     }
 
     /// The directory at `path`, which must exist: for reading only.
@@ -44,7 +48,7 @@ impl RealDisk {
     pub fn existing(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
         if fs::metadata(path)?.is_dir() {
-            Ok(Self { path: path.to_owned() })
+            Ok(Self { path: path.to_owned(), directory: Arc::new(fs::File::open(path)?) })
         } else {
             Err(io::ErrorKind::NotADirectory.into())
         }
@@ -58,7 +62,11 @@ impl RealDisk {
         let direct = match direct {
             DirectIo::Off => None,
             DirectIo::On => Some(rustix::fs::open(&path, direct_flags, Mode::empty())?),
-            DirectIo::Auto => rustix::fs::open(&path, direct_flags, Mode::empty()).ok(),
+            DirectIo::Auto => match rustix::fs::open(&path, direct_flags, Mode::empty()) {
+                // Says nothing about the file system; the file would silently be written more slowly ever after.
+                Err(error @ (Errno::MFILE | Errno::NFILE)) => return Err(error.into()),
+                opened => opened.ok(),
+            },
         };
         Ok(Arc::new(RealFile { buffered, direct, refused: AtomicBool::new(false) }))
     }
@@ -111,7 +119,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        fs::File::open(&self.path)?.sync_all()
+        self.directory.sync_all()
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
