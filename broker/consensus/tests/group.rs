@@ -1,0 +1,180 @@
+//! One group with one voter over a simulated disk: order, offsets, restart, purging, failure.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use pelton_consensus::{
+    Applied, Command, Group, GroupOptions, NodeId, Outcome, ProposeError, StateMachine, Watermark,
+};
+use pelton_env::{ManualClock, SeededChance};
+use pelton_log::{Disk, GroupId, Identity, Log, LogIndex, Options, SimDisk};
+use tokio::sync::oneshot;
+
+const GROUP: GroupId = GroupId(1);
+
+/// Remembers the bodies of all commands, and lets the log be purged up to where it is told.
+#[derive(Debug, Default)]
+struct Journal {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Inner {
+    bodies: Vec<u8>,
+    offsets: Vec<u64>,
+    keep_from: Option<u64>,
+}
+
+impl Journal {
+    fn bodies(&self) -> Vec<u8> {
+        self.inner.lock().bodies.clone()
+    }
+}
+
+impl StateMachine for Journal {
+    fn apply(&self, applied: Applied) {
+        let mut inner = self.inner.lock();
+        inner.bodies.extend_from_slice(&applied.command.body);
+        inner.offsets.push(applied.first_offset.0);
+    }
+
+    fn checkpoint(&self) -> Bytes {
+        self.inner.lock().bodies.clone().into()
+    }
+
+    fn restore(&self, checkpoint: &Bytes) -> Result<(), String> {
+        self.inner.lock().bodies = checkpoint.to_vec();
+        Ok(())
+    }
+
+    fn watermark(&self, applied: LogIndex) -> Option<Watermark> {
+        let keep_from = self.inner.lock().keep_from?;
+        Some(Watermark { index: LogIndex(keep_from.min(applied.0)), state: Bytes::from_static(b"as of then") })
+    }
+
+    fn install(&self, _index: LogIndex, state: &Bytes) -> Result<(), String> {
+        self.restore(state)
+    }
+}
+
+struct Told(Mutex<Option<oneshot::Sender<Result<LogIndex, ProposeError>>>>);
+
+impl Told {
+    fn tell(&self, fate: Result<LogIndex, ProposeError>) {
+        let told = self.0.lock().take().expect("a proposal has one fate");
+        let _ = told.send(fate);
+    }
+}
+
+impl Outcome for Told {
+    fn committed(&self, index: LogIndex) {
+        self.tell(Ok(index));
+    }
+
+    fn failed(&self, error: ProposeError) {
+        self.tell(Err(error));
+    }
+}
+
+async fn open(disk: &SimDisk) -> Group<Journal> {
+    let options = Options::small(Identity { cluster: 7, node: 1 });
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let (log, _) = Log::open(disk, Arc::new(ManualClock::default()), Arc::new(SeededChance::new(1)), options).unwrap();
+    Group::open_single(GROUP, log, Arc::new(Journal::default()), &GroupOptions::new(NodeId(1))).await.unwrap()
+}
+
+async fn propose(group: &Group<Journal>, body: u8, events: u32) -> Result<LogIndex, ProposeError> {
+    let (told, fate) = oneshot::channel();
+    let command = Command { kind: 16, event_count: events, body: Bytes::copy_from_slice(&[body]) };
+    group.propose(command, Arc::new(Told(Mutex::new(Some(told))))).await;
+    fate.await.expect("every proposal is told its fate")
+}
+
+async fn applied(group: &Group<Journal>, index: LogIndex) {
+    group.applied().wait_for(|at| *at >= index).await.unwrap();
+}
+
+#[tokio::test]
+async fn commands_are_applied_in_order_with_offsets_without_gaps() {
+    let group = open(&SimDisk::new()).await;
+    let mut last = LogIndex(0);
+    for n in 0..20 {
+        let index = propose(&group, n, u32::from(n % 3)).await.unwrap();
+        assert!(index > last);
+        last = index;
+    }
+    applied(&group, last).await;
+    assert_eq!(group.state().bodies(), (0..20).collect::<Vec<_>>());
+    let mut due = 0;
+    for (n, offset) in group.state().inner.lock().offsets.iter().enumerate() {
+        assert_eq!(*offset, due, "command {n}");
+        due += n as u64 % 3;
+    }
+    let status = group.status();
+    assert!(status.is_leader && status.term >= 1, "{status:?}");
+}
+
+#[tokio::test]
+async fn what_was_committed_is_applied_again_after_a_crash() {
+    let disk = SimDisk::new();
+    let group = open(&disk).await;
+    for n in 0..10 {
+        propose(&group, n, 1).await.unwrap();
+    }
+    group.checkpoint().await.unwrap();
+    for n in 10..15 {
+        propose(&group, n, 1).await.unwrap();
+    }
+    // What the disk holds now is what a crash would leave: nothing is flushed or closed.
+    let after_crash = disk.copy();
+    let restarted = open(&after_crash).await;
+    assert_eq!(restarted.state().bodies(), (0..15).collect::<Vec<_>>());
+    let index = propose(&restarted, 15, 1).await.unwrap();
+    applied(&restarted, index).await;
+    assert_eq!(restarted.state().bodies(), (0..16).collect::<Vec<_>>());
+    assert_eq!(restarted.log().next_offset(GROUP).0, 16);
+}
+
+#[tokio::test]
+async fn the_log_is_purged_to_the_stored_watermark_and_no_further() {
+    let disk = SimDisk::new();
+    let group = open(&disk).await;
+    let mut last = LogIndex(0);
+    for n in 0..30 {
+        last = propose(&group, n, 1).await.unwrap();
+    }
+    applied(&group, last).await;
+    let upto = last.0 - 10;
+    group.state().inner.lock().keep_from = Some(upto);
+    group.purge_to_watermark().await.unwrap();
+    purged(&group, upto).await;
+    assert_eq!(group.log().group(GROUP).first, Some(LogIndex(upto + 1)));
+    // A watermark that moved on without a checkpoint purges nothing: a restart would miss what is gone.
+    group.state().inner.lock().keep_from = Some(last.0);
+    let restarted = open(&disk.copy()).await;
+    assert_eq!(restarted.state().bodies(), (0..30).collect::<Vec<_>>());
+    let index = propose(&restarted, 30, 1).await.unwrap();
+    applied(&restarted, index).await;
+    restarted.state().inner.lock().keep_from = Some(index.0);
+    restarted.purge_to_watermark().await.unwrap();
+    purged(&restarted, index.0).await;
+    restarted.shutdown().await.unwrap();
+}
+
+async fn purged(group: &Group<Journal>, upto: u64) {
+    let done = async {
+        while group.log().group(GROUP).purged.is_none_or(|(_, _, index)| index.0 < upto) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), done).await.expect("the log is purged in time");
+}
+
+#[tokio::test]
+async fn a_proposal_to_a_group_that_ended_has_an_unknown_outcome_and_is_told_so() {
+    let group = open(&SimDisk::new()).await;
+    propose(&group, 1, 1).await.unwrap();
+    group.shutdown().await.unwrap();
+    assert_eq!(propose(&group, 2, 1).await, Err(ProposeError::OutcomeUnknown));
+}
