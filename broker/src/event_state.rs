@@ -180,3 +180,6 @@ impl StateMachine for EventState {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

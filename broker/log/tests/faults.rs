@@ -217,6 +217,42 @@ fn a_full_disk_refuses_before_it_accepts_and_keeps_a_reserve() {
     assert_eq!(all(&open(&after_power_loss).unwrap().0, G1).len() as u64, next - 1);
 }
 
+/// The segment that is written last is all there is, and no event may have it.
+#[test]
+fn the_reserve_is_kept_once_it_is_being_written() {
+    let (_disk, log, _told, mut next) = filled();
+    let first = next;
+    while wait(|done| log.append(G1, vec![entry(1, next, 200)], done)).is_ok() {
+        next += 1;
+        assert!(!log.has_room(100), "after {} entries of the reserve", next - first);
+    }
+    assert!(next - first > 20, "{} entries are a reserve of a whole segment", next - first);
+}
+
+/// Strangers can use up descriptors. That says nothing about the disk, and must not end the log.
+#[test]
+fn without_descriptors_the_next_segment_is_waited_for() {
+    let disk = SimDisk::new();
+    let (log, _) = open(&disk).unwrap();
+    disk.set_out_of_descriptors(true);
+    let mut next = 1;
+    // Until there is nothing prepared; what is there already may be a spare or two.
+    while log.has_room(3_000) {
+        fill(&log, G1, next, 1, 3_000);
+        next += 1;
+        assert!(next < 1_000, "no segment was needed");
+    }
+    assert!(log.failure().is_none(), "{:?}", log.failure());
+    disk.set_out_of_descriptors(false);
+    while !log.has_room(3_000) {
+        std::thread::yield_now();
+    }
+    fill(&log, G1, next, 60, 3_000);
+    assert!(log.failure().is_none());
+    log.shutdown();
+    assert_eq!(all(&open(&disk).unwrap().0, G1).len() as u64, next + 59);
+}
+
 #[test]
 fn purging_makes_room_even_when_the_reserve_is_used_up() {
     for burst in [1, 7] {

@@ -234,6 +234,7 @@ struct State {
     next_file: u64,
     locked: bool,
     read_only: bool,
+    no_descriptors: bool,
     direct: bool,
     capacity_bytes: Option<u64>,
     /// Calls of each sort that still succeed before one fails.
@@ -345,6 +346,11 @@ impl SimDisk {
         self.state.lock().read_only = read_only;
     }
 
+    /// From now on no file can be opened for writing, because the process has too many open ones.
+    pub fn set_out_of_descriptors(&self, out: bool) {
+        self.state.lock().no_descriptors = out;
+    }
+
     /// After this many more writes every one fails.
     pub fn fail_writes_after(&self, writes: Option<u64>) {
         self.state.lock().writes_left = writes;
@@ -428,6 +434,9 @@ impl Disk for SimDisk {
 
     fn create(&self, name: &str, _direct: DirectIo) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.state.lock();
+        if state.no_descriptors {
+            return Err(rustix::io::Errno::MFILE.into());
+        }
         if state.read_only {
             return Err(io::ErrorKind::ReadOnlyFilesystem.into());
         }
@@ -443,6 +452,9 @@ impl Disk for SimDisk {
 
     fn open(&self, name: &str, _direct: DirectIo) -> io::Result<Arc<dyn DiskFile>> {
         let state = self.state.lock();
+        if state.no_descriptors {
+            return Err(rustix::io::Errno::MFILE.into());
+        }
         if state.read_only {
             return Err(io::ErrorKind::ReadOnlyFilesystem.into());
         }

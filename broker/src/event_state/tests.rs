@@ -1,0 +1,107 @@
+//! The state machine in a real group over a simulated disk: trimming, the trailing copy, restart.
+
+use std::sync::Arc;
+
+use pelton_client::{CursorUpdate, Progress, TriggerId, Upto};
+use pelton_consensus::{Command, Group, GroupOptions, NodeId, Outcome, ProposeError};
+use pelton_env::{ManualClock, SeededChance};
+use pelton_log::{Disk, Identity, Options, SimDisk};
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::command::{CHANGE, Change};
+
+const GROUP: GroupId = GroupId(1);
+const TRIGGER: TriggerId = TriggerId(5);
+
+struct Told(Mutex<Option<oneshot::Sender<LogIndex>>>);
+
+impl Outcome for Told {
+    fn committed(&self, index: LogIndex) {
+        let told = self.0.lock().take().expect("a proposal has one fate");
+        told.send(index).expect("the test waits");
+    }
+
+    fn failed(&self, error: ProposeError) {
+        panic!("{error}");
+    }
+}
+
+async fn open(disk: &SimDisk) -> Group<EventState> {
+    let options = Options::small(Identity { cluster: 7, node: 1 });
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let (log, _) = Log::open(disk, Arc::new(ManualClock::default()), Arc::new(SeededChance::new(1)), options).unwrap();
+    let state = Arc::new(EventState::new(GROUP));
+    let id = pelton_log::GroupId(GROUP.0);
+    Group::open_single(id, log, state, &GroupOptions::new(NodeId(1))).await.unwrap()
+}
+
+async fn propose(group: &Group<EventState>, command: Command) -> LogIndex {
+    let (told, index) = oneshot::channel();
+    group.propose(command, Arc::new(Told(Mutex::new(Some(told))))).await;
+    let index = index.await.unwrap();
+    group.applied().wait_for(|applied| *applied >= index).await.unwrap();
+    index
+}
+
+async fn change(group: &Group<EventState>, change: &Change) -> LogIndex {
+    propose(group, Command { kind: CHANGE, event_count: 0, body: change.encode() }).await
+}
+
+async fn events(group: &Group<EventState>, count: u32) -> LogIndex {
+    propose(group, Command { kind: EVENTS, event_count: count, body: Bytes::from(vec![0; 2_000]) }).await
+}
+
+fn progress(done: (u64, u64)) -> Change {
+    let update = CursorUpdate {
+        trigger: TRIGGER,
+        epoch: 1,
+        upto: Upto::Scanned,
+        matched: vec![(Offset(0), Offset(done.1 + 2))],
+        done: vec![(Offset(done.0), Offset(done.1))],
+        attempts: vec![],
+        dead_letters: vec![],
+    };
+    Change::Progress(Progress { scanned: Offset(done.1 + 2), cursors: vec![update] })
+}
+
+#[tokio::test]
+async fn the_trailing_copy_is_the_state_as_of_the_trim_mark_and_survives_the_purge() {
+    let disk = SimDisk::new();
+    let group = open(&disk).await;
+    change(&group, &Change::Start(vec![(TRIGGER, None)])).await;
+    let mut as_of_mark = Core::default();
+    let mut mark = LogIndex(0);
+    for n in 0..40_u64 {
+        events(&group, 3).await;
+        let index = change(&group, &progress((0, n * 3))).await;
+        if n == 25 {
+            mark = index;
+            as_of_mark = group.state().with(Clone::clone);
+        }
+    }
+    change(&group, &Change::Trim(mark.0)).await;
+    assert!(group.state().advance_trailing(group.log()).unwrap());
+    assert!(!group.state().advance_trailing(group.log()).unwrap(), "there is nothing more to do");
+    {
+        let inner = group.state().inner.lock();
+        assert_eq!((&inner.trailing, inner.trailing_index), (&as_of_mark, mark.0));
+    }
+    group.purge_to_watermark().await.unwrap();
+    let purged = async {
+        while group.log().group(pelton_log::GroupId(GROUP.0)).first.is_none_or(|first| first <= mark) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), purged).await.unwrap();
+    let before = group.state().with(Clone::clone);
+    let restarted = open(&disk.copy()).await;
+    assert_eq!(restarted.state().with(Clone::clone), before);
+    assert_eq!(restarted.state().tail(), Offset(120));
+    assert_eq!(restarted.state().inner.lock().trailing, as_of_mark);
+    let index = events(&restarted, 1).await;
+    change(&restarted, &Change::Trim(index.0)).await;
+    assert!(restarted.state().advance_trailing(restarted.log()).unwrap());
+    restarted.purge_to_watermark().await.unwrap();
+    restarted.shutdown().await.unwrap();
+}
