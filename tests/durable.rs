@@ -25,6 +25,9 @@ use support::{Connection, Dice, Node, Recorder, Sink, Start, TestEvent, skipped,
 /// Connections that post at once.
 const CONNECTIONS: usize = 4;
 
+/// A Trigger's name, what it was given, and whether it wants an event of a type.
+type Subscription<'a> = (&'static str, &'a Recorder, fn(&str) -> bool);
+
 /// Two Triggers with different filters, each with a sink that records.
 struct Subscribers {
     a: (Sink, Recorder),
@@ -88,8 +91,7 @@ impl Subscribers {
         }
     }
 
-    /// Each Trigger's name, what it was given, and whether it wants an event of a type.
-    fn each(&self) -> [(&'static str, &Recorder, fn(&str) -> bool); 2] {
+    fn each(&self) -> [Subscription<'_>; 2] {
         [("exact", &self.a.1, |ty| ty == TYPE_A), ("prefix", &self.b.1, |ty| ty == TYPE_A || ty == TYPE_B)]
     }
 

@@ -58,8 +58,14 @@ fn garbage_on_every_listener_ends_its_connection_and_nothing_else() {
         ("a negative length", b"POST /default/default HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n".to_vec()),
         ("two lengths", b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab".to_vec()),
         ("a length of 2^64", b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 18446744073709551616\r\n\r\n".to_vec()),
-        ("a bad chunk", b"POST /default/default HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n".to_vec()),
-        ("a huge chunk", b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff\r\n".to_vec()),
+        (
+            "a bad chunk",
+            b"POST /default/default HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n".to_vec(),
+        ),
+        (
+            "a huge chunk",
+            b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff\r\n".to_vec(),
+        ),
         ("CR in a header", b"GET / HTTP/1.1\r\nhost: x\r\na: b\rc\r\n\r\n".to_vec()),
         ("NUL in a header", b"GET / HTTP/1.1\r\nhost: x\r\na: b\0c\r\n\r\n".to_vec()),
         ("HTTP/9.9", b"GET / HTTP/9.9\r\nhost: x\r\n\r\n".to_vec()),
@@ -182,9 +188,10 @@ fn deep_json_and_growing_yaml_are_refused() {
     for (what, body, want) in rows {
         assert_eq!(post(&node, STRUCTURED, body.as_bytes()).status(), want, "{what}");
     }
-    let laughs: String = ('b'..='z').zip('a'..='y').map(|(next, known)| {
-        format!("{next}: &{next} [{}]\n", vec![format!("*{known}"); 10].join(","))
-    }).collect();
+    let laughs: String = ('b'..='z')
+        .zip('a'..='y')
+        .map(|(next, known)| format!("{next}: &{next} [{}]\n", vec![format!("*{known}"); 10].join(",")))
+        .collect();
     let rows = [
         ("nested JSON", nested(1_000_000)),
         ("nested YAML", format!("a: {}", "{a: ".repeat(500_000))),
@@ -271,9 +278,10 @@ fn control_characters_never_reach_the_log_or_a_terminal() {
         raw.finish();
         assert!(raw.ends_within(DEADLINE));
     }
-    let bad = format!("apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {{name: \"\\e[2J{{x}}\"}}\n");
+    let bad = "apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {name: \"\\e[2J{x}\"}\n";
     let answer = call(node.api, "POST", "/v1/apply", "content-type: application/yaml\r\n", bad.as_bytes());
-    assert_eq!(answer.status(), 422.min(answer.status()).max(400), "{}", answer.text());
+    assert!((400..500).contains(&answer.status()), "{}", answer.text());
+    is_harmless("the answer of the API", &answer.body);
     wait_until("the dead letters", || !node.dead_letters("all").is_empty());
 
     let api = format!("http://{}", node.api);
@@ -309,7 +317,8 @@ fn five_hundred_of_the_largest_bodies_at_once_stay_within_memory() {
     let gate = Arc::new(std::sync::Barrier::new(500));
     let threads: Vec<_> = (0..500)
         .map(|_| {
-            let (ingress, answers, gate, event) = (node.ingress, Arc::clone(&answers), Arc::clone(&gate), event.clone());
+            let (ingress, answers, gate, event) =
+                (node.ingress, Arc::clone(&answers), Arc::clone(&gate), event.clone());
             let send = move || {
                 let connection = Connection::open(ingress);
                 gate.wait();
@@ -362,7 +371,8 @@ fn without_descriptors_it_lives_and_recovers() {
     }
     let wanted = room_for_descriptors(2_500);
     let folder = tempfile::tempdir().unwrap();
-    let node = Start::new(folder.path()).args(&["--log", "warn"]).wrapped(&["prlimit", "--nofile=128:128", "--"]).node();
+    let node =
+        Start::new(folder.path()).args(&["--log", "warn"]).wrapped(&["prlimit", "--nofile=128:128", "--"]).node();
     let mut early = Connection::open(node.ingress).unwrap();
     let mut post = |number: u64| {
         let answer = early.post(&TestEvent::sized(number, TYPE_C, 100));

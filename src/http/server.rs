@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -28,6 +28,14 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long to wait when the system has no descriptor left for a new connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many bodies of the largest size all connections of a listener may hold together, and how many bytes they may
+/// hold in any case. Beyond it: 503, at once.
+const LARGEST_BODIES: usize = 4;
+const ALWAYS_HELD_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes of one permit: a semaphore counts permits in 32 bits.
+const PERMIT_BYTES: usize = 1024;
 
 /// Connections that the system keeps for us until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -99,6 +107,7 @@ where
     F: Future<Output = Response<Bytes>> + Send + 'static,
 {
     let slots = Arc::new(Semaphore::new(limits.connections));
+    let room = Room::new(limits.body_bytes);
     let mut connections = JoinSet::new();
     let mut stopping = stop.clone();
     loop {
@@ -114,7 +123,7 @@ where
         };
         match accepted {
             Ok((stream, _)) => {
-                connections.spawn(connection(stream, slot, limits, handler.clone(), stop.clone()));
+                connections.spawn(connection(stream, slot, room.clone(), handler.clone(), stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -132,7 +141,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 async fn connection<H, F>(
     stream: TcpStream,
     _slot: OwnedSemaphorePermit,
-    limits: Limits,
+    room: Room,
     handler: H,
     mut stop: watch::Receiver<bool>,
 ) where
@@ -140,7 +149,7 @@ async fn connection<H, F>(
     F: Future<Output = Response<Bytes>> + Send + 'static,
 {
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| answer(request, limits, handler.clone()));
+    let service = service_fn(|request| answer(request, room.clone(), handler.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -162,19 +171,18 @@ async fn connection<H, F>(
     }
 }
 
-async fn answer<H, F>(
-    request: Request<Incoming>,
-    limits: Limits,
-    handler: H,
-) -> Result<Response<Full<Bytes>>, Infallible>
+async fn answer<H, F>(request: Request<Incoming>, room: Room, handler: H) -> Result<Response<Full<Bytes>>, Infallible>
 where
     H: Fn(Request<Bytes>) -> F,
     F: Future<Output = Response<Bytes>>,
 {
-    let response = match whole(request, limits.body_bytes).await {
-        Ok(request) => handler(request).await,
+    let response = match whole(request, &room).await {
+        Ok((request, _held)) => handler(request).await,
         Err((status, reason)) => {
             let mut response = response(status, "text/plain; charset=utf-8", format!("{reason}\n"));
+            if status == StatusCode::SERVICE_UNAVAILABLE {
+                response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("1"));
+            }
             // The rest of the body was not read, so the connection cannot be used again.
             response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
             response
@@ -183,18 +191,66 @@ where
     Ok(response.map(Full::new))
 }
 
-async fn whole(request: Request<Incoming>, limit: usize) -> Result<Request<Bytes>, (StatusCode, String)> {
-    let too_large = || (StatusCode::PAYLOAD_TOO_LARGE, format!("the body may have at most {limit} bytes"));
-    let (parts, body) = request.into_parts();
-    if body.size_hint().lower() > limit as u64 {
-        return Err(too_large());
+/// What the bodies of one listener may hold, each and together.
+#[derive(Debug, Clone)]
+struct Room {
+    body_bytes: usize,
+    permits: Arc<Semaphore>,
+}
+
+impl Room {
+    fn new(body_bytes: usize) -> Self {
+        let bytes = body_bytes.saturating_mul(LARGEST_BODIES).max(ALWAYS_HELD_BYTES);
+        Self { body_bytes, permits: Arc::new(Semaphore::new(bytes.div_ceil(PERMIT_BYTES))) }
     }
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await {
-        Ok(Ok(body)) => Ok(Request::from_parts(parts, body.to_bytes())),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => Err((StatusCode::BAD_REQUEST, format!("the body could not be read: {error}"))),
+
+    fn too_large(&self) -> (StatusCode, String) {
+        (StatusCode::PAYLOAD_TOO_LARGE, format!("the body may have at most {} bytes", self.body_bytes))
+    }
+
+    /// Makes `held` enough for `bytes`.
+    fn hold(&self, held: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), (StatusCode, String)> {
+        let more = bytes.div_ceil(PERMIT_BYTES) - held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let refusal = || (StatusCode::SERVICE_UNAVAILABLE, "too many large requests at once".to_owned());
+        let more = u32::try_from(more).map_err(|_| refusal())?;
+        let permit = Arc::clone(&self.permits).try_acquire_many_owned(more).map_err(|_| refusal())?;
+        match held {
+            Some(held) => held.merge(permit),
+            None => *held = Some(permit),
+        }
+        Ok(())
+    }
+}
+
+/// The request with its body, and what it holds of the room for bodies.
+type Whole = (Request<Bytes>, Option<OwnedSemaphorePermit>);
+
+async fn whole(request: Request<Incoming>, room: &Room) -> Result<Whole, (StatusCode, String)> {
+    let (parts, body) = request.into_parts();
+    if body.size_hint().lower() > room.body_bytes as u64 {
+        return Err(room.too_large());
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, collect(body, room)).await {
+        Ok(collected) => collected.map(|(body, held)| (Request::from_parts(parts, body), held)),
         Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive".into())),
     }
+}
+
+async fn collect(
+    mut body: Incoming,
+    room: &Room,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), (StatusCode, String)> {
+    let (mut bytes, mut held) = (BytesMut::new(), None);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| (StatusCode::BAD_REQUEST, format!("the body could not be read: {error}")))?;
+        let Ok(piece) = frame.into_data() else { continue };
+        if piece.len() > room.body_bytes - bytes.len() {
+            return Err(room.too_large());
+        }
+        room.hold(&mut held, bytes.len() + piece.len())?;
+        bytes.extend_from_slice(&piece);
+    }
+    Ok((bytes.freeze(), held))
 }
 
 #[cfg(test)]
@@ -224,6 +280,19 @@ mod tests {
             assert_eq!(answer.status.as_u16(), want, "{length} bytes");
         }
         server.shutdown(Duration::from_secs(5)).await;
+    }
+
+    #[test]
+    fn bodies_have_a_bound_together() {
+        let room = Room::new(8 * 1024 * 1024);
+        let mut held = [None, None, None, None, None];
+        for held in &mut held[..4] {
+            room.hold(held, 1).unwrap();
+            room.hold(held, 8 * 1024 * 1024).unwrap();
+        }
+        assert_eq!(room.hold(&mut held[4], 1).unwrap_err().0, StatusCode::SERVICE_UNAVAILABLE);
+        held[0] = None;
+        assert!(room.hold(&mut held[4], 8 * 1024 * 1024).is_ok());
     }
 
     #[tokio::test]

@@ -23,6 +23,7 @@ fn log() {
 
 fn broker() {
     describe_counter!("pelton_broker_batches_total", "Batches handed to consensus");
+    describe_counter!("pelton_broker_checkpoints_total", "Checkpoints stored: a start reads the log from the last one");
     describe_histogram!("pelton_broker_batch_events", "Events of one batch");
     describe_histogram!("pelton_broker_batch_bytes", Unit::Bytes, "Bytes of one batch");
     describe_histogram!("pelton_broker_commit_seconds", Unit::Seconds, "From a batch's first event to its commit");

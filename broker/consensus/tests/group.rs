@@ -1,12 +1,12 @@
 //! One group with one voter over a simulated disk: order, offsets, restart, purging, failure.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use pelton_consensus::{
-    Applied, Command, Group, GroupOptions, NodeId, Outcome, ProposeError, StateMachine, Watermark,
-};
+use pelton_consensus::{Applied, Command, Group, GroupOptions, NodeId, Outcome, ProposeError, StateMachine, Watermark};
 use pelton_env::{ManualClock, SeededChance};
 use pelton_log::{Disk, GroupId, Identity, Log, LogIndex, Options, SimDisk};
 use tokio::sync::oneshot;
