@@ -1,6 +1,6 @@
 //! The administration API: resources, dead letters, cursors, as JSON over HTTP.
 //!
-//! Thin on purpose: each route is one call of [`Client`](pelton_client::Client). It asks for no password, so it
+//! Thin on purpose: each route is one call of [`Client`]. It asks for no password, so it
 //! listens on the loopback interface unless told otherwise, and refuses what a web page in a browser on the same
 //! machine could send ([`guard`]).
 //!

@@ -34,7 +34,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
 /// Prints one line.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_line(text: &str) -> Result<(), Failure> {
     print(&format!("{text}\n"))
 }

@@ -61,7 +61,11 @@ impl BatchAck {
 
 /// What a caller of `append` awaits.
 #[derive(Debug)]
-pub struct Append(State);
+pub struct Append {
+    state: State,
+    /// Batches that must be durable, too, each with this waiter's place in it.
+    twins: Vec<(Arc<BatchAck>, Option<usize>)>,
+}
 
 #[derive(Debug)]
 enum State {
@@ -73,17 +77,23 @@ enum State {
 
 impl Append {
     pub(crate) fn refused(error: AppendError) -> Self {
-        Self(State::Refused(error))
+        Self { state: State::Refused(error), twins: Vec::new() }
     }
 
     /// The `nth` event of the batch behind `ack`.
     pub(crate) fn waiting(ack: Arc<BatchAck>, group: GroupId, nth: u32, duplicates: u32) -> Self {
-        Self(State::Waiting { ack, slot: None, group, nth, duplicates })
+        Self { state: State::Waiting { ack, slot: None, group, nth, duplicates }, twins: Vec::new() }
     }
 
     /// Events that are all in the log already.
     pub(crate) fn known(appended: Appended) -> Self {
-        Self(State::Known(appended))
+        Self { state: State::Known(appended), twins: Vec::new() }
+    }
+
+    /// The same, acknowledged only when these batches are durable as well, and refused when one of them is.
+    pub(crate) fn and_all(mut self, acks: Vec<Arc<BatchAck>>) -> Self {
+        self.twins = acks.into_iter().map(|ack| (ack, None)).collect();
+        self
     }
 }
 
@@ -91,7 +101,16 @@ impl Future for Append {
     type Output = Result<Appended, AppendError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = match &mut self.0 {
+        let this = &mut *self;
+        while let Some((ack, slot)) = this.twins.last_mut() {
+            let Poll::Ready(fate) = ack.poll(slot, context) else { return Poll::Pending };
+            this.twins.pop();
+            if let Err(error) = fate {
+                this.twins.clear();
+                this.state = State::Refused(error);
+            }
+        }
+        let answer = match &mut this.state {
             State::Waiting { ack, slot, group, nth, duplicates } => {
                 let Poll::Ready(fate) = ack.poll(slot, context) else { return Poll::Pending };
                 fate.map(|base| Appended {
@@ -103,7 +122,7 @@ impl Future for Append {
             State::Known(appended) => Ok(*appended),
             State::Done => panic!("an append is not polled after it was answered"),
         };
-        self.0 = State::Done;
+        this.state = State::Done;
         Poll::Ready(answer)
     }
 }
@@ -125,5 +144,18 @@ mod tests {
         }
         let late = Append::waiting(ack, GroupId(1), 7, 0).await;
         assert_eq!(late.unwrap().position.offset, Offset(47));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_repeats_a_waiting_event_shares_that_events_fate() {
+        let (own, twin) = (BatchAck::new(), BatchAck::new());
+        own.settle(Ok(Offset(3)));
+        let mut call = tokio::spawn(Append::waiting(own.clone(), GroupId(1), 0, 1).and_all(vec![twin.clone()]));
+        tokio::task::yield_now().await;
+        assert!(!call.is_finished(), "its own batch is durable, the other is not");
+        twin.settle(Err(AppendError::StorageFull));
+        assert_eq!((&mut call).await.unwrap(), Err(AppendError::StorageFull));
+        let both = Append::waiting(own.clone(), GroupId(1), 0, 1).and_all(vec![own]).await;
+        assert_eq!(both.unwrap().position.offset, Offset(3));
     }
 }

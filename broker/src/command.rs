@@ -8,6 +8,7 @@ use pelton_client::{
     Cause, Cursor, CursorUpdate, DeadLetter, GroupId, GroupState, LastAnswer, Offset, Position, Progress, RangeSet,
     Selection, TriggerId, Upto,
 };
+use pelton_consensus::Space;
 use pelton_env::UnixMillis;
 
 /// A batch of events.
@@ -58,6 +59,14 @@ impl From<bytes::TryGetError> for Undecodable {
 type Result<T> = std::result::Result<T, Undecodable>;
 
 impl Change {
+    /// What of a full disk it may use: only what makes room may use all of it.
+    pub(crate) fn space(&self) -> Space {
+        match self {
+            Self::Expire(..) | Self::Trim(_) | Self::Discard(_) => Space::Last,
+            Self::Progress(_) | Self::Start(_) | Self::Rewind(..) | Self::Drop(_) | Self::Redrive(_) => Space::Reserve,
+        }
+    }
+
     pub(crate) fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(64);
         out.put_u8(VERSION);
@@ -166,6 +175,7 @@ pub(crate) fn get_state(bytes: &mut Bytes, group: GroupId) -> Result<GroupState>
         scanned,
         cursors: cursors.into_iter().collect(),
         letters: letters.into_iter().map(|letter| ((letter.trigger, letter.position.offset), letter)).collect(),
+        letters_dropped: 0,
     })
 }
 

@@ -13,6 +13,9 @@ use crate::command::Change;
 use crate::node::{DataGroup, Shared, offset_of_start};
 use crate::registry::RegistryCommand;
 
+/// Resources whose status is written by one command: far below the largest record of the log.
+const STATUSES_AT_ONCE: usize = 500;
+
 /// Runs until the node shuts down.
 pub(crate) async fn run(shared: Shared) {
     let mut resources = shared.registry.state.watch();
@@ -63,8 +66,11 @@ async fn settle(shared: &Shared, resources: &Resources) -> Result<(), OperationE
         let now = current.find(&resource.key());
         now.is_some_and(|now| now.meta().resource_version == resource.meta().resource_version)
     });
-    let put = RegistryCommand::Put(fresh.collect());
-    shared.registry.commit(&put).await.map(|_| ())
+    let fresh: Vec<_> = fresh.collect();
+    for some in fresh.chunks(STATUSES_AT_ONCE) {
+        shared.registry.commit(&RegistryCommand::Put(some.to_vec())).await?;
+    }
+    Ok(())
 }
 
 async fn start_and_drop(shared: &Shared, group: &DataGroup, resources: &Resources) -> Result<(), OperationError> {

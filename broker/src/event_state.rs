@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use pelton_client::{GroupId, Offset};
 use pelton_consensus::{Applied, StateMachine, Watermark};
@@ -97,10 +97,30 @@ impl EventState {
             }
         }
         let mut inner = self.inner.lock();
+        // Keys that are too old for the live window are too old for every replica's.
+        let window_from = inner.live.keys.iter().next().map_or(inner.live.next, |(offset, _)| offset);
+        trailing.keys.prune(window_from);
         inner.trailing = trailing;
         inner.trailing_index = to;
         Ok(true)
     }
+}
+
+/// A core in stored form: a version byte, then its encoding compressed with LZ4. Cursors and dead letters repeat
+/// themselves, and a checkpoint has to fit into one record of the log.
+fn fold(core: &Core) -> Bytes {
+    let mut out = vec![VERSION];
+    out.extend_from_slice(&lz4_flex::block::compress_prepend_size(&core.encode()));
+    out.into()
+}
+
+fn unfold(bytes: &Bytes, group: GroupId) -> Result<Core, String> {
+    let (&version, folded) = bytes.split_first().ok_or("the state is empty")?;
+    if version != VERSION {
+        return Err(format!("state of version {version}, which this program does not know"));
+    }
+    let core = lz4_flex::block::decompress_size_prepended(folded).map_err(|error| error.to_string())?;
+    Core::decode(&mut core.into(), group).map_err(|error| error.to_string())
 }
 
 impl StateMachine for EventState {
@@ -140,25 +160,15 @@ impl StateMachine for EventState {
     }
 
     fn checkpoint(&self) -> Bytes {
-        let inner = self.inner.lock();
-        let (live, trailing) = (inner.live.encode(), inner.trailing.encode());
-        let mut out = BytesMut::with_capacity(live.len() + trailing.len() + 32);
-        out.put_u8(VERSION);
-        out.put_u64_le(inner.trailing_index);
-        out.put_slice(&live);
-        out.put_slice(&trailing);
-        out.freeze()
+        fold(&self.inner.lock().live)
     }
 
-    fn restore(&self, checkpoint: &Bytes) -> Result<(), String> {
-        let mut bytes = checkpoint.clone();
-        let version = bytes.try_get_u8().map_err(|error| error.to_string())?;
-        if version != VERSION {
-            return Err(format!("state of version {version}, which this program does not know"));
-        }
-        let trailing_index = bytes.try_get_u64_le().map_err(|error| error.to_string())?;
-        let live = Core::decode(&mut bytes, self.group).map_err(|error| error.to_string())?;
-        let trailing = Core::decode(&mut bytes, self.group).map_err(|error| error.to_string())?;
+    fn restore(&self, checkpoint: &Bytes, watermark: Option<&Watermark>) -> Result<(), String> {
+        let live = unfold(checkpoint, self.group)?;
+        let (trailing, trailing_index) = match watermark {
+            Some(watermark) => (unfold(&watermark.state, self.group)?, watermark.index.0),
+            None => (Core::default(), 0),
+        };
         let tail = live.next;
         *self.inner.lock() = Inner { live, trailing, trailing_index, results: VecDeque::new() };
         self.tail.send_replace(tail);
@@ -168,11 +178,11 @@ impl StateMachine for EventState {
     fn watermark(&self, _applied: LogIndex) -> Option<Watermark> {
         let inner = self.inner.lock();
         (inner.trailing_index > 0)
-            .then(|| Watermark { index: LogIndex(inner.trailing_index), state: inner.trailing.encode() })
+            .then(|| Watermark { index: LogIndex(inner.trailing_index), state: fold(&inner.trailing) })
     }
 
     fn install(&self, index: LogIndex, state: &Bytes) -> Result<(), String> {
-        let core = Core::decode(&mut state.clone(), self.group).map_err(|error| error.to_string())?;
+        let core = unfold(state, self.group)?;
         let tail = core.next;
         *self.inner.lock() =
             Inner { live: core.clone(), trailing: core, trailing_index: index.0, results: VecDeque::new() };

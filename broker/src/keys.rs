@@ -6,8 +6,8 @@ use std::hash::Hasher;
 use pelton_client::{BrokerName, DedupKey, Offset};
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-/// Most keys that one group remembers, about 12 MiB. Beyond it the oldest are forgotten before their time, counted.
-pub(crate) const MAX_KEYS: usize = 262_144;
+/// Most keys that one group remembers: 1.5 MiB of each checkpoint, which cannot be compressed. Beyond it the oldest are forgotten before their time, counted.
+pub(crate) const MAX_KEYS: usize = 65_536;
 
 /// The key of an event: CloudEvents calls two events with the same `source` and `id` duplicates (core, `id`). The
 /// broker is part of it, as each broker has its own window.

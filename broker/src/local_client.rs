@@ -169,7 +169,12 @@ impl Client for LocalClient {
             let chance = &self.0.chance;
             let admitted = admit(&current, resources, now, &mut || uid_from_bits(chance.bits(), chance.bits()))?;
             let keys: Vec<_> = admitted.iter().map(Resource::key).collect();
-            (keys, self.0.registry.commit(&RegistryCommand::Put(admitted)).await.map_err(apply_error)?)
+            let put = RegistryCommand::Put(admitted);
+            if put.encode().1.len() as u64 > self.0.log.max_record_bytes() {
+                let errors = "the resources are too large to be stored together: apply them in parts".to_owned();
+                return Err(ApplyError::Invalid { kind: "List".to_owned(), name: "(all)".to_owned(), errors });
+            }
+            (keys, self.0.registry.commit(&put).await.map_err(apply_error)?)
         };
         self.settled(version).await;
         let stored = self.0.registry.state.current();

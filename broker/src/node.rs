@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pelton_client::{Offset, OperationError, Start, TriggerId, Warning};
-use pelton_consensus::{Command, Group, GroupError, GroupOptions, NodeId, Outcome, ProposeError};
+use pelton_consensus::{Command, Group, GroupError, GroupOptions, NodeId, Outcome, ProposeError, Space};
 use pelton_env::{Chance, Clock};
 use pelton_log::{FatalHook, GroupId, Identity, Log, LogIndex, Observer, RealDisk};
 use tokio::sync::{oneshot, watch};
@@ -29,7 +29,10 @@ const REGISTRY: GroupId = GroupId(0);
 const FIRST_DATA_GROUP: GroupId = GroupId(1);
 
 /// Largest body of a log record: a sealed batch, or a checkpoint of very many cursors.
-const MAX_RECORD_BYTES: u64 = 12 << 20;
+const MAX_RECORD_BYTES: u64 = 28 << 20;
+
+/// The first segments hold one record of that size.
+const FIRST_SEGMENT_BYTES: u64 = 32 << 20;
 
 /// How long events are kept.
 #[derive(Debug, Clone, Copy)]
@@ -151,10 +154,10 @@ impl Registry {
         let (kind, body) = command.encode();
         let (told, answer) = oneshot::channel();
         let outcome = Arc::new(Committed(Mutex::new(Some(told))));
-        self.raft.propose(Command { kind, event_count: 0, body }, outcome).await;
+        self.raft.propose(Command { kind, event_count: 0, body, space: Space::Reserve }, outcome).await;
         let index = match answer.await {
             Ok(Ok(index)) => index,
-            Ok(Err(ProposeError::NotLeader { .. } | ProposeError::StorageFull)) => {
+            Ok(Err(ProposeError::NotLeader { .. } | ProposeError::StorageFull | ProposeError::TooLarge)) => {
                 return Err(OperationError::Unavailable);
             }
             Ok(Err(ProposeError::OutcomeUnknown)) | Err(_) => return Err(OperationError::OutcomeUnknown),
@@ -210,7 +213,11 @@ impl Node {
             controller: ControllerInput::default(),
         };
         let shared = Shared(Arc::new(parts));
-        let tasks = vec![tokio::spawn(controller::run(shared.clone())), tokio::spawn(retention::run(shared.clone()))];
+        let tasks = vec![
+            tokio::spawn(controller::run(shared.clone())),
+            tokio::spawn(retention::run(shared.clone())),
+            tokio::spawn(watch_groups(shared.clone())),
+        ];
         Ok(Self { shared, tasks, report })
     }
 
@@ -258,6 +265,17 @@ impl Node {
     }
 }
 
+/// Ends the process when a group fails: it would answer nothing any more and look alive.
+async fn watch_groups(shared: Shared) {
+    let data = &shared.groups[0].raft;
+    let (group, why) = tokio::select! {
+        why = data.failed() => (data.id(), why),
+        why = shared.registry.raft.failed() => (shared.registry.raft.id(), why),
+    };
+    let failed = GroupError::Failed { group, why };
+    (shared.options.on_fatal)(&io::Error::other(failed));
+}
+
 async fn open_log(options: &Options, identity: Identity) -> Result<(Log, pelton_log::Report), OpenError> {
     let path = options.data.join("log");
     let io = |error: io::Error| OpenError::Directory { path: path.clone(), why: error.to_string() };
@@ -265,6 +283,7 @@ async fn open_log(options: &Options, identity: Identity) -> Result<(Log, pelton_
     let (clock, chance) = (options.clock.clone(), options.chance.clone());
     let settings = pelton_log::Options {
         max_record_bytes: MAX_RECORD_BYTES,
+        initial_segment_size_bytes: FIRST_SEGMENT_BYTES,
         observer: options.observer.clone(),
         on_fatal: Some(options.on_fatal.clone()),
         direct_io: options.direct_io,

@@ -15,7 +15,7 @@ use pelton_client::{
     AppendError, BrokerName, DedupKey, GroupId, Hops, Offset, OperationError, Position, RECORD_OVERHEAD_BYTES,
     encode_record,
 };
-use pelton_consensus::{Command, Group, Outcome, ProposeError};
+use pelton_consensus::{Command, Group, Outcome, ProposeError, Space};
 use pelton_event::Event;
 use pelton_log::LogIndex;
 use tokio::sync::{Notify, oneshot};
@@ -125,7 +125,7 @@ impl Proposer {
             Ok(bytes) => {
                 let mut open = self.0.open.lock();
                 if open.closed {
-                    self.0.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                    self.0.release(bytes);
                     return Append::refused(AppendError::Unavailable);
                 }
                 let (first, wake) = open.reserve(bytes);
@@ -165,9 +165,12 @@ impl Proposer {
         let mut new = Vec::new();
         let mut seen = std::collections::HashSet::new();
         let mut repeated = None;
+        // Twins that are not durable yet: this call is not acknowledged before they are.
+        let mut twins = Vec::new();
         for (event, key) in events {
             if let Some((ack, nth)) = open.keys.get(&key.0) {
                 repeated.get_or_insert(Repeated::Waiting(ack.clone(), *nth));
+                twins.push(ack.clone());
             } else if let Some(offset) = committed(*key) {
                 repeated.get_or_insert(Repeated::Committed(offset));
             } else if seen.insert(key.0) {
@@ -177,7 +180,7 @@ impl Proposer {
         let duplicates = (events.len() - new.len()) as u32;
         if new.is_empty() {
             return match repeated {
-                Some(Repeated::Waiting(ack, nth)) => Append::waiting(ack, self.0.group, nth, duplicates),
+                Some(Repeated::Waiting(ack, nth)) => Append::waiting(ack, self.0.group, nth, duplicates).and_all(twins),
                 Some(Repeated::Committed(offset)) => Append::known(pelton_client::Appended {
                     position: Position { group: self.0.group, offset },
                     duplicates,
@@ -202,7 +205,7 @@ impl Proposer {
         if wake {
             self.0.work.notify_one();
         }
-        Append::waiting(ack, self.0.group, first, duplicates)
+        Append::waiting(ack, self.0.group, first, duplicates).and_all(twins)
     }
 
     /// Counts the events' bytes in, or says why they may not come in.
@@ -214,7 +217,7 @@ impl Proposer {
         }
         let waiting = self.0.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         if waiting > 0 && waiting + bytes > MAX_WAITING_BYTES {
-            self.0.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.0.release(bytes);
             return Err(AppendError::Overloaded { retry_after: Duration::from_secs(1) });
         }
         Ok(bytes)
@@ -223,11 +226,11 @@ impl Proposer {
     /// Commits a change and returns what it gave.
     pub(crate) async fn change(&self, change: &Change) -> ChangeResult {
         let (told, answer) = oneshot::channel();
-        let command = Command { kind: CHANGE, event_count: 0, body: change.encode() };
+        let command = Command { kind: CHANGE, event_count: 0, body: change.encode(), space: change.space() };
         self.0.raft.propose(command, Arc::new(ChangeOutcome(Mutex::new(Some(told))))).await;
         let index = match answer.await {
             Ok(Ok(index)) => index,
-            Ok(Err(ProposeError::NotLeader { .. } | ProposeError::StorageFull)) => {
+            Ok(Err(ProposeError::NotLeader { .. } | ProposeError::StorageFull | ProposeError::TooLarge)) => {
                 return Err(OperationError::Unavailable);
             }
             Ok(Err(ProposeError::OutcomeUnknown)) | Err(_) => return Err(OperationError::OutcomeUnknown),
@@ -256,6 +259,14 @@ impl Proposer {
                 return;
             }
             idle.await;
+        }
+    }
+}
+
+impl Shared {
+    fn release(&self, bytes: usize) {
+        if self.waiting_bytes.fetch_sub(bytes, Ordering::AcqRel) == bytes {
+            self.idle.notify_waiters();
         }
     }
 }
@@ -328,7 +339,7 @@ async fn run(shared: Arc<Shared>) {
             shared.in_flight.fetch_add(1, Ordering::AcqRel);
             shared.metrics.batch_sealed(filled.count, body.len());
             let kind = if filled.keys.is_empty() { EVENTS } else { EVENTS_WITH_KEYS };
-            let command = Command { kind, event_count: filled.count, body };
+            let command = Command { kind, event_count: filled.count, body, space: Space::Ordinary };
             let outcome = BatchOutcome {
                 shared: shared.clone(),
                 ack: filled.ack,
@@ -354,9 +365,7 @@ impl BatchOutcome {
     fn settle(&self, fate: Result<Offset, AppendError>) {
         self.ack.settle(fate);
         let shared = &self.shared;
-        if shared.waiting_bytes.fetch_sub(self.bytes, Ordering::AcqRel) == self.bytes {
-            shared.idle.notify_waiters();
-        }
+        shared.release(self.bytes);
         shared.in_flight.fetch_sub(1, Ordering::AcqRel);
         shared.work.notify_one();
     }
@@ -384,6 +393,7 @@ impl Outcome for BatchOutcome {
         self.settle(Err(match error {
             ProposeError::NotLeader { .. } => AppendError::Unavailable,
             ProposeError::StorageFull => AppendError::StorageFull,
+            ProposeError::TooLarge => AppendError::TooLarge { size_bytes: self.bytes, limit_bytes: MAX_BATCH_BYTES },
             ProposeError::OutcomeUnknown => AppendError::OutcomeUnknown,
         }));
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use pelton_client::Offset;
 use pelton_env::UnixMillis;
 use pelton_log::{GroupId as LogGroupId, LogIndex};
+use pelton_resource::annotations::DEFAULT_RETENTION;
 use pelton_resource::broker_settings;
 
 use crate::command::Change;
@@ -138,11 +139,15 @@ async fn tend(shared: &Shared, group: &DataGroup, checkpointed: &mut Checkpointe
             shared.metrics.dead_letters_expired(expired);
         }
     }
-    let keep = keep.min(group.state.with(|core| core.group.needed_from(core.next)));
+    // Read before looking for the offset: what is applied in between must not be taken for old.
+    let applied = group.raft.applied().borrow().0;
+    let needed = group.state.with(|core| core.group.needed_from(core.next));
+    // A cursor may stand below what was purged while it was being moved; it does not bring it back.
+    let keep = keep.min(needed).max(first_offset(shared, id));
     let upto = match shared.log.index_of_offset(id, pelton_log::Offset(keep.0))? {
         Some(index) => index.0.saturating_sub(1),
-        // Everything may go but what is not applied yet.
-        None => group.raft.applied().borrow().0,
+        // Everything may go but what was not applied then.
+        None => applied,
     };
     if upto > trim {
         group.proposer.change(&Change::Trim(upto)).await?;
@@ -173,7 +178,7 @@ async fn tend_registry(shared: &Shared, purged: &mut u64) -> Result<(), Hindranc
 fn longest(shared: &Shared) -> (Duration, Duration) {
     let resources = shared.registry.state.current();
     let settings: Vec<_> = resources.brokers.values().map(|broker| broker_settings(broker)).collect();
-    let retention = settings.iter().map(|settings| settings.retention).max().unwrap_or_default();
+    let retention = settings.iter().map(|settings| settings.retention).max().unwrap_or(DEFAULT_RETENTION);
     let window = settings.iter().filter_map(|settings| settings.deduplication_window).max().unwrap_or_default();
     (retention, window)
 }
@@ -195,9 +200,10 @@ fn offset_at(shared: &Shared, group: LogGroupId, time: UnixMillis) -> Result<Off
     Ok(Offset(shared.log.offset_at_time(group, time)?.0))
 }
 
-/// Bytes of records above the node's limit.
+/// Bytes of records above the node's limit. A full disk is a limit, too.
 fn over_limit(shared: &Shared) -> u64 {
-    shared.log.size().record_bytes.saturating_sub(shared.options.retention.bytes)
+    let over = shared.log.size().record_bytes.saturating_sub(shared.options.retention.bytes);
+    over.max(u64::from(shared.log.is_full()))
 }
 
 fn report_size(shared: &Shared, alarmed: &mut bool) {

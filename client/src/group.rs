@@ -12,8 +12,12 @@ use crate::{
     Cursor, DeadLetter, GroupCursors, GroupId, Offset, OperationError, Position, Progress, Selection, TriggerId,
 };
 
-/// Most dead letters that one group keeps. The oldest make room, counted.
-pub const MAX_DEAD_LETTERS: usize = 1_000_000;
+/// Most dead letters that one group keeps. Those given up first make room, counted.
+pub const MAX_DEAD_LETTERS: usize = 100_000;
+
+/// Most bytes of answers that the dead letters of one group keep. Beyond it the letters stay and their answers' text
+/// goes: state has to fit into a checkpoint.
+pub const MAX_ANSWER_BYTES: usize = 4 << 20;
 
 /// Cursors and dead letters of one group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub struct GroupState {
     pub cursors: BTreeMap<TriggerId, Cursor>,
     /// Kept dead letters.
     pub letters: BTreeMap<(TriggerId, Offset), DeadLetter>,
+    /// Dead letters dropped to keep [`MAX_DEAD_LETTERS`], since this process has the state.
+    pub letters_dropped: u64,
 }
 
 impl GroupState {
@@ -62,10 +68,27 @@ impl GroupState {
                 self.letters.insert((letter.trigger, letter.position.offset), letter.clone());
             }
         }
-        while self.letters.len() > MAX_DEAD_LETTERS {
-            self.letters.pop_first();
-        }
+        self.bound_letters(progress);
         ignored
+    }
+
+    fn bound_letters(&mut self, newest: &Progress) {
+        if newest.cursors.iter().all(|update| update.dead_letters.is_empty()) {
+            return;
+        }
+        if self.letters.values().map(|letter| letter.answer.detail.len()).sum::<usize>() > MAX_ANSWER_BYTES {
+            self.letters.values_mut().for_each(|letter| letter.answer.detail.clear());
+        }
+        let over = self.letters.len().saturating_sub(MAX_DEAD_LETTERS);
+        if over > 0 {
+            let mut oldest: Vec<_> = self.letters.iter().map(|(key, letter)| (letter.at, *key)).collect();
+            oldest.select_nth_unstable(over - 1);
+            oldest.truncate(over);
+            for (_, key) in oldest {
+                self.letters.remove(&key);
+            }
+            self.letters_dropped += over as u64;
+        }
     }
 
     /// Makes dead letters pending again, with no attempts made. Those whose trigger is gone stay. Returns how many.

@@ -24,7 +24,7 @@ pub use client::{Appended, Client, Warning};
 pub use cursor::{Cursor, CursorUpdate, GroupCursors, Progress, Start, TriggerId, Upto};
 pub use dead_letter::{Cause, DeadLetter, LastAnswer, Selection};
 pub use error::{AppendError, ApplyError, OperationError, ReadError};
-pub use group::{GroupState, MAX_DEAD_LETTERS};
+pub use group::{GroupState, MAX_ANSWER_BYTES, MAX_DEAD_LETTERS};
 pub use name::BrokerName;
 pub use position::{GroupId, NotAPosition, Offset, Position};
 pub use range_set::RangeSet;

@@ -15,6 +15,19 @@ pub struct Command {
     pub event_count: u32,
     /// Its content.
     pub body: Bytes,
+    /// What it may use when the disk is full.
+    pub space: Space,
+}
+
+/// What of a full disk a command may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Space {
+    /// Nothing: new events are refused first.
+    Ordinary,
+    /// The reserve, but not all of it: progress, resources.
+    Reserve,
+    /// All of the reserve: what lets old segments go.
+    Last,
 }
 
 // The core formats entries when it traces; content must never end up there.
@@ -51,11 +64,11 @@ pub trait StateMachine: Send + Sync + 'static {
     /// The whole state as of the last applied command, to restart from.
     fn checkpoint(&self) -> Bytes;
 
-    /// Takes the state from an earlier [`checkpoint`](Self::checkpoint).
+    /// Takes the state from an earlier [`checkpoint`](Self::checkpoint), with the watermark that was stored beside it.
     ///
     /// # Errors
     /// The bytes are not a checkpoint of this version; says why.
-    fn restore(&self, checkpoint: &Bytes) -> Result<(), String>;
+    fn restore(&self, checkpoint: &Bytes, watermark: Option<&Watermark>) -> Result<(), String>;
 
     /// Up to where the log may be purged, with the state as of there; not above `applied`, the index of the last
     /// applied entry of any kind. `None`: nothing may be purged. It takes effect once it is stored with a checkpoint.
@@ -89,6 +102,9 @@ pub enum ProposeError {
     /// The disk has no room for it. Nothing was written.
     #[error("the log's disk is full")]
     StorageFull,
+    /// It is larger than a record of the log may be. Nothing was written.
+    #[error("the command is too large for the log")]
+    TooLarge,
     /// The group ended before the outcome was known: the command may or may not be committed later.
     #[error("the outcome of the proposal is not known")]
     OutcomeUnknown,

@@ -15,13 +15,16 @@ use crate::network::NoPeers;
 use crate::responder::AckResponder;
 use crate::storage::GroupLog;
 use crate::types::Types;
-use crate::{Command, NodeId, Outcome, ProposeError, StateMachine};
+use crate::{Command, NodeId, Outcome, ProposeError, Space, StateMachine};
 
 /// How long a group with one voter may take to lead itself before opening it is a failure.
 const LEAD_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long a proposal waits before it looks again whether the next segment is prepared.
 const PREPARING: Duration = Duration::from_millis(1);
+
+/// What votes, elections and purging keep of the reserve when the disk is full; less where segments are small.
+const RESERVE_LEFT_BYTES: u64 = 2 << 20;
 
 /// How a group is run.
 #[derive(Debug, Clone)]
@@ -145,8 +148,14 @@ impl<S: StateMachine> Group<S> {
     pub async fn open_single(id: GroupId, log: Log, state: Arc<S>, options: &GroupOptions) -> Result<Self, GroupError> {
         let failed = |why: String| GroupError::Failed { group: id, why };
         let machine = Machine::new(state.clone(), GroupLog::new(log.clone(), id));
-        if let Some((_, checkpoint)) = log.group(id).checkpoint {
-            machine.restore(&checkpoint).map_err(|why| GroupError::Checkpoint { group: id, why })?;
+        let view = log.group(id);
+        if let Some((_, checkpoint)) = &view.checkpoint {
+            machine.restore(checkpoint).map_err(|why| GroupError::Checkpoint { group: id, why })?;
+        }
+        let applied = *machine.watch_applied().borrow();
+        if let Some((_, _, purged)) = view.purged.filter(|(_, _, purged)| *purged > applied) {
+            let why = format!("it ends at index {}, and the log is purged up to {}", applied.0, purged.0);
+            return Err(GroupError::Checkpoint { group: id, why });
         }
         let config = Arc::new(options.config(id)?);
         let store = GroupLog::new(log.clone(), id);
@@ -199,9 +208,13 @@ impl<S: StateMachine> Group<S> {
 
     /// Hands a command to the group. `outcome` is told what became of it, exactly once.
     pub async fn propose(&self, command: Command, outcome: Arc<dyn Outcome>) {
-        // An append that fails for want of room would end the group, so room is looked for first. Commands that hold
-        // no events make room (progress, trimming) and may use the reserve.
-        if command.event_count > 0 && !self.room_for(command.body.len() as u64).await {
+        // An append that the log refuses would end the group, so size and room are looked at first.
+        let bytes = command.body.len() as u64;
+        if bytes > self.log.max_record_bytes() {
+            outcome.failed(ProposeError::TooLarge);
+            return;
+        }
+        if !self.room_for(command.space, bytes).await {
             outcome.failed(ProposeError::StorageFull);
             return;
         }
@@ -211,13 +224,42 @@ impl<S: StateMachine> Group<S> {
     }
 
     /// Waits while the disk prepares the next segment. `false` when it has no space for one.
-    async fn room_for(&self, bytes: u64) -> bool {
+    async fn room_for(&self, space: Space, bytes: u64) -> bool {
         loop {
-            match self.log.room(bytes) {
+            let room = match space {
+                Space::Ordinary => self.log.room(bytes),
+                Space::Reserve => self.reserve(bytes, RESERVE_LEFT_BYTES.min(self.log.segment_capacity_bytes() / 8)),
+                Space::Last => self.reserve(bytes, 0),
+            };
+            match room {
                 Room::Now => return true,
                 Room::Full => return false,
                 // Rare: events come faster than the disk can be filled with zeros. Batches grow meanwhile.
                 Room::Soon => tokio::time::sleep(PREPARING).await,
+            }
+        }
+    }
+
+    fn reserve(&self, bytes: u64, left_bytes: u64) -> Room {
+        // A log that failed has no room to wait for: the append itself brings its error.
+        if self.log.has_reserve(bytes, left_bytes) || self.log.failure().is_some() {
+            Room::Now
+        } else if self.log.is_full() {
+            Room::Full
+        } else {
+            Room::Soon
+        }
+    }
+
+    /// Returns once the group has failed, with the reason. A group that fails never comes back by itself.
+    pub async fn failed(&self) -> String {
+        let mut metrics = self.raft.metrics();
+        loop {
+            if let Err(fatal) = &metrics.borrow_watched().running_state {
+                return fatal.to_string();
+            }
+            if metrics.changed().await.is_err() {
+                return "its core is gone".to_owned();
             }
         }
     }

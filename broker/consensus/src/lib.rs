@@ -18,6 +18,6 @@ mod responder;
 mod storage;
 mod types;
 
-pub use command::{Applied, Command, Outcome, ProposeError, StateMachine, Watermark};
+pub use command::{Applied, Command, Outcome, ProposeError, Space, StateMachine, Watermark};
 pub use group::{Group, GroupError, GroupOptions, GroupStatus};
 pub use types::NodeId;

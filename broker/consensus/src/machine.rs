@@ -58,7 +58,7 @@ impl<S: StateMachine> Machine<S> {
     /// Starts from a stored checkpoint.
     pub(crate) fn restore(&self, checkpoint: &Bytes) -> Result<(), String> {
         let checkpoint = Checkpoint::decode(checkpoint).map_err(|error| error.to_string())?;
-        self.shared.state.restore(&checkpoint.state)?;
+        self.shared.state.restore(&checkpoint.state, checkpoint.watermark.as_ref())?;
         let mut place = self.shared.place.lock();
         place.applied = checkpoint.applied;
         place.memberships = checkpoint.memberships;

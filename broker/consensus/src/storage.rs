@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::codec;
 use crate::command::FIRST_COMMAND_KIND;
 use crate::types::{LeaderId, LogId, RaftEntry, Types, Vote};
-use crate::{Applied, Command};
+use crate::{Applied, Command, Space};
 
 const KIND_BLANK: u8 = 0;
 const KIND_MEMBERSHIP: u8 = 1;
@@ -113,7 +113,9 @@ fn decode_entry(entry: Entry) -> io::Result<RaftEntry> {
         KIND_BLANK => EntryPayload::Blank,
         KIND_MEMBERSHIP => EntryPayload::Membership(codec::get_membership(&mut entry.body.clone())?),
         kind if kind >= FIRST_COMMAND_KIND => {
-            EntryPayload::Normal(Command { kind, event_count: entry.event_count, body: entry.body })
+            // Read back it is in the log already, and asks for no space.
+            let space = Space::Last;
+            EntryPayload::Normal(Command { kind, event_count: entry.event_count, body: entry.body, space })
         }
         kind => {
             let message = format!("entry {} has kind {kind}, which this version does not know", entry.index.0);

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use pelton_consensus::{Applied, Command, Group, GroupOptions, NodeId, Outcome, ProposeError, StateMachine, Watermark};
+use pelton_consensus::{
+    Applied, Command, Group, GroupOptions, NodeId, Outcome, ProposeError, Space, StateMachine, Watermark,
+};
 use pelton_env::{ManualClock, SeededChance};
 use pelton_log::{Disk, GroupId, Identity, Log, LogIndex, Options, SimDisk};
 use tokio::sync::oneshot;
@@ -43,7 +45,7 @@ impl StateMachine for Journal {
         self.inner.lock().bodies.clone().into()
     }
 
-    fn restore(&self, checkpoint: &Bytes) -> Result<(), String> {
+    fn restore(&self, checkpoint: &Bytes, _watermark: Option<&Watermark>) -> Result<(), String> {
         self.inner.lock().bodies = checkpoint.to_vec();
         Ok(())
     }
@@ -54,7 +56,7 @@ impl StateMachine for Journal {
     }
 
     fn install(&self, _index: LogIndex, state: &Bytes) -> Result<(), String> {
-        self.restore(state)
+        self.restore(state, None)
     }
 }
 
@@ -86,7 +88,8 @@ async fn open(disk: &SimDisk) -> Group<Journal> {
 
 async fn propose(group: &Group<Journal>, body: u8, events: u32) -> Result<LogIndex, ProposeError> {
     let (told, fate) = oneshot::channel();
-    let command = Command { kind: 16, event_count: events, body: Bytes::copy_from_slice(&[body]) };
+    let command =
+        Command { kind: 16, event_count: events, body: Bytes::copy_from_slice(&[body]), space: Space::Ordinary };
     group.propose(command, Arc::new(Told(Mutex::new(Some(told))))).await;
     fate.await.expect("every proposal is told its fate")
 }

@@ -447,6 +447,31 @@ impl Log {
             && inner.ordinary_room(&core, cost) >= cost
     }
 
+    /// Whether something that keeps the node going and has `bytes` fits into what is held for that, with `left_bytes`
+    /// to spare.
+    #[must_use]
+    pub fn has_reserve(&self, bytes: u64, left_bytes: u64) -> bool {
+        let inner = &*self.inner;
+        let core = inner.core.lock();
+        let cost = bytes + 2 * crate::segment::BLOCK_BYTES as u64;
+        let (spares, _, spare_bytes) = inner.pool.spares();
+        core.failed.is_none()
+            && core.queued_bytes + cost <= inner.options.max_queued_bytes
+            && core.room(Prepared { spares, spare_bytes }, cost) >= cost + left_bytes
+    }
+
+    /// Whether the disk had no space for the last segment that was wanted.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.inner.pool.is_full()
+    }
+
+    /// Most bytes in the body of one record.
+    #[must_use]
+    pub fn max_record_bytes(&self) -> u64 {
+        self.inner.options.max_record_bytes
+    }
+
     /// What became of the room for an ordinary append of `bytes`: there is some, there will be some once the next
     /// segment is prepared, or the disk is full.
     #[must_use]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pelton_client::{CursorUpdate, Progress, TriggerId, Upto};
-use pelton_consensus::{Command, Group, GroupOptions, NodeId, Outcome, ProposeError};
+use pelton_consensus::{Command, Group, GroupOptions, NodeId, Outcome, ProposeError, Space};
 use pelton_env::{ManualClock, SeededChance};
 use pelton_log::{Disk, Identity, Options, SimDisk};
 use tokio::sync::oneshot;
@@ -45,11 +45,15 @@ async fn propose(group: &Group<EventState>, command: Command) -> LogIndex {
 }
 
 async fn change(group: &Group<EventState>, change: &Change) -> LogIndex {
-    propose(group, Command { kind: CHANGE, event_count: 0, body: change.encode() }).await
+    propose(group, Command { kind: CHANGE, event_count: 0, body: change.encode(), space: change.space() }).await
 }
 
 async fn events(group: &Group<EventState>, count: u32) -> LogIndex {
-    propose(group, Command { kind: EVENTS, event_count: count, body: Bytes::from(vec![0; 2_000]) }).await
+    propose(
+        group,
+        Command { kind: EVENTS, event_count: count, body: Bytes::from(vec![0; 2_000]), space: Space::Ordinary },
+    )
+    .await
 }
 
 fn progress(done: (u64, u64)) -> Change {

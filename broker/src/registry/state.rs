@@ -93,6 +93,8 @@ impl Inner {
     /// or its index no longer fits.
     fn give_up_store(&mut self, error: &sled::Error) {
         tracing::error!(%error, path = ?self.path, "the registry's store could not be written; the log has everything");
+        // A later write would make index and sum fit again, without what this one lost.
+        self.store = None;
     }
 }
 
@@ -141,7 +143,7 @@ impl StateMachine for RegistryState {
         out.freeze()
     }
 
-    fn restore(&self, checkpoint: &Bytes) -> Result<(), String> {
+    fn restore(&self, checkpoint: &Bytes, _watermark: Option<&Watermark>) -> Result<(), String> {
         let mut bytes = checkpoint.clone();
         let index = bytes.try_get_u64_le().map_err(|error| error.to_string())?;
         if self.inner.lock().index >= index {

@@ -78,10 +78,15 @@ impl TriggerState {
     #[must_use]
     pub fn restore(trigger: TriggerId, cursor: &Cursor, scanned: Offset, ordered: bool, max_in_flight: usize) -> Self {
         let upto = cursor.upto_offset(scanned);
-        let behind = ordered && !cursor.pending.is_empty();
+        let mut pending = cursor.pending.clone();
+        if cursor.upto == Upto::Scanned {
+            // A crash between two parts of one progress leaves offsets that the tail scan matches again.
+            pending.remove_range(upto, Offset(u64::MAX));
+        }
+        let behind = ordered && !pending.is_empty();
         let (lanes, restored) = match (ordered, behind) {
-            (false, _) => (Lanes::Unordered(cursor.pending.clone()), pelton_client::RangeSet::new()),
-            (true, true) => (Lanes::Ordered(OrderedLanes::default()), cursor.pending.clone()),
+            (false, _) => (Lanes::Unordered(pending.clone()), pelton_client::RangeSet::new()),
+            (true, true) => (Lanes::Ordered(OrderedLanes::default()), pending.clone()),
             (true, false) => (Lanes::Ordered(OrderedLanes::default()), pelton_client::RangeSet::new()),
         };
         let follow = match cursor.upto {
@@ -93,7 +98,7 @@ impl TriggerState {
             epoch: cursor.epoch,
             max_in_flight: max_in_flight.max(1),
             follow,
-            at: if behind { cursor.pending.first().unwrap_or(upto) } else { upto },
+            at: if behind { pending.first().unwrap_or(upto) } else { upto },
             restored_upto: if behind { upto } else { Offset(0) },
             restored,
             lanes,
