@@ -12,6 +12,9 @@ use crate::node::OpenError;
 /// The file that says whose directory it is.
 pub(crate) const FILE: &str = "identity.json";
 
+/// The registry's applied state.
+pub(crate) const REGISTRY_STORE: &str = "registry.sled";
+
 /// The layout of the data directory.
 const FORMAT: u32 = 1;
 
@@ -36,7 +39,19 @@ pub(crate) fn read_or_make(data: &Path, chance: &dyn Chance) -> Result<Identity,
     std::fs::create_dir_all(data)
         .map_err(|error| OpenError::Directory { path: data.to_owned(), why: error.to_string() })?;
     match std::fs::read(&path) {
-        Ok(bytes) => parse(&bytes).map_err(refuse),
+        Ok(bytes) => {
+            let identity = parse(&bytes).map_err(&refuse)?;
+            // The registry's store is made after the log: with it and without a log, something took the log away.
+            if data.join(REGISTRY_STORE).exists() && !has_entries(&data.join("log")) {
+                let path = data.join("log");
+                let why =
+                    "it is missing or empty, and there was a log; restore it from a backup, or start with an empty \
+                           data directory"
+                        .to_owned();
+                return Err(OpenError::Directory { path, why });
+            }
+            Ok(identity)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // A log without its identity is not adopted: nobody knows whose it is.
             if data.join("log").join(".").exists() && has_entries(&data.join("log")) {
@@ -111,5 +126,11 @@ mod tests {
         std::fs::create_dir(dir.path().join("log")).unwrap();
         std::fs::write(dir.path().join("log").join("x"), "").unwrap();
         assert!(read_or_make(dir.path(), &SeededChance::new(1)).is_err());
+        let dir = tempfile::tempdir().unwrap();
+        read_or_make(dir.path(), &SeededChance::new(1)).unwrap();
+        read_or_make(dir.path(), &SeededChance::new(1)).expect("a start that ended before there was a log is repeated");
+        std::fs::create_dir(dir.path().join(REGISTRY_STORE)).unwrap();
+        let error = read_or_make(dir.path(), &SeededChance::new(1)).unwrap_err().to_string();
+        assert!(error.contains("there was a log"), "{error}");
     }
 }

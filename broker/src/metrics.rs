@@ -20,6 +20,7 @@ struct Handles {
     retained_past_limit: Gauge,
     dead_letters: Gauge,
     dead_letters_expired: Counter,
+    dead_letters_dropped: Counter,
 }
 
 impl BrokerMetrics {
@@ -35,6 +36,7 @@ impl BrokerMetrics {
             retained_past_limit: gauge!("pelton_log_bytes_over_limit"),
             dead_letters: gauge!("pelton_dead_letters"),
             dead_letters_expired: counter!("pelton_dead_letters_expired_total"),
+            dead_letters_dropped: counter!("pelton_dead_letters_dropped_total"),
         }))
     }
 
@@ -58,8 +60,10 @@ impl BrokerMetrics {
         self.0.retained_past_limit.set(over_limit as f64);
     }
 
-    pub(crate) fn dead_letters(&self, kept: usize) {
+    /// `dropped` since the start, because there were more than a group keeps.
+    pub(crate) fn dead_letters(&self, kept: usize, dropped: u64) {
         self.0.dead_letters.set(kept as f64);
+        self.0.dead_letters_dropped.absolute(dropped);
     }
 
     pub(crate) fn dead_letters_expired(&self, count: u64) {

@@ -126,7 +126,6 @@ async fn tend(shared: &Shared, group: &DataGroup, checkpointed: &mut Checkpointe
         let end = core.next;
         (core.group.cursors_need(end), core.group.letters.len(), core.trim)
     });
-    shared.metrics.dead_letters(letters);
     if letters > 0 {
         let before = now.minus(shared.options.retention.dead_letters);
         // Dead letters give way to the limit on bytes, cursors do not.
@@ -139,6 +138,8 @@ async fn tend(shared: &Shared, group: &DataGroup, checkpointed: &mut Checkpointe
             shared.metrics.dead_letters_expired(expired);
         }
     }
+    let (letters, dropped) = group.state.with(|core| (core.group.letters.len(), core.group.letters_dropped));
+    shared.metrics.dead_letters(letters, dropped);
     // Read before looking for the offset: what is applied in between must not be taken for old.
     let applied = group.raft.applied().borrow().0;
     let needed = group.state.with(|core| core.group.needed_from(core.next));

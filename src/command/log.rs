@@ -37,6 +37,10 @@ pub fn run(args: &LogArgs) -> Result<(), Failure> {
     let inside = dir.join("log");
     let dir = if inside.is_dir() { &inside } else { dir };
     let failed = |error: &(dyn std::error::Error + 'static)| Failure::failed(&dir.display().to_string(), error);
+    // Looked at before the disk is opened, which makes a lock file: a mistyped path is no empty log.
+    if !holds_segments(dir) {
+        return Err(Failure::Failed(format!("{}: there is no log here", dir.display())));
+    }
     let disk = RealDisk::existing(dir).map_err(|error| failed(&error))?;
     let spinner = spinner(dir);
     let report = verify(&disk);
@@ -48,6 +52,11 @@ pub fn run(args: &LogArgs) -> Result<(), Failure> {
     }
     let places = report.damaged.len() + usize::from(report.refusal.is_some());
     Err(Failure::Failed(format!("{}: the log is damaged ({places} finding{})", dir.display(), plural(places))))
+}
+
+fn holds_segments(dir: &Path) -> bool {
+    let is_segment = |entry: std::fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "seg");
+    std::fs::read_dir(dir).is_ok_and(|entries| entries.flatten().any(is_segment))
 }
 
 fn spinner(dir: &Path) -> ProgressBar {

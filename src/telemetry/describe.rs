@@ -28,6 +28,7 @@ fn broker() {
     describe_histogram!("pelton_broker_batch_bytes", Unit::Bytes, "Bytes of one batch");
     describe_histogram!("pelton_broker_commit_seconds", Unit::Seconds, "From a batch's first event to its commit");
     describe_gauge!("pelton_dead_letters", "Dead letters kept");
+    describe_counter!("pelton_dead_letters_dropped_total", "Dead letters dropped because too many were kept");
     describe_counter!(
         "pelton_dead_letters_expired_total",
         "Dead letters dropped because they were too old or too many"
@@ -50,5 +51,5 @@ fn triggers() {
         Unit::Seconds,
         "Age of the oldest event that waits for the Trigger"
     );
-    describe_gauge!("pelton_target_circuits_open", "Targets that keep failing and get only probes");
+    describe_gauge!("pelton_target_circuit_open", "1 while the target keeps failing and gets only probes");
 }
