@@ -301,8 +301,8 @@ struct Failure {
 const FAILURES: [Failure; 4] = [
     Failure { what: "sync", inject: "fdatasync:error=EIO:when=30+", direct_io: "off" },
     Failure { what: "a sync that is refused once", inject: "fdatasync:error=EIO:when=30", direct_io: "off" },
-    Failure { what: "write", inject: "pwrite64:error=EIO:when=80+", direct_io: "off" },
-    Failure { what: "write past the page cache", inject: "pwrite64:error=EIO:when=80+", direct_io: "auto" },
+    Failure { what: "write", inject: "pwrite64:error=EIO:when=150+", direct_io: "off" },
+    Failure { what: "write past the page cache", inject: "pwrite64:error=EIO:when=150+", direct_io: "auto" },
 ];
 
 #[test]

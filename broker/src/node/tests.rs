@@ -45,8 +45,11 @@ async fn apply(client: &LocalClient, text: &str) {
     client.apply(parse_documents(text, "test").unwrap()).await.unwrap();
 }
 
-async fn ids(client: &LocalClient) -> Vec<String> {
-    let end = *client.committed(GROUP).unwrap().borrow();
+/// The ids of all events, once there are `count`: an append is answered at commit, and shown to readers at apply.
+async fn ids(client: &LocalClient, count: u64) -> Vec<String> {
+    let mut committed = client.committed(GROUP).unwrap();
+    let reached = committed.wait_for(|end| end.0 >= count);
+    let end = *tokio::time::timeout(Duration::from_secs(30), reached).await.unwrap().unwrap();
     let (mut at, mut ids) = (Offset(0), Vec::new());
     while at < end {
         for batch in client.read(GROUP, at, usize::MAX).await.unwrap() {
@@ -65,15 +68,15 @@ async fn what_was_acknowledged_is_there_after_a_restart_and_after_a_crash() {
     for id in ["1", "2", "3"] {
         client.append(&broker(), &[event(id)], Hops::FULL).await.unwrap();
     }
-    assert_eq!(ids(&client).await, ["1", "2", "3"]);
+    assert_eq!(ids(&client, 3).await, ["1", "2", "3"]);
     drop(client);
     node.shutdown().await;
     let node = Node::open(options(dir.path())).await.unwrap();
     let client = node.client();
-    assert_eq!(ids(&client).await, ["1", "2", "3"]);
+    assert_eq!(ids(&client, 3).await, ["1", "2", "3"]);
     let position = client.append(&broker(), &[event("4")], Hops::FULL).await.unwrap().position;
     assert_eq!(position, Position { group: GROUP, offset: Offset(3) });
-    assert_eq!(ids(&client).await, ["1", "2", "3", "4"]);
+    assert_eq!(ids(&client, 4).await, ["1", "2", "3", "4"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -101,7 +104,7 @@ async fn concurrent_appends_get_offsets_without_gaps_and_share_syncs() {
     }
     offsets.sort_unstable();
     assert_eq!(offsets, (0..640).collect::<Vec<_>>());
-    assert_eq!(ids(&client).await.len(), 640);
+    assert_eq!(ids(&client, 640).await.len(), 640);
     assert!(node.log().stats().flushes < 640, "{:?}", node.log().stats());
     node.shutdown().await;
 }
@@ -179,7 +182,7 @@ async fn a_broker_with_a_window_stores_an_event_once() {
     assert_eq!(twin.duplicates, 1);
     let some = client.append(&broker(), &[event("1"), event("2"), event("2")], Hops::FULL).await.unwrap();
     assert_eq!(some.duplicates, 2);
-    assert_eq!(ids(&client).await, ["1", "2"]);
+    assert_eq!(ids(&client, 2).await, ["1", "2"]);
     drop(client);
     node.shutdown().await;
     let node = Node::open(options(dir.path())).await.unwrap();
@@ -187,7 +190,7 @@ async fn a_broker_with_a_window_stores_an_event_once() {
     let again = client.append(&broker(), &[event("2")], Hops::FULL).await.unwrap();
     assert_eq!((again.position.offset, again.duplicates), (Offset(1), 1));
     client.append(&BrokerName::new("default", "b"), &[event("2")], Hops::FULL).await.unwrap();
-    assert_eq!(ids(&client).await, ["1", "2", "2"]);
+    assert_eq!(ids(&client, 3).await, ["1", "2", "2"]);
     node.shutdown().await;
 }
 
