@@ -9,7 +9,7 @@ use pelton_client::{
     Position, Progress, ReadError, Resources, Selection, Start, TriggerId, Warning,
 };
 use pelton_event::Event;
-use pelton_resource::{Kind, Resource, ResourceKey, Time, broker_settings};
+use pelton_resource::{Kind, Resource, ResourceKey, Time};
 use tokio::sync::watch;
 
 use crate::ack::Append;
@@ -63,11 +63,6 @@ impl LocalClient {
         // Too slow is no error: the resources are stored, and their status says what is missing.
         let _ = tokio::time::timeout(SETTLE_WITHIN, seen).await;
     }
-
-    fn window_of(&self, broker: &BrokerName) -> Option<Duration> {
-        let resources = self.0.registry.state.current();
-        broker_settings(resources.brokers.get(broker)?).deduplication_window
-    }
 }
 
 impl Client for LocalClient {
@@ -75,7 +70,9 @@ impl Client for LocalClient {
 
     fn append(&self, broker: &BrokerName, events: &[Event], hops: Hops) -> Append {
         let group = self.home();
-        let Some(window) = self.window_of(broker) else { return group.proposer.append(broker, events, hops) };
+        let Some(window) = self.0.registry.state.deduplication_window(broker) else {
+            return group.proposer.append(broker, events, hops);
+        };
         let from = self.0.clock.now().minus(window);
         let from = match self.0.log.offset_at_time(group.raft.id(), from) {
             Ok(offset) => Offset(offset.0),

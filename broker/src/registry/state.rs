@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use foldhash::HashMap;
 use parking_lot::Mutex;
-use pelton_client::Resources;
+use pelton_client::{BrokerName, Resources};
 use pelton_consensus::{Applied, StateMachine, Watermark};
 use pelton_log::LogIndex;
-use pelton_resource::Resource;
+use pelton_resource::{Resource, broker_settings};
 use tokio::sync::watch;
 
 use super::commands::{RegistryCommand, decode_resources, encode_resources};
@@ -18,7 +21,12 @@ use super::store::{Store, Unusable};
 pub(crate) struct RegistryState {
     inner: Mutex<Inner>,
     resources: watch::Sender<Arc<Resources>>,
+    windows: ArcSwap<Windows>,
 }
+
+/// The Brokers that have a deduplication window, with it. Every append asks, and reading a Broker's annotations each
+/// time would cost more than the rest of the append.
+type Windows = HashMap<BrokerName, Duration>;
 
 struct Inner {
     /// `None` when there is no room to make one: everything is in the log, and the next start tries again.
@@ -40,7 +48,8 @@ impl RegistryState {
         };
         let inner = Inner { store, path: path.to_owned(), index };
         let resources = resources_of(stored, index);
-        Self { inner: Mutex::new(inner), resources: watch::Sender::new(Arc::new(resources)) }
+        let windows = ArcSwap::from_pointee(windows_of(&resources));
+        Self { inner: Mutex::new(inner), resources: watch::Sender::new(Arc::new(resources)), windows }
     }
 
     /// A new store in the place of one that cannot be used, if there is room for one.
@@ -65,6 +74,17 @@ impl RegistryState {
         self.resources.borrow().clone()
     }
 
+    /// The Broker's deduplication window, if it is there and has one.
+    pub(crate) fn deduplication_window(&self, broker: &BrokerName) -> Option<Duration> {
+        let windows = self.windows.load();
+        if windows.is_empty() { None } else { windows.get(broker).copied() }
+    }
+
+    fn publish(&self, resources: Resources) {
+        self.windows.store(Arc::new(windows_of(&resources)));
+        self.resources.send_replace(Arc::new(resources));
+    }
+
     /// Hands the store to the operating system. Losing it costs a rebuild and no data.
     pub(crate) fn flush(&self) {
         if let Some(Err(error)) = self.inner.lock().store.as_ref().map(Store::flush) {
@@ -84,7 +104,7 @@ impl RegistryState {
         }
         inner.index = index;
         drop(inner);
-        self.resources.send_replace(Arc::new(resources_of(resources, index)));
+        self.publish(resources_of(resources, index));
     }
 }
 
@@ -103,6 +123,11 @@ fn resources_of(stored: Vec<Resource>, version: u64) -> Resources {
     resources.version = version;
     stored.into_iter().for_each(|resource| resources.put(resource));
     resources
+}
+
+fn windows_of(resources: &Resources) -> Windows {
+    let window = |broker| broker_settings(broker).deduplication_window;
+    resources.brokers.iter().filter_map(|(name, broker)| Some((name.clone(), window(broker)?))).collect()
 }
 
 impl StateMachine for RegistryState {
@@ -132,7 +157,7 @@ impl StateMachine for RegistryState {
         }
         inner.index = index;
         drop(inner);
-        self.resources.send_replace(Arc::new(next));
+        self.publish(next);
     }
 
     fn checkpoint(&self) -> Bytes {
