@@ -1,8 +1,10 @@
 //! The task of one connection.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::connection::Connection;
 use super::{Job, Target};
@@ -12,27 +14,33 @@ use crate::reply::{Collected, Want, read_answer};
 use crate::request::delivery_request;
 use crate::trigger::Asked;
 
+/// No attempt may take longer than this, whatever its trigger says: a clock cannot add just any duration.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// Makes attempts at `target`, one after the other, until there is nothing to do for a while.
 pub async fn run(target: Arc<Target>) {
-    let mut worker = Worker { target, connection: None, settled: false, counted_out: false };
+    let alarm = Box::pin(sleep(target.options().idle_timeout));
+    let line = Line { target, connection: None, settled: false };
+    let mut worker = Worker { line, alarm, counted_out: false };
     while let Some(job) = worker.next_job().await {
         worker.make(job).await;
-        worker.settle();
+        worker.line.settle();
     }
 }
 
 struct Worker {
-    target: Arc<Target>,
-    connection: Option<Connection>,
-    settled: bool,
+    line: Line,
+    /// Ends an attempt that takes too long, and a rest that does. One timer that is moved on: a new one for each would
+    /// go through the runtime's timer wheel, and its lock, twice a delivery.
+    alarm: Pin<Box<Sleep>>,
     counted_out: bool,
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.settle();
+        self.line.settle();
         if !self.counted_out {
-            self.target.lost_worker();
+            self.line.target.lost_worker();
         }
     }
 }
@@ -40,26 +48,27 @@ impl Drop for Worker {
 impl Worker {
     /// The next job, or `None` when this worker is to end.
     async fn next_job(&mut self) -> Option<Job> {
-        if let Some(job) = self.target.take() {
+        let Self { line: Line { target, connection, .. }, alarm, .. } = self;
+        if let Some(job) = target.take() {
             return Some(job);
         }
         loop {
-            if let Some(job) = self.target.rest() {
+            if let Some(job) = target.rest() {
                 return Some(job);
             }
-            let stays = match &mut self.connection {
+            let stays = match connection {
                 None => false,
                 Some(connection) => {
-                    let target = &self.target;
+                    alarm.as_mut().reset(Instant::now() + target.options().idle_timeout);
                     tokio::select! {
                         biased;
                         () = target.called() => true,
                         () = connection.closed() => false,
-                        () = tokio::time::sleep(target.options().idle_timeout) => false,
+                        () = alarm.as_mut() => false,
                     }
                 }
             };
-            match self.target.rise(stays) {
+            match target.rise(stays) {
                 Some(job) => return Some(job),
                 None if stays => {}
                 None => {
@@ -71,20 +80,30 @@ impl Worker {
     }
 
     async fn make(&mut self, job: Job) {
-        if !self.target.still_admits(job.permit) {
+        if !self.line.target.still_admits(job.permit) {
             return job.finish(None).await;
         }
-        let attempted = match timeout(job.plan.timeout, self.attempt(&job)).await {
-            Ok(attempted) => attempted,
-            Err(_) => {
-                // Whatever is on the connection, it is not the answer to the next request.
-                self.connection = None;
-                Err(NoAnswer::Timeout)
-            }
+        self.alarm.as_mut().reset(Instant::now() + job.plan.timeout.min(LONGEST_ATTEMPT));
+        let attempted = tokio::select! {
+            biased;
+            attempted = self.line.attempt(&job) => attempted,
+            // The connection goes with the attempt: whatever comes on it is not the answer to the next request.
+            () = self.alarm.as_mut() => Err(NoAnswer::Timeout),
         };
         job.finish(Some(attempted)).await;
     }
+}
 
+/// The way to the target.
+struct Line {
+    target: Arc<Target>,
+    /// `None` also while an attempt is using it.
+    connection: Option<Connection>,
+    /// Whether the first connection was made, or given up on.
+    settled: bool,
+}
+
+impl Line {
     async fn attempt(&mut self, job: &Job) -> Attempted {
         let Some(route) = route_of(job) else {
             return Err(NoAnswer::Impossible("there is no URL any more".to_owned()));
