@@ -20,5 +20,5 @@ pub use layers::{Flags, Layers};
 pub use mistake::{ConfigError, Mistake, Source};
 #[cfg(test)]
 use settings::Retention;
-pub use settings::{LogFormat, LogSettings, Settings};
+pub use settings::{LogFormat, LogSettings, Settings, default_workers};
 pub use units::{parse_duration, parse_size};

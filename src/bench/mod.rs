@@ -118,9 +118,9 @@ pub fn run(args: BenchArgs) -> ExitCode {
     }
 }
 
-/// As many workers as the product takes by itself: one less than the processors, at least one.
+/// As many workers as the product takes by itself.
 fn default_workers() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get).saturating_sub(1).max(1)
+    crate::config::default_workers().get()
 }
 
 /// Runs `task` on one thread until it is done or a signal ends it. Dropping the task ends every child.

@@ -127,10 +127,9 @@ impl Settings {
     }
 }
 
-/// One less than the CPUs, at least one: the log's flusher has a thread of its own.
-fn default_workers() -> NonZeroUsize {
-    let cpus = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    NonZeroUsize::new(cpus - 1).unwrap_or(NonZeroUsize::MIN)
+/// As many as the CPUs. The log's flusher has a thread of its own, but it mostly waits for the disk.
+pub fn default_workers() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 struct Reader<'a> {
