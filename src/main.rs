@@ -18,6 +18,7 @@ mod http;
 mod manifests;
 mod node;
 mod ready_file;
+mod role_runtime;
 mod signals;
 mod table;
 mod telemetry;

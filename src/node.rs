@@ -26,6 +26,7 @@ use crate::config::Settings;
 use crate::exit::STORAGE_FAILED;
 use crate::http::{self, Server};
 use crate::manifests::{self, BadManifests};
+use crate::role_runtime::RoleRuntime;
 use crate::telemetry::{Health, LogObserver, Metrics, MetricsListener};
 
 /// The Broker that is there without being asked for: namespace and name.
@@ -64,6 +65,9 @@ pub enum StartError {
     /// The resources were not stored.
     #[error("the resources were not stored")]
     Apply(#[from] ApplyError),
+    /// The dispatcher got no threads.
+    #[error("the dispatcher's threads could not be started")]
+    Threads(#[source] io::Error),
     /// The dispatcher did not start.
     #[error("the dispatcher did not start")]
     Dispatcher(#[from] ReadError),
@@ -82,6 +86,7 @@ pub struct Node {
     ingress: IngressHandle,
     api: Server,
     dispatcher: DispatcherHandle,
+    dispatcher_threads: RoleRuntime,
     broker: pelton_broker::Node,
     metrics: MetricsListener,
 }
@@ -107,14 +112,19 @@ impl Node {
         let client = broker.client();
         apply(&client, resources).await?;
 
-        let options = pelton_dispatcher::Options::default();
-        let dispatcher = Dispatcher::start(client.clone(), options, Arc::clone(&clock), Arc::new(OsChance))?;
+        let dispatcher_threads =
+            RoleRuntime::start("pelton-dispatch", settings.workers).map_err(StartError::Threads)?;
+        let dispatcher = {
+            let _there = dispatcher_threads.enter();
+            let options = pelton_dispatcher::Options::default();
+            Dispatcher::start(client.clone(), options, Arc::clone(&clock), Arc::new(OsChance))?
+        };
         let api = Api::new(client.clone(), Arc::clone(&clock), settings.api_hosts.clone());
         let api = api.start(api_listener).map_err(StartError::Address)?;
         let ingress = Ingress::serve(vec![ingress_listener], client, ingress_options(settings), clock)?;
         let addresses = Addresses { ingress: ingress_address, api: api.address(), metrics: metrics.address() };
         health.set_ready();
-        Ok(Self { addresses, health, ingress, api, dispatcher, broker, metrics })
+        Ok(Self { addresses, health, ingress, api, dispatcher, dispatcher_threads, broker, metrics })
     }
 
     /// Where it really listens.
@@ -133,6 +143,7 @@ impl Node {
         if cut > 0 {
             tracing::warn!(connections = cut, "connections were cut off: they took longer than the grace");
         }
+        drop(self.dispatcher_threads);
         self.broker.shutdown().await;
         self.metrics.shutdown(Duration::from_secs(1)).await;
     }

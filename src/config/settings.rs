@@ -127,9 +127,10 @@ impl Settings {
     }
 }
 
-/// As many as the CPUs. The log's flusher has a thread of its own, but it mostly waits for the disk.
+/// One less than the CPUs, at least one: dispatcher and flusher have threads of their own.
 pub fn default_workers() -> NonZeroUsize {
-    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+    let cpus = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    NonZeroUsize::new(cpus - 1).unwrap_or(NonZeroUsize::MIN)
 }
 
 struct Reader<'a> {
