@@ -1,18 +1,30 @@
 //! A set of offsets kept as disjoint ranges.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use crate::Offset;
 
+/// Room for so many ranges is kept when a set runs empty: most sets fill and empty all the time with one or two.
+const KEPT_RANGES: usize = 16;
+
 /// A set of offsets, stored as disjoint, non-adjacent, half-open ranges.
 ///
-/// Memory is that of its ranges, not of its members. All operations cost the ranges they touch plus a search.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Memory is that of its ranges, not of its members. All operations cost a search and the ranges between the place and
+/// the nearer end, which is next to nothing where sets grow at the end and shrink at the beginning, as these do.
+#[derive(Debug, Clone, Default)]
 pub struct RangeSet {
-    /// Start of a range to its end (exclusive).
-    ranges: BTreeMap<u64, u64>,
+    /// `(start, end)`, end exclusive, in order.
+    ranges: VecDeque<(u64, u64)>,
     members: u64,
 }
+
+impl PartialEq for RangeSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.members == other.members && self.ranges == other.ranges
+    }
+}
+
+impl Eq for RangeSet {}
 
 impl RangeSet {
     /// The empty set.
@@ -42,13 +54,14 @@ impl RangeSet {
     /// The lowest member.
     #[must_use]
     pub fn first(&self) -> Option<Offset> {
-        self.ranges.keys().next().copied().map(Offset)
+        self.ranges.front().map(|&(start, _)| Offset(start))
     }
 
     /// Whether `offset` is a member.
     #[must_use]
     pub fn contains(&self, offset: Offset) -> bool {
-        self.ranges.range(..=offset.0).next_back().is_some_and(|(_, &end)| offset.0 < end)
+        let at = self.first_ending_after(offset.0);
+        self.ranges.get(at).is_some_and(|&(start, _)| start <= offset.0)
     }
 
     /// Adds one offset. `false` when it was there already.
@@ -60,22 +73,30 @@ impl RangeSet {
 
     /// Adds every offset of `from..to`. Nothing when the range is empty.
     pub fn insert_range(&mut self, from: Offset, to: Offset) {
-        let (mut start, mut end) = (from.0, to.0);
+        let (start, end) = (from.0, to.0);
         if start >= end {
             return;
         }
-        // Every range that touches or overlaps becomes one with the new one.
-        let mut swallowed = 0;
-        while let Some((&s, &e)) = self.ranges.range(..=end).next_back() {
-            if e < start {
-                break;
-            }
-            self.ranges.remove(&s);
-            swallowed += e - s;
-            start = start.min(s);
-            end = end.max(e);
+        if self.ranges.back().is_none_or(|&(_, last)| last < start) {
+            self.ranges.push_back((start, end));
+            self.members += end - start;
+            return;
         }
-        self.ranges.insert(start, end);
+        // Every range that touches or overlaps becomes one with the new one.
+        let first = self.ranges.partition_point(|&(_, e)| e < start);
+        let after = self.ranges.partition_point(|&(s, _)| s <= end);
+        if first == after {
+            self.ranges.insert(first, (start, end));
+            self.members += end - start;
+            return;
+        }
+        let swallowed: u64 = self.ranges.range(first..after).map(|&(s, e)| e - s).sum();
+        let start = start.min(self.ranges[first].0);
+        let end = end.max(self.ranges[after - 1].1);
+        self.ranges[first] = (start, end);
+        if after > first + 1 {
+            self.ranges.drain(first + 1..after);
+        }
         self.members += (end - start) - swallowed;
     }
 
@@ -92,29 +113,62 @@ impl RangeSet {
         if start >= end {
             return;
         }
-        while let Some((&s, &e)) = self.ranges.range(..end).next_back() {
-            if e <= start {
-                break;
+        let first = self.first_ending_after(start);
+        let after = self.ranges.partition_point(|&(s, _)| s < end);
+        if first >= after {
+            return;
+        }
+        let overlap = |&(s, e): &(u64, u64)| e.min(end) - s.max(start);
+        self.members -= self.ranges.range(first..after).map(overlap).sum::<u64>();
+        let left = (self.ranges[first].0, start);
+        let right = (end, self.ranges[after - 1].1);
+        match (left.0 < left.1, right.0 < right.1) {
+            (true, true) if after == first + 1 => {
+                self.ranges[first] = left;
+                self.ranges.insert(after, right);
             }
-            self.ranges.remove(&s);
-            self.members -= e.min(end) - s.max(start);
-            if s < start {
-                self.ranges.insert(s, start);
-            }
-            if e > end {
-                self.ranges.insert(end, e);
+            (keeps_left, keeps_right) => {
+                let (mut gone_from, mut gone_to) = (first, after);
+                if keeps_left {
+                    self.ranges[first] = left;
+                    gone_from += 1;
+                }
+                if keeps_right {
+                    self.ranges[after - 1] = right;
+                    gone_to -= 1;
+                }
+                self.take_out(gone_from, gone_to);
             }
         }
     }
 
     /// The ranges in order, each `(from, to)` with `to` exclusive.
     pub fn ranges(&self) -> impl Iterator<Item = (Offset, Offset)> + '_ {
-        self.ranges.iter().map(|(&start, &end)| (Offset(start), Offset(end)))
+        self.ranges.iter().map(|&(start, end)| (Offset(start), Offset(end)))
     }
 
     /// The members in order.
     pub fn iter(&self) -> impl Iterator<Item = Offset> + '_ {
-        self.ranges.iter().flat_map(|(&start, &end)| (start..end).map(Offset))
+        self.ranges.iter().flat_map(|&(start, end)| (start..end).map(Offset))
+    }
+
+    fn first_ending_after(&self, offset: u64) -> usize {
+        match self.ranges.front() {
+            // The usual question is about the beginning.
+            Some(&(_, end)) if offset < end => 0,
+            _ => self.ranges.partition_point(|&(_, end)| end <= offset),
+        }
+    }
+
+    fn take_out(&mut self, from: usize, to: usize) {
+        if from == 0 && to == 1 {
+            self.ranges.pop_front();
+        } else if from < to {
+            self.ranges.drain(from..to);
+        }
+        if self.ranges.is_empty() && self.ranges.capacity() > KEPT_RANGES {
+            self.ranges = VecDeque::new();
+        }
     }
 }
 

@@ -63,6 +63,13 @@ impl Event {
         Ok(Self { frame })
     }
 
+    /// The same event in memory of its own: it keeps nothing alive that it was a part of, such as the batch of the log
+    /// that it was read with.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self { frame: Bytes::copy_from_slice(&self.frame) }
+    }
+
     /// The whole event as bytes, for the log and the wire between nodes.
     #[must_use]
     pub fn as_frame(&self) -> &Bytes {

@@ -1,7 +1,9 @@
 //! Recently read batches, so that what waits as a position need not be read again at once. Bounded by bytes.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt as _};
 use pelton_client::{EventBatch, Hops, Offset};
 use pelton_event::Event;
 
@@ -11,7 +13,7 @@ pub struct Stored {
     /// The event; it shares the batch's memory.
     pub event: Event,
     /// `namespace/name` of its broker, as an index into the names of the batch.
-    broker: u16,
+    broker: u32,
     /// Hops left.
     pub hops: Hops,
 }
@@ -23,7 +25,7 @@ pub struct Decoded {
     end: Offset,
     sealed: pelton_env::UnixMillis,
     bytes: usize,
-    brokers: Vec<Box<str>>,
+    brokers: Vec<Arc<str>>,
     /// `None` for a record that is damaged.
     events: Vec<Option<Stored>>,
 }
@@ -40,6 +42,7 @@ impl Decoded {
             brokers: Vec::new(),
             events: Vec::with_capacity(batch.count as usize),
         };
+        let mut names = HashMap::new();
         for record in batch.records() {
             let stored = match record {
                 Err(why) => {
@@ -47,9 +50,11 @@ impl Decoded {
                     None
                 }
                 Ok((position, record)) => match record.event() {
-                    Ok(event) => {
-                        Some(Stored { event, broker: decoded.broker_index(record.broker()), hops: record.hops })
-                    }
+                    Ok(event) => Some(Stored {
+                        event,
+                        broker: decoded.broker_index(&mut names, record.broker()),
+                        hops: record.hops,
+                    }),
                     Err(why) => {
                         tracing::error!(%position, %why, "an event is damaged");
                         None
@@ -62,13 +67,21 @@ impl Decoded {
         decoded
     }
 
-    fn broker_index(&mut self, name: &str) -> u16 {
+    fn broker_index(&mut self, names: &mut HashMap<Arc<str>, u32>, name: &str) -> u32 {
         // Neighbours mostly belong to one broker.
-        let found = self.brokers.iter().rposition(|known| &**known == name).unwrap_or_else(|| {
-            self.brokers.push(name.into());
-            self.brokers.len() - 1
-        });
-        u16::try_from(found).unwrap_or(u16::MAX)
+        if let Some(last) = self.brokers.last()
+            && **last == *name
+        {
+            return index_of_last(&self.brokers);
+        }
+        if let Some(&known) = names.get(name) {
+            return known;
+        }
+        let name: Arc<str> = name.into();
+        self.brokers.push(Arc::clone(&name));
+        let index = index_of_last(&self.brokers);
+        names.insert(name, index);
+        index
     }
 
     /// The offset of the first event.
@@ -98,7 +111,7 @@ impl Decoded {
     /// The name of the event's broker.
     #[must_use]
     pub fn broker(&self, stored: &Stored) -> &str {
-        self.brokers.get(usize::from(stored.broker)).map_or("", |name| name)
+        self.brokers.get(stored.broker as usize).map_or("", |name| name)
     }
 
     /// The events from `from` on, with their offsets. Damaged ones are left out.
@@ -113,10 +126,14 @@ impl Decoded {
     }
 }
 
+fn index_of_last(brokers: &[Arc<str>]) -> u32 {
+    u32::try_from(brokers.len() - 1).expect("a batch has fewer events than that")
+}
+
 /// The batches that were read last.
 #[derive(Debug)]
 pub struct Cache {
-    batches: BTreeMap<Offset, std::sync::Arc<Decoded>>,
+    batches: BTreeMap<Offset, Arc<Decoded>>,
     order: VecDeque<Offset>,
     bytes: usize,
     limit_bytes: usize,
@@ -137,19 +154,19 @@ impl Cache {
 
     /// The batch that holds `offset`.
     #[must_use]
-    pub fn batch(&self, offset: Offset) -> Option<&std::sync::Arc<Decoded>> {
+    pub fn batch(&self, offset: Offset) -> Option<&Arc<Decoded>> {
         self.batches.range(..=offset).next_back().map(|(_, batch)| batch).filter(|batch| offset < batch.end)
     }
 
     /// Decodes a batch, unless it is here, and keeps it. The oldest make room.
-    pub fn insert(&mut self, batch: &EventBatch) -> std::sync::Arc<Decoded> {
+    pub fn insert(&mut self, batch: &EventBatch) -> Arc<Decoded> {
         if let Some(known) = self.batch(batch.base)
             && known.base == batch.base
             && known.end == batch.end()
         {
             return known.clone();
         }
-        let decoded = std::sync::Arc::new(Decoded::of(batch));
+        let decoded = Arc::new(Decoded::of(batch));
         if let Some(old) = self.batches.insert(batch.base, decoded.clone()) {
             self.bytes -= old.bytes;
         } else {

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use pelton_client::{Client, EventBatch, Offset, ReadError};
 use pelton_event::Event;
 use tokio::time::Instant;
@@ -282,9 +281,7 @@ impl<C: Client> Group<C> {
 fn event_to_send(stored: &Stored, asked: Asked, errand: Option<&mut crate::trigger::SinkErrand>) -> Event {
     match (asked, errand) {
         (Asked::Sink, Some(errand)) => with_reason(&stored.event, errand),
-        _ if stored.event.frame_len() <= COPIED_BYTES => {
-            Event::from_frame(Bytes::copy_from_slice(stored.event.as_frame())).unwrap_or_else(|_| stored.event.clone())
-        }
+        _ if stored.event.frame_len() <= COPIED_BYTES => stored.event.detached(),
         _ => stored.event.clone(),
     }
 }
