@@ -24,6 +24,9 @@
 //! Ordered ones have one for each `partitionkey`, and keys beside each other. Events without a key are one sequence of
 //! their own; so are dead letters that are sent again.
 //!
+//! **Sharing.** Triggers that ask the same host and port share [`Options::max_connections`]. Each may hold as much as it
+//! leaves free, and always one attempt: those that hang there do not stop the others, however many they are.
+//!
 //! **Circuits.** After 20 failures in a row (no answer, 5xx, 429) of 5 or more events over 5 seconds or more, a target
 //! gets no attempts but one probe at a time, after 1 s, 2 s, ... 30 s. A probe is the next attempt of an event that
 //! was due, and counts as that; waiting for it costs nothing. So a circuit adds no attempt and takes none away. A 429

@@ -15,10 +15,10 @@ pub struct Options {
     pub progress_completions: usize,
     /// No attempt starts while so many ended deliveries are not stored: the most that a crash repeats.
     pub max_unsaved: usize,
-    /// Connections to one target.
+    /// Attempts on their way at one target, and so connections to it, of all triggers. A trigger may have as many as it
+    /// leaves free: half of these when it is alone, less beside others, and always one. So triggers that hang never
+    /// take the last place, and this is passed by at most one for each trigger.
     pub max_connections: usize,
-    /// Attempts that wait for a connection or are on their way at one target.
-    pub max_outstanding: usize,
     /// How long connecting may take, within an attempt's own timeout.
     pub connect_timeout: Duration,
     /// How long a connection is kept that nobody uses.
@@ -37,8 +37,7 @@ impl Default for Options {
             progress_every: Duration::from_millis(100),
             progress_completions: 4_096,
             max_unsaved: 16_384,
-            max_connections: 128,
-            max_outstanding: 512,
+            max_connections: 512,
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
             circuit: CircuitOptions::default(),

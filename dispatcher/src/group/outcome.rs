@@ -28,10 +28,11 @@ impl<C: Client> Group<C> {
             None => {
                 if let Some(slot) = self.slots.current(ticket.slot, ticket.generation) {
                     slot.state.not_sent(ticket.offset);
-                    self.queue(ticket.slot);
                 }
             }
         }
+        // Also when its user is another by now: that one may have been refused because of this attempt.
+        self.queue(ticket.slot);
         self.unpark(&target, closed_circuit);
     }
 

@@ -47,7 +47,7 @@ impl<C: Client> Group<C> {
         let Some(slot) = self.slots.get_mut(at) else { return };
         slot.queued = false;
         slot.state.wake(now);
-        if slot.parked || slot.fetching || slot.plan.paused || self.is_stopping() {
+        if slot.fetching || slot.plan.paused || self.is_stopping() {
             self.set_timer(at);
             return;
         }
@@ -73,10 +73,7 @@ impl<C: Client> Group<C> {
         let Some(slot) = self.slots.get_mut(at) else { return Try::Nothing };
         let Some(offset) = slot.state.next(asked) else { return Try::Nothing };
         let plan = slot.plan.clone();
-        let endpoint = match asked {
-            Asked::Subscriber => plan.subscriber.as_ref(),
-            Asked::Sink => plan.sink.as_ref(),
-        };
+        let endpoint = plan.endpoint(asked);
         let ticket = |hops| Ticket { slot: at, generation, offset, hops, asked };
         let route = match endpoint.map(|endpoint| &endpoint.route) {
             // The subscriber has no URL yet: events wait for it.
@@ -94,7 +91,7 @@ impl<C: Client> Group<C> {
             }
             Some(Ok(route)) => route,
         };
-        let permit = match route.target.admit(now) {
+        let permit = match route.target.admit(plan.share(asked), now) {
             Ok(permit) => permit,
             Err(refusal) => {
                 self.park(at, route, refusal, now);
@@ -102,7 +99,7 @@ impl<C: Client> Group<C> {
             }
         };
         let Some(stored) = self.cache.batch(offset).and_then(|batch| batch.event(offset)).cloned() else {
-            route.target.give_back(permit);
+            route.target.give_back(plan.share(asked), permit);
             return self.fetch(at, asked, offset);
         };
         let Some(slot) = self.slots.get_mut(at) else { return Try::Nothing };
@@ -193,7 +190,8 @@ impl<C: Client> Group<C> {
 
     fn park(&mut self, at: u32, route: &Route, refusal: Refusal, now: Instant) {
         let Some(slot) = self.slots.get_mut(at) else { return };
-        slot.parked = true;
+        // An end of its own attempts, a new event or a timer has it ask again while it is listed.
+        let is_listed = std::mem::replace(&mut slot.parked, true);
         let recheck = match refusal {
             Refusal::Full => now + RECHECK,
             Refusal::Open(until) => until.min(now + RECHECK).max(now + Duration::from_millis(1)),
@@ -203,7 +201,9 @@ impl<C: Client> Group<C> {
             .entry(route.target.authority().clone())
             .or_insert_with(|| Parked { slots: VecDeque::new(), recheck });
         parked.recheck = parked.recheck.min(recheck);
-        parked.slots.push_back(at);
+        if !is_listed {
+            parked.slots.push_back(at);
+        }
     }
 
     /// An attempt at the target ended: there is room for another.

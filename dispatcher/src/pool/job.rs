@@ -81,7 +81,8 @@ impl Job {
     }
 
     fn outcome(&self, attempted: Option<Attempted>) -> Outcome {
-        let closed_circuit = self.target.concluded(self.permit, self.ticket, attempted.as_ref());
+        let share = self.plan.share(self.ticket.asked);
+        let closed_circuit = self.target.concluded(share, self.permit, self.ticket, attempted.as_ref());
         Outcome { ticket: self.ticket, plan: self.plan.clone(), target: self.target.clone(), attempted, closed_circuit }
     }
 }

@@ -1,4 +1,4 @@
-//! One target: its queue, how many ask it at once, and its circuit.
+//! One target: its queue, how many attempts it has at once, and its circuit.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Circuit, Job, Permit, Ticket, worker};
+use super::{Circuit, Job, Permit, Share, Ticket, worker};
 use crate::Options;
 use crate::delivery::{Attempted, speaks_against_target};
 use crate::endpoint::Authority;
@@ -19,7 +19,7 @@ const MAX_CONNECTING: usize = 16;
 /// Why no attempt may start now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// As many as may be are waiting or on their way.
+    /// The trigger has its share of the target's attempts on its way. The end of one of them makes room.
     Full,
     /// The circuit is open; ask again then.
     Open(Instant),
@@ -38,7 +38,8 @@ pub struct Target {
 struct State {
     queue: VecDeque<Job>,
     circuit: Circuit,
-    /// Jobs that were admitted and are not concluded.
+    /// Jobs that were admitted and are not concluded. Each may have a connection of its own, so none waits for
+    /// another.
     outstanding: usize,
     workers: usize,
     idle: usize,
@@ -81,26 +82,34 @@ impl Target {
         self.state.lock().circuit.is_open()
     }
 
-    /// Asks for leave to make one attempt. It must be followed by [`submit`](Self::submit) or
-    /// [`give_back`](Self::give_back).
+    /// Asks for leave to make one attempt, for the trigger whose `share` it is. It must be followed by
+    /// [`submit`](Self::submit) or [`give_back`](Self::give_back).
     ///
     /// # Errors
     /// Why not now.
-    pub fn admit(&self, now: Instant) -> Result<Permit, Refusal> {
+    pub fn admit(&self, share: &Share, now: Instant) -> Result<Permit, Refusal> {
         let mut state = self.state.lock();
-        if state.outstanding >= self.options.max_outstanding {
+        if !share.begin(state.outstanding, self.options.max_connections) {
             return Err(Refusal::Full);
         }
-        let permit = state.circuit.admit(now).map_err(Refusal::Open)?;
-        state.outstanding += 1;
-        Ok(permit)
+        match state.circuit.admit(now) {
+            Ok(permit) => {
+                state.outstanding += 1;
+                Ok(permit)
+            }
+            Err(until) => {
+                share.end();
+                Err(Refusal::Open(until))
+            }
+        }
     }
 
     /// Gives leave back that was not used.
-    pub fn give_back(&self, permit: Permit) {
+    pub fn give_back(&self, share: &Share, permit: Permit) {
         let mut state = self.state.lock();
         state.circuit.not_sent(permit);
         state.outstanding -= 1;
+        share.end();
     }
 
     /// Queues a job that was admitted.
@@ -127,9 +136,16 @@ impl Target {
     }
 
     /// Takes what came of a job into account. `true` when that closed the circuit.
-    pub(super) fn concluded(&self, permit: Permit, ticket: Ticket, attempted: Option<&Attempted>) -> bool {
+    pub(super) fn concluded(
+        &self,
+        share: &Share,
+        permit: Permit,
+        ticket: Ticket,
+        attempted: Option<&Attempted>,
+    ) -> bool {
         let mut state = self.state.lock();
         state.outstanding -= 1;
+        share.end();
         match attempted {
             None => {
                 state.circuit.not_sent(permit);
@@ -209,7 +225,7 @@ impl Target {
     fn call_worker(self: &Arc<Self>, state: &mut State) {
         if state.idle > 0 {
             self.wake.notify_one();
-        } else if state.workers < self.options.max_connections && state.connecting < MAX_CONNECTING {
+        } else if state.workers < state.outstanding && state.connecting < MAX_CONNECTING {
             state.workers += 1;
             state.connecting += 1;
             tokio::spawn(worker::run(self.clone()));

@@ -7,10 +7,8 @@ use tokio::time::timeout;
 use super::connection::Connection;
 use super::{Job, Target};
 use crate::delivery::{Attempted, NoAnswer};
-use crate::endpoint::Route;
 use crate::reply::{Collected, Want, read_answer};
 use crate::request::delivery_request;
-use crate::trigger::Asked;
 
 /// Makes attempts at `target`, one after the other, until there is nothing to do for a while.
 pub async fn run(target: Arc<Target>) {
@@ -86,7 +84,7 @@ impl Worker {
     }
 
     async fn attempt(&mut self, job: &Job) -> Attempted {
-        let Some(route) = route_of(job) else {
+        let Some(route) = job.plan.endpoint(job.ticket.asked).and_then(|endpoint| endpoint.route.as_ref().ok()) else {
             return Err(NoAnswer::Impossible("there is no URL any more".to_owned()));
         };
         let mut request = delivery_request(&job.plan, job.ticket.asked, route, &job.event);
@@ -129,12 +127,4 @@ impl Worker {
             self.target.settled();
         }
     }
-}
-
-fn route_of(job: &Job) -> Option<&Route> {
-    let endpoint = match job.ticket.asked {
-        Asked::Subscriber => job.plan.subscriber.as_ref(),
-        Asked::Sink => job.plan.sink.as_ref(),
-    };
-    endpoint?.route.as_ref().ok()
 }
