@@ -19,6 +19,12 @@ pub struct Options {
     /// leaves free: half of these when it is alone, less beside others, and always one. So triggers that hang never
     /// take the last place, and this is passed by at most one for each trigger.
     pub max_connections: usize,
+    /// Bytes of events whose attempts are on their way, at all targets, shared by the same rule. At the bound a trigger
+    /// waits, and spends no attempt by it. An event above 64 KiB shares the memory of its batch, which may be 256 KiB.
+    pub sending_bytes: usize,
+    /// Bytes of replies that are being read or are not stored yet, from all targets, shared by the same rule. A reply
+    /// for which there is no room is a failed attempt.
+    pub reply_bytes: usize,
     /// How long connecting may take, within an attempt's own timeout.
     pub connect_timeout: Duration,
     /// How long a connection is kept that nobody uses.
@@ -38,6 +44,8 @@ impl Default for Options {
             progress_completions: 4_096,
             max_unsaved: 16_384,
             max_connections: 512,
+            sending_bytes: 64 * 1024 * 1024,
+            reply_bytes: 32 * 1024 * 1024,
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
             circuit: CircuitOptions::default(),

@@ -4,6 +4,7 @@
 //! hangs holds its own connections and nothing else. Where several triggers ask one target, a [`Share`] each sees to it
 //! that one which hangs there leaves room for the others.
 
+mod budget;
 mod circuit;
 mod connection;
 mod job;
@@ -12,6 +13,7 @@ mod target;
 mod targets;
 mod worker;
 
+pub use budget::{Budgets, ReplyCharge};
 pub use circuit::{Circuit, Permit};
 pub use job::{Job, Outcome, Ticket};
 pub use share::Share;

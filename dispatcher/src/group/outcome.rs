@@ -21,7 +21,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 impl<C: Client> Group<C> {
     pub(super) fn on_outcome(&mut self, outcome: Outcome) {
-        let Outcome { ticket, plan, target, attempted, closed_circuit } = outcome;
+        // The reply's bytes count until it is encoded into the log's next batch.
+        let Outcome { ticket, plan, target, attempted, closed_circuit, reply: _reply } = outcome;
         self.snapshot.ended();
         match attempted {
             Some(attempted) => self.on_attempted(ticket, &plan, attempted),

@@ -26,7 +26,7 @@ const RECHECK: Duration = Duration::from_secs(1);
 const STARTS_PER_TURN: usize = 128;
 /// Events up to this size are copied out of their batch for an attempt, so that a few hundred slow attempts do not
 /// keep a few hundred batches in memory.
-const COPIED_BYTES: usize = 16 * 1024;
+const COPIED_BYTES: usize = 64 * 1024;
 
 /// Triggers that wait for a target.
 #[derive(Debug)]
@@ -103,8 +103,13 @@ impl<C: Client> Group<C> {
             return self.fetch(at, asked, offset);
         };
         let Some(slot) = self.slots.get_mut(at) else { return Try::Nothing };
-        slot.state.start(asked, offset);
         let event = event_to_send(&stored, asked, slot.state.errand(offset));
+        if !route.target.take_bytes(plan.share(asked), event.frame_len()) {
+            route.target.give_back(plan.share(asked), permit);
+            self.park(at, route, Refusal::Full, now);
+            return Try::Nothing;
+        }
+        slot.state.start(asked, offset);
         self.snapshot.started();
         let target = route.target.clone();
         target.submit(Job::new(ticket(stored.hops), plan.clone(), event, permit, target.clone(), self.outbox.clone()));

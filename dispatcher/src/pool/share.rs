@@ -3,7 +3,7 @@
 //! One rule for each of these (the attempts at a target, the bytes of events, the bytes of replies): a trigger may
 //! hold as much as it leaves free, and its first is never refused. So one trigger alone gets half. Each that hangs
 //! beside it gets half of what the others left, and the next that comes is served however many hang. What is held in
-//! all passes the bound by at most one attempt for each trigger.
+//! all passes a bound by at most one attempt for each trigger.
 //!
 //! It also says who wakes a trigger that was refused: it has an attempt on its way, and the end of that one does.
 
@@ -13,6 +13,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug, Default)]
 pub struct Share {
     attempts: AtomicUsize,
+    /// Bytes of events, of [`Budgets::events`](super::Budgets).
+    pub(super) event_bytes: AtomicUsize,
+    /// Bytes of replies, of [`Budgets::replies`](super::Budgets).
+    pub(super) reply_bytes: AtomicUsize,
+    /// The size of the event for which there was no room, or 0: it is not read from the log again before there is.
+    pub(super) refused_bytes: AtomicUsize,
 }
 
 impl Share {

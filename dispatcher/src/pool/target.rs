@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Circuit, Job, Permit, Share, Ticket, worker};
+use super::{Budgets, Circuit, Job, Permit, Share, Ticket, worker};
 use crate::Options;
 use crate::delivery::{Attempted, speaks_against_target};
 use crate::endpoint::Authority;
@@ -19,7 +20,8 @@ const MAX_CONNECTING: usize = 16;
 /// Why no attempt may start now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The trigger has its share of the target's attempts on its way. The end of one of them makes room.
+    /// The trigger has its share of the target's attempts, or of all bytes, on its way. The end of one of them makes
+    /// room.
     Full,
     /// The circuit is open; ask again then.
     Open(Instant),
@@ -30,6 +32,7 @@ pub enum Refusal {
 pub struct Target {
     authority: Authority,
     options: Arc<Options>,
+    budgets: Arc<Budgets>,
     state: Mutex<State>,
     wake: Notify,
 }
@@ -51,7 +54,7 @@ struct State {
 impl Target {
     /// A target nobody asked yet.
     #[must_use]
-    pub fn new(authority: Authority, options: Arc<Options>) -> Self {
+    pub fn new(authority: Authority, options: Arc<Options>, budgets: Arc<Budgets>) -> Self {
         let state = State {
             queue: VecDeque::new(),
             circuit: Circuit::new(options.circuit),
@@ -61,7 +64,7 @@ impl Target {
             connecting: 0,
             closed: false,
         };
-        Self { authority, options, state: Mutex::new(state), wake: Notify::new() }
+        Self { authority, options, budgets, state: Mutex::new(state), wake: Notify::new() }
     }
 
     /// Host and port.
@@ -76,6 +79,12 @@ impl Target {
         &self.options
     }
 
+    /// The bounds on bytes.
+    #[must_use]
+    pub fn budgets(&self) -> &Arc<Budgets> {
+        &self.budgets
+    }
+
     /// Whether attempts are stopped because the target keeps failing.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -88,6 +97,10 @@ impl Target {
     /// # Errors
     /// Why not now.
     pub fn admit(&self, share: &Share, now: Instant) -> Result<Permit, Refusal> {
+        let refused_bytes = share.refused_bytes.load(Ordering::Relaxed);
+        if !self.budgets.events.has_room(&share.event_bytes, refused_bytes) {
+            return Err(Refusal::Full);
+        }
         let mut state = self.state.lock();
         if !share.begin(state.outstanding, self.options.max_connections) {
             return Err(Refusal::Full);
@@ -102,6 +115,15 @@ impl Target {
                 Err(Refusal::Open(until))
             }
         }
+    }
+
+    /// Takes the bytes of the event of an attempt that was admitted. `false` when there is no room for them now; then
+    /// the leave is to be given back. The job gives the bytes back when it ends.
+    #[must_use]
+    pub fn take_bytes(&self, share: &Share, bytes: usize) -> bool {
+        let fits = self.budgets.events.take(&share.event_bytes, 0, bytes);
+        share.refused_bytes.store(if fits { 0 } else { bytes }, Ordering::Relaxed);
+        fits
     }
 
     /// Gives leave back that was not used.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use foldhash::{HashMap, HashMapExt};
 use parking_lot::Mutex;
 
-use super::Target;
+use super::{Budgets, Target};
 use crate::Options;
 use crate::endpoint::Authority;
 
@@ -14,13 +14,15 @@ use crate::endpoint::Authority;
 pub struct Targets {
     known: Mutex<HashMap<Authority, Weak<Target>>>,
     options: Arc<Options>,
+    budgets: Arc<Budgets>,
 }
 
 impl Targets {
     /// No target yet.
     #[must_use]
     pub fn new(options: Arc<Options>) -> Self {
-        Self { known: Mutex::new(HashMap::new()), options }
+        let budgets = Arc::new(Budgets::new(&options));
+        Self { known: Mutex::new(HashMap::new()), options, budgets }
     }
 
     /// The target of that host and port.
@@ -33,7 +35,7 @@ impl Targets {
         if known.len() >= 64 && known.len() == known.capacity() {
             known.retain(|_, target| target.strong_count() > 0);
         }
-        let target = Arc::new(Target::new(authority.clone(), self.options.clone()));
+        let target = Arc::new(Target::new(authority.clone(), self.options.clone(), self.budgets.clone()));
         known.insert(authority.clone(), Arc::downgrade(&target));
         target
     }

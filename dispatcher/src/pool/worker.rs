@@ -68,11 +68,11 @@ impl Worker {
         }
     }
 
-    async fn make(&mut self, job: Job) {
+    async fn make(&mut self, mut job: Job) {
         if !self.target.still_admits(job.permit) {
             return job.finish(None).await;
         }
-        let attempted = match timeout(job.plan.timeout, self.attempt(&job)).await {
+        let attempted = match timeout(job.plan.timeout, self.attempt(&mut job)).await {
             Ok(attempted) => attempted,
             Err(_) => {
                 // Whatever is on the connection, it is not the answer to the next request.
@@ -83,7 +83,7 @@ impl Worker {
         job.finish(Some(attempted)).await;
     }
 
-    async fn attempt(&mut self, job: &Job) -> Attempted {
+    async fn attempt(&mut self, job: &mut Job) -> Attempted {
         let Some(route) = job.plan.endpoint(job.ticket.asked).and_then(|endpoint| endpoint.route.as_ref().ok()) else {
             return Err(NoAnswer::Impossible("there is no URL any more".to_owned()));
         };
@@ -93,12 +93,16 @@ impl Worker {
             self.settle();
             match connection.send(request).await {
                 Ok((head, mut body)) => {
-                    let mut collected = Collected::new(Want::of(&head));
+                    let want = Want::of(&head, job.ticket.asked);
+                    let charge = (want == Want::Event).then(|| job.charge_for_reply());
+                    let mut collected = Collected::new(want, charge);
                     let complete = connection.collect(&mut body, &mut collected).await?;
                     if complete && connection.is_reusable() {
                         self.connection = Some(connection);
                     }
-                    return Ok(read_answer(&head, collected, complete, job.plan.encoding));
+                    let (answer, charge) = read_answer(&head, collected, complete, job.plan.encoding);
+                    job.reply = charge;
+                    return Ok(answer);
                 }
                 // The other side closed it while it was idle; nothing was sent, so this is no attempt.
                 Err((_, Some(unsent))) if connection.was_used() => request = unsent,
