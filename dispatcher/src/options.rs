@@ -33,6 +33,8 @@ pub struct Options {
     pub circuit: CircuitOptions,
     /// Triggers that have metrics of their own; the others share one set labelled `other`.
     pub max_labelled_triggers: usize,
+    /// Targets whose circuit is shown in metrics, once it has opened; the others are not shown.
+    pub max_labelled_targets: usize,
 }
 
 impl Default for Options {
@@ -50,6 +52,7 @@ impl Default for Options {
             idle_timeout: Duration::from_secs(30),
             circuit: CircuitOptions::default(),
             max_labelled_triggers: 2_000,
+            max_labelled_targets: 2_000,
         }
     }
 }

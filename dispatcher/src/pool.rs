@@ -9,6 +9,7 @@ mod circuit;
 mod connection;
 mod job;
 mod share;
+mod shown;
 mod target;
 mod targets;
 mod worker;

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::shown::Shown;
 use super::{Budgets, Circuit, Job, Permit, Share, Ticket, worker};
 use crate::Options;
 use crate::delivery::{Attempted, speaks_against_target};
@@ -33,6 +34,7 @@ pub struct Target {
     authority: Authority,
     options: Arc<Options>,
     budgets: Arc<Budgets>,
+    shown: Arc<Shown>,
     state: Mutex<State>,
     wake: Notify,
 }
@@ -54,7 +56,7 @@ struct State {
 impl Target {
     /// A target nobody asked yet.
     #[must_use]
-    pub fn new(authority: Authority, options: Arc<Options>, budgets: Arc<Budgets>) -> Self {
+    pub(super) fn new(authority: Authority, options: Arc<Options>, budgets: Arc<Budgets>, shown: Arc<Shown>) -> Self {
         let state = State {
             queue: VecDeque::new(),
             circuit: Circuit::new(options.circuit),
@@ -64,7 +66,7 @@ impl Target {
             connecting: 0,
             closed: false,
         };
-        Self { authority, options, budgets, state: Mutex::new(state), wake: Notify::new() }
+        Self { authority, options, budgets, shown, state: Mutex::new(state), wake: Notify::new() }
     }
 
     /// Host and port.
@@ -83,12 +85,6 @@ impl Target {
     #[must_use]
     pub fn budgets(&self) -> &Arc<Budgets> {
         &self.budgets
-    }
-
-    /// Whether attempts are stopped because the target keeps failing.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.state.lock().circuit.is_open()
     }
 
     /// Asks for leave to make one attempt, for the trigger whose `share` it is. It must be followed by
@@ -176,11 +172,18 @@ impl Target {
             Some(attempted) if speaks_against_target(attempted) => {
                 let event = ticket.offset.0 ^ (u64::from(ticket.slot) << 44);
                 if state.circuit.failed(permit, event, Instant::now()) {
+                    self.shown.set(&self.authority, true);
                     tracing::warn!(host = %self.authority.host, port = self.authority.port, "circuit opened");
                 }
                 false
             }
-            Some(_) => state.circuit.succeeded(),
+            Some(_) => {
+                let closed = state.circuit.succeeded();
+                if closed {
+                    self.shown.set(&self.authority, false);
+                }
+                closed
+            }
         }
     }
 
@@ -251,6 +254,15 @@ impl Target {
             state.workers += 1;
             state.connecting += 1;
             tokio::spawn(worker::run(self.clone()));
+        }
+    }
+}
+
+impl Drop for Target {
+    /// Nobody asks there any more.
+    fn drop(&mut self) {
+        if self.state.get_mut().circuit.is_open() {
+            self.shown.set(&self.authority, false);
         }
     }
 }
