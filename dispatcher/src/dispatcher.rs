@@ -3,27 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foldhash::{HashMap, HashMapExt};
-use metrics::Gauge;
 use pelton_client::{Client, GroupId, ReadError};
 use pelton_env::{Chance, Clock};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::endpoint::Authority;
 use crate::group::{Group, Shared};
 use crate::metrics::Metrics;
 use crate::pool::Targets;
 use crate::{GroupSnapshot, Options};
 
-/// How often the state of targets is shown in metrics.
-const SHOW_TARGETS_EVERY: Duration = Duration::from_secs(5);
-
 /// The wait before a group that ended badly begins again.
 const BEGIN_AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// Targets that have a series of their own.
-const MAX_SHOWN_TARGETS: usize = 2_000;
 
 /// Delivers events: follows every log group of a [`Client`], matches, sends, stores progress.
 #[derive(Debug)]
@@ -59,7 +51,6 @@ impl Dispatcher {
             tasks.spawn(keep_running(group, client.clone(), id, shared.clone(), snapshot.clone(), stopped.clone()));
             snapshots.push((id, snapshot));
         }
-        tasks.spawn(show_targets(shared, stopped));
         Ok(DispatcherHandle { stop, tasks, snapshots })
     }
 }
@@ -120,28 +111,5 @@ async fn keep_running<C: Client>(
             Ok(group) => next = Some(group),
             Err(why) => tracing::error!(group = %id, %why, "the group cannot begin again"),
         }
-    }
-}
-
-/// Shows which circuits are open. A target gets a series when its circuit first opens, so there are few.
-async fn show_targets(shared: Arc<Shared>, mut stopped: watch::Receiver<Option<Instant>>) {
-    let mut shown: HashMap<Authority, Gauge> = HashMap::new();
-    loop {
-        tokio::select! {
-            _ = stopped.changed() => return,
-            () = tokio::time::sleep(SHOW_TARGETS_EVERY) => {}
-        }
-        for gauge in shown.values() {
-            gauge.set(0.0);
-        }
-        shared.targets.each(|target| {
-            if !target.is_open() || (shown.len() >= MAX_SHOWN_TARGETS && !shown.contains_key(target.authority())) {
-                return;
-            }
-            let gauge = shown.entry(target.authority().clone()).or_insert_with_key(
-                |authority| metrics::gauge!("pelton_target_circuit_open", "target" => authority.to_string()),
-            );
-            gauge.set(1.0);
-        });
     }
 }

@@ -18,11 +18,16 @@
 //! [`trigger::WINDOW`] events pending reads on from a place of its own, and joins the scan again when it gets there.
 //!
 //! **Positions, not bytes.** An event that waits, for its turn or for its next attempt, is an offset. Its bytes are
-//! read from the log when it starts, through a small shared cache.
+//! read from the log when it starts, through a small shared cache. What is on its way, and what replies bring, is bounded
+//! by [`Options::sending_bytes`] and [`Options::reply_bytes`].
 //!
 //! **Order.** Unordered triggers have up to `pelton.dev/max-in-flight` attempts on their way, in each log group.
 //! Ordered ones have one for each `partitionkey`, and keys beside each other. Events without a key are one sequence of
 //! their own; so are dead letters that are sent again.
+//!
+//! **Sharing.** Triggers that ask the same host and port share [`Options::max_connections`], and all share the bytes.
+//! Each may hold as much as it leaves free, and always one attempt: those that hang do not stop the others, however many
+//! they are.
 //!
 //! **Circuits.** After 20 failures in a row (no answer, 5xx, 429) of 5 or more events over 5 seconds or more, a target
 //! gets no attempts but one probe at a time, after 1 s, 2 s, ... 30 s. A probe is the next attempt of an event that

@@ -15,10 +15,16 @@ pub struct Options {
     pub progress_completions: usize,
     /// No attempt starts while so many ended deliveries are not stored: the most that a crash repeats.
     pub max_unsaved: usize,
-    /// Connections to one target.
+    /// Attempts on their way at one target, and so connections to it, of all triggers. A trigger may have as many as it
+    /// leaves free: half of these when it is alone, less beside others, and always one. So triggers that hang never
+    /// take the last place, and this is passed by at most one for each trigger.
     pub max_connections: usize,
-    /// Attempts that wait for a connection or are on their way at one target.
-    pub max_outstanding: usize,
+    /// Bytes of events whose attempts are on their way, at all targets, shared by the same rule. At the bound a trigger
+    /// waits, and spends no attempt by it. An event above 64 KiB shares the memory of its batch, which may be 256 KiB.
+    pub sending_bytes: usize,
+    /// Bytes of replies that are being read or are not stored yet, from all targets, shared by the same rule. A reply
+    /// for which there is no room is a failed attempt.
+    pub reply_bytes: usize,
     /// How long connecting may take, within an attempt's own timeout.
     pub connect_timeout: Duration,
     /// How long a connection is kept that nobody uses.
@@ -27,6 +33,8 @@ pub struct Options {
     pub circuit: CircuitOptions,
     /// Triggers that have metrics of their own; the others share one set labelled `other`.
     pub max_labelled_triggers: usize,
+    /// Targets whose circuit is shown in metrics, once it has opened; the others are not shown.
+    pub max_labelled_targets: usize,
 }
 
 impl Default for Options {
@@ -37,12 +45,14 @@ impl Default for Options {
             progress_every: Duration::from_millis(100),
             progress_completions: 4_096,
             max_unsaved: 16_384,
-            max_connections: 128,
-            max_outstanding: 512,
+            max_connections: 512,
+            sending_bytes: 64 * 1024 * 1024,
+            reply_bytes: 32 * 1024 * 1024,
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
             circuit: CircuitOptions::default(),
             max_labelled_triggers: 2_000,
+            max_labelled_targets: 2_000,
         }
     }
 }

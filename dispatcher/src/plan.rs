@@ -1,5 +1,6 @@
 //! How one trigger's events are delivered: its resources, read once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -12,7 +13,8 @@ use pelton_resource::{
 
 use crate::delivery::Retries;
 use crate::endpoint::{Address, Endpoint, Route};
-use crate::pool::Targets;
+use crate::pool::{Share, Targets};
+use crate::trigger::Asked;
 
 /// Everything about a trigger that its deliveries need.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub struct Plan {
     pub max_in_flight: usize,
     /// Whether deliveries rest.
     pub paused: bool,
+    /// What it has on its way to its subscriber and to its sink.
+    pub shares: [Arc<Share>; 2],
 }
 
 impl Plan {
@@ -75,6 +79,32 @@ impl Plan {
             ordered: settings.order == DeliveryOrder::Ordered,
             max_in_flight: settings.max_in_flight as usize,
             paused: settings.paused,
+            shares: Default::default(),
+        }
+    }
+
+    /// Who is asked.
+    #[must_use]
+    pub fn endpoint(&self, asked: Asked) -> Option<&Endpoint> {
+        match asked {
+            Asked::Subscriber => self.subscriber.as_ref(),
+            Asked::Sink => self.sink.as_ref(),
+        }
+    }
+
+    /// What the trigger has on its way there.
+    #[must_use]
+    pub fn share(&self, asked: Asked) -> &Share {
+        &self.shares[asked as usize]
+    }
+
+    /// Goes on counting where the plan before this one did, for attempts at the same host and port.
+    pub fn take_over(&mut self, before: &Self) {
+        for asked in [Asked::Subscriber, Asked::Sink] {
+            let authority = |plan: &Self| Some(plan.endpoint(asked)?.route.as_ref().ok()?.target.authority().clone());
+            if authority(self) == authority(before) {
+                self.shares[asked as usize] = before.shares[asked as usize].clone();
+            }
         }
     }
 }

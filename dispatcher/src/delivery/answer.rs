@@ -46,6 +46,9 @@ pub enum NoAnswer {
     /// The connection broke, or what came was no HTTP.
     #[error("the connection broke: {0}")]
     Broken(String),
+    /// The answer has a reply for which there was no room here. It is not the subscriber's fault.
+    #[error("no room for the reply at the moment")]
+    NoRoom,
     /// There is no way to ask: the URL's scheme is not spoken, or the event cannot be put into a request.
     #[error("cannot be asked: {0}")]
     Impossible(String),

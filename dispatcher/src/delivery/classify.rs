@@ -31,7 +31,9 @@ pub fn classify(attempted: &Attempted) -> Verdict {
     let answer = match attempted {
         Ok(answer) => answer,
         Err(NoAnswer::Impossible(_)) => return Verdict::Impossible,
-        Err(NoAnswer::Connect(_) | NoAnswer::Timeout | NoAnswer::Broken(_)) => return Verdict::Retry,
+        Err(NoAnswer::Connect(_) | NoAnswer::Timeout | NoAnswer::Broken(_) | NoAnswer::NoRoom) => {
+            return Verdict::Retry;
+        }
     };
     match (answer.status, &answer.content) {
         (200..=299, Content::Empty) => Verdict::Delivered,
@@ -51,7 +53,7 @@ pub fn classify(attempted: &Attempted) -> Verdict {
 pub fn speaks_against_target(attempted: &Attempted) -> bool {
     match attempted {
         Ok(answer) => answer.status == 429 || answer.status >= 500,
-        Err(NoAnswer::Impossible(_)) => false,
+        Err(NoAnswer::Impossible(_) | NoAnswer::NoRoom) => false,
         Err(NoAnswer::Connect(_) | NoAnswer::Timeout | NoAnswer::Broken(_)) => true,
     }
 }
@@ -88,6 +90,7 @@ mod tests {
             (NoAnswer::Connect("refused".into()), Verdict::Retry),
             (NoAnswer::Broken("reset".into()), Verdict::Retry),
             (NoAnswer::Timeout, Verdict::Retry),
+            (NoAnswer::NoRoom, Verdict::Retry),
             (NoAnswer::Impossible("gopher".into()), Verdict::Impossible),
         ];
         for (no_answer, want) in rows {
@@ -118,5 +121,6 @@ mod tests {
         }
         assert!(speaks_against_target(&Err(NoAnswer::Timeout)));
         assert!(!speaks_against_target(&Err(NoAnswer::Impossible(String::new()))));
+        assert!(!speaks_against_target(&Err(NoAnswer::NoRoom)));
     }
 }

@@ -193,13 +193,14 @@ impl<C: Client> Group<C> {
         };
         let scanned = self.scanned;
         let Some(slot) = self.slots.get_mut(at) else { return };
-        let plan = match broker_of(resources, trigger) {
+        let mut plan = match broker_of(resources, trigger) {
             Some(broker) => Plan::of(trigger, broker, &self.shared.targets),
             // Without its Broker it rests, and keeps its place.
             None => {
                 Plan { paused: true, ..Plan::of(trigger, &pelton_resource::Broker::default(), &self.shared.targets) }
             }
         };
+        plan.take_over(&slot.plan);
         slot.state.set_max_in_flight(plan.max_in_flight);
         let reordered = plan.ordered != slot.plan.ordered;
         if reordered {

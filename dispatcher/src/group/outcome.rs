@@ -21,17 +21,19 @@ const LONGEST_WAIT: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 impl<C: Client> Group<C> {
     pub(super) fn on_outcome(&mut self, outcome: Outcome) {
-        let Outcome { ticket, plan, target, attempted, closed_circuit } = outcome;
+        // The reply's bytes count until it is encoded into the log's next batch.
+        let Outcome { ticket, plan, target, attempted, closed_circuit, reply: _reply } = outcome;
         self.snapshot.ended();
         match attempted {
             Some(attempted) => self.on_attempted(ticket, &plan, attempted),
             None => {
                 if let Some(slot) = self.slots.current(ticket.slot, ticket.generation) {
                     slot.state.not_sent(ticket.offset);
-                    self.queue(ticket.slot);
                 }
             }
         }
+        // Also when its user is another by now: that one may have been refused because of this attempt.
+        self.queue(ticket.slot);
         self.unpark(&target, closed_circuit);
     }
 

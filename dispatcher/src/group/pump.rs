@@ -25,7 +25,7 @@ const RECHECK: Duration = Duration::from_secs(1);
 const STARTS_PER_TURN: usize = 128;
 /// Events up to this size are copied out of their batch for an attempt, so that a few hundred slow attempts do not
 /// keep a few hundred batches in memory.
-const COPIED_BYTES: usize = 16 * 1024;
+const COPIED_BYTES: usize = 64 * 1024;
 
 /// Triggers that wait for a target.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl<C: Client> Group<C> {
         let Some(slot) = self.slots.get_mut(at) else { return };
         slot.queued = false;
         slot.state.wake(now);
-        if slot.parked || slot.fetching || slot.plan.paused || self.is_stopping() {
+        if slot.fetching || slot.plan.paused || self.is_stopping() {
             self.set_timer(at);
             return;
         }
@@ -72,10 +72,7 @@ impl<C: Client> Group<C> {
         let Some(slot) = self.slots.get_mut(at) else { return Try::Nothing };
         let Some(offset) = slot.state.next(asked) else { return Try::Nothing };
         let plan = slot.plan.clone();
-        let endpoint = match asked {
-            Asked::Subscriber => plan.subscriber.as_ref(),
-            Asked::Sink => plan.sink.as_ref(),
-        };
+        let endpoint = plan.endpoint(asked);
         let ticket = |hops| Ticket { slot: at, generation, offset, hops, asked };
         let route = match endpoint.map(|endpoint| &endpoint.route) {
             // The subscriber has no URL yet: events wait for it.
@@ -93,7 +90,7 @@ impl<C: Client> Group<C> {
             }
             Some(Ok(route)) => route,
         };
-        let permit = match route.target.admit(now) {
+        let permit = match route.target.admit(plan.share(asked), now) {
             Ok(permit) => permit,
             Err(refusal) => {
                 self.park(at, route, refusal, now);
@@ -101,12 +98,17 @@ impl<C: Client> Group<C> {
             }
         };
         let Some(stored) = self.cache.batch(offset).and_then(|batch| batch.event(offset)).cloned() else {
-            route.target.give_back(permit);
+            route.target.give_back(plan.share(asked), permit);
             return self.fetch(at, asked, offset);
         };
         let Some(slot) = self.slots.get_mut(at) else { return Try::Nothing };
-        slot.state.start(asked, offset);
         let event = event_to_send(&stored, asked, slot.state.errand(offset));
+        if !route.target.take_bytes(plan.share(asked), event.frame_len()) {
+            route.target.give_back(plan.share(asked), permit);
+            self.park(at, route, Refusal::Full, now);
+            return Try::Nothing;
+        }
+        slot.state.start(asked, offset);
         self.snapshot.started();
         let target = route.target.clone();
         target.submit(Job::new(ticket(stored.hops), plan.clone(), event, permit, target.clone(), self.outbox.clone()));
@@ -192,7 +194,8 @@ impl<C: Client> Group<C> {
 
     fn park(&mut self, at: u32, route: &Route, refusal: Refusal, now: Instant) {
         let Some(slot) = self.slots.get_mut(at) else { return };
-        slot.parked = true;
+        // An end of its own attempts, a new event or a timer has it ask again while it is listed.
+        let is_listed = std::mem::replace(&mut slot.parked, true);
         let recheck = match refusal {
             Refusal::Full => now + RECHECK,
             Refusal::Open(until) => until.min(now + RECHECK).max(now + Duration::from_millis(1)),
@@ -202,7 +205,9 @@ impl<C: Client> Group<C> {
             .entry(route.target.authority().clone())
             .or_insert_with(|| Parked { slots: VecDeque::new(), recheck });
         parked.recheck = parked.recheck.min(recheck);
-        parked.slots.push_back(at);
+        if !is_listed {
+            parked.slots.push_back(at);
+        }
     }
 
     /// An attempt at the target ended: there is room for another.

@@ -94,7 +94,7 @@ impl Connection {
     /// Reads a body. `false` when it is longer than `collected` takes; the connection is of no use then.
     ///
     /// # Errors
-    /// The connection broke first.
+    /// The connection broke first, or there was no room for what came.
     pub async fn collect(
         &mut self,
         body: &mut Incoming,
@@ -104,7 +104,7 @@ impl Connection {
             match drive(&mut self.driver, body.frame()).await {
                 Some(Some(Ok(frame))) => {
                     if let Ok(piece) = frame.into_data()
-                        && !collected.take(piece)
+                        && !collected.take(piece)?
                     {
                         return Ok(false);
                     }

@@ -6,7 +6,7 @@ use pelton_client::{Hops, Offset};
 use pelton_event::Event;
 use tokio::sync::mpsc;
 
-use super::{Permit, Target};
+use super::{Permit, ReplyCharge, Target};
 use crate::delivery::Attempted;
 use crate::plan::Plan;
 use crate::trigger::Asked;
@@ -39,6 +39,8 @@ pub struct Outcome {
     pub attempted: Option<Attempted>,
     /// Whether this closed the target's circuit.
     pub closed_circuit: bool,
+    /// The bytes of the reply that is in the answer.
+    pub reply: Option<ReplyCharge>,
 }
 
 /// One attempt to be made. It always comes to an [`Outcome`]: dropped, it says that nothing was sent.
@@ -54,11 +56,13 @@ pub struct Job {
     pub permit: Permit,
     /// Who is asked.
     pub target: Arc<Target>,
+    /// The bytes of the reply, once it is read.
+    pub reply: Option<ReplyCharge>,
     answer_to: Option<mpsc::Sender<Outcome>>,
 }
 
 impl Job {
-    /// A job whose outcome goes to `answer_to`.
+    /// A job whose outcome goes to `answer_to`. It was admitted, and the bytes of the event's frame are taken.
     #[must_use]
     pub fn new(
         ticket: Ticket,
@@ -68,21 +72,38 @@ impl Job {
         target: Arc<Target>,
         answer_to: mpsc::Sender<Outcome>,
     ) -> Self {
-        Self { ticket, plan, event, permit, target, answer_to: Some(answer_to) }
+        Self { ticket, plan, event, permit, target, reply: None, answer_to: Some(answer_to) }
+    }
+
+    /// What a reply is counted by.
+    #[must_use]
+    pub fn charge_for_reply(&self) -> ReplyCharge {
+        ReplyCharge::new(self.target.budgets().clone(), self.plan.shares[self.ticket.asked as usize].clone())
     }
 
     /// Hands over what came of the attempt.
     pub async fn finish(mut self, attempted: Option<Attempted>) {
         let outcome = self.outcome(attempted);
         if let Some(answer_to) = self.answer_to.take() {
+            // The event goes first: it is not counted any more.
+            drop(self);
             // Nobody listens any more when the dispatcher is gone.
             let _ = answer_to.send(outcome).await;
         }
     }
 
-    fn outcome(&self, attempted: Option<Attempted>) -> Outcome {
-        let closed_circuit = self.target.concluded(self.permit, self.ticket, attempted.as_ref());
-        Outcome { ticket: self.ticket, plan: self.plan.clone(), target: self.target.clone(), attempted, closed_circuit }
+    fn outcome(&mut self, attempted: Option<Attempted>) -> Outcome {
+        let share = self.plan.share(self.ticket.asked);
+        self.target.budgets().events.release(&share.event_bytes, self.event.frame_len());
+        let closed_circuit = self.target.concluded(share, self.permit, self.ticket, attempted.as_ref());
+        Outcome {
+            ticket: self.ticket,
+            plan: self.plan.clone(),
+            target: self.target.clone(),
+            attempted,
+            closed_circuit,
+            reply: self.reply.take(),
+        }
     }
 }
 

@@ -1,13 +1,15 @@
-//! One target: its queue, how many ask it at once, and its circuit.
+//! One target: its queue, how many attempts it has at once, and its circuit.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Circuit, Job, Permit, Ticket, worker};
+use super::shown::Shown;
+use super::{Budgets, Circuit, Job, Permit, Share, Ticket, worker};
 use crate::Options;
 use crate::delivery::{Attempted, speaks_against_target};
 use crate::endpoint::Authority;
@@ -19,7 +21,8 @@ const MAX_CONNECTING: usize = 16;
 /// Why no attempt may start now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// As many as may be are waiting or on their way.
+    /// The trigger has its share of the target's attempts, or of all bytes, on its way. The end of one of them makes
+    /// room.
     Full,
     /// The circuit is open; ask again then.
     Open(Instant),
@@ -30,6 +33,8 @@ pub enum Refusal {
 pub struct Target {
     authority: Authority,
     options: Arc<Options>,
+    budgets: Arc<Budgets>,
+    shown: Arc<Shown>,
     state: Mutex<State>,
     wake: Notify,
 }
@@ -38,7 +43,8 @@ pub struct Target {
 struct State {
     queue: VecDeque<Job>,
     circuit: Circuit,
-    /// Jobs that were admitted and are not concluded.
+    /// Jobs that were admitted and are not concluded. Each may have a connection of its own, so none waits for
+    /// another.
     outstanding: usize,
     workers: usize,
     idle: usize,
@@ -50,7 +56,7 @@ struct State {
 impl Target {
     /// A target nobody asked yet.
     #[must_use]
-    pub fn new(authority: Authority, options: Arc<Options>) -> Self {
+    pub(super) fn new(authority: Authority, options: Arc<Options>, budgets: Arc<Budgets>, shown: Arc<Shown>) -> Self {
         let state = State {
             queue: VecDeque::new(),
             circuit: Circuit::new(options.circuit),
@@ -60,7 +66,7 @@ impl Target {
             connecting: 0,
             closed: false,
         };
-        Self { authority, options, state: Mutex::new(state), wake: Notify::new() }
+        Self { authority, options, budgets, shown, state: Mutex::new(state), wake: Notify::new() }
     }
 
     /// Host and port.
@@ -75,32 +81,53 @@ impl Target {
         &self.options
     }
 
-    /// Whether attempts are stopped because the target keeps failing.
+    /// The bounds on bytes.
     #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.state.lock().circuit.is_open()
+    pub fn budgets(&self) -> &Arc<Budgets> {
+        &self.budgets
     }
 
-    /// Asks for leave to make one attempt. It must be followed by [`submit`](Self::submit) or
-    /// [`give_back`](Self::give_back).
+    /// Asks for leave to make one attempt, for the trigger whose `share` it is. It must be followed by
+    /// [`submit`](Self::submit) or [`give_back`](Self::give_back).
     ///
     /// # Errors
     /// Why not now.
-    pub fn admit(&self, now: Instant) -> Result<Permit, Refusal> {
-        let mut state = self.state.lock();
-        if state.outstanding >= self.options.max_outstanding {
+    pub fn admit(&self, share: &Share, now: Instant) -> Result<Permit, Refusal> {
+        let refused_bytes = share.refused_bytes.load(Ordering::Relaxed);
+        if !self.budgets.events.has_room(&share.event_bytes, refused_bytes) {
             return Err(Refusal::Full);
         }
-        let permit = state.circuit.admit(now).map_err(Refusal::Open)?;
-        state.outstanding += 1;
-        Ok(permit)
+        let mut state = self.state.lock();
+        if !share.begin(state.outstanding, self.options.max_connections) {
+            return Err(Refusal::Full);
+        }
+        match state.circuit.admit(now) {
+            Ok(permit) => {
+                state.outstanding += 1;
+                Ok(permit)
+            }
+            Err(until) => {
+                share.end();
+                Err(Refusal::Open(until))
+            }
+        }
+    }
+
+    /// Takes the bytes of the event of an attempt that was admitted. `false` when there is no room for them now; then
+    /// the leave is to be given back. The job gives the bytes back when it ends.
+    #[must_use]
+    pub fn take_bytes(&self, share: &Share, bytes: usize) -> bool {
+        let fits = self.budgets.events.take(&share.event_bytes, 0, bytes);
+        share.refused_bytes.store(if fits { 0 } else { bytes }, Ordering::Relaxed);
+        fits
     }
 
     /// Gives leave back that was not used.
-    pub fn give_back(&self, permit: Permit) {
+    pub fn give_back(&self, share: &Share, permit: Permit) {
         let mut state = self.state.lock();
         state.circuit.not_sent(permit);
         state.outstanding -= 1;
+        share.end();
     }
 
     /// Queues a job that was admitted.
@@ -127,9 +154,16 @@ impl Target {
     }
 
     /// Takes what came of a job into account. `true` when that closed the circuit.
-    pub(super) fn concluded(&self, permit: Permit, ticket: Ticket, attempted: Option<&Attempted>) -> bool {
+    pub(super) fn concluded(
+        &self,
+        share: &Share,
+        permit: Permit,
+        ticket: Ticket,
+        attempted: Option<&Attempted>,
+    ) -> bool {
         let mut state = self.state.lock();
         state.outstanding -= 1;
+        share.end();
         match attempted {
             None => {
                 state.circuit.not_sent(permit);
@@ -138,11 +172,18 @@ impl Target {
             Some(attempted) if speaks_against_target(attempted) => {
                 let event = ticket.offset.0 ^ (u64::from(ticket.slot) << 44);
                 if state.circuit.failed(permit, event, Instant::now()) {
+                    self.shown.set(&self.authority, true);
                     tracing::warn!(host = %self.authority.host, port = self.authority.port, "circuit opened");
                 }
                 false
             }
-            Some(_) => state.circuit.succeeded(),
+            Some(_) => {
+                let closed = state.circuit.succeeded();
+                if closed {
+                    self.shown.set(&self.authority, false);
+                }
+                closed
+            }
         }
     }
 
@@ -209,10 +250,19 @@ impl Target {
     fn call_worker(self: &Arc<Self>, state: &mut State) {
         if state.idle > 0 {
             self.wake.notify_one();
-        } else if state.workers < self.options.max_connections && state.connecting < MAX_CONNECTING {
+        } else if state.workers < state.outstanding && state.connecting < MAX_CONNECTING {
             state.workers += 1;
             state.connecting += 1;
             tokio::spawn(worker::run(self.clone()));
+        }
+    }
+}
+
+impl Drop for Target {
+    /// Nobody asks there any more.
+    fn drop(&mut self) {
+        if self.state.get_mut().circuit.is_open() {
+            self.shown.set(&self.authority, false);
         }
     }
 }

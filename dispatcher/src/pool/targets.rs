@@ -5,7 +5,8 @@ use std::sync::{Arc, Weak};
 use foldhash::{HashMap, HashMapExt};
 use parking_lot::Mutex;
 
-use super::Target;
+use super::shown::Shown;
+use super::{Budgets, Target};
 use crate::Options;
 use crate::endpoint::Authority;
 
@@ -14,13 +15,17 @@ use crate::endpoint::Authority;
 pub struct Targets {
     known: Mutex<HashMap<Authority, Weak<Target>>>,
     options: Arc<Options>,
+    budgets: Arc<Budgets>,
+    shown: Arc<Shown>,
 }
 
 impl Targets {
     /// No target yet.
     #[must_use]
     pub fn new(options: Arc<Options>) -> Self {
-        Self { known: Mutex::new(HashMap::new()), options }
+        let budgets = Arc::new(Budgets::new(&options));
+        let shown = Arc::new(Shown::new(options.max_labelled_targets));
+        Self { known: Mutex::new(HashMap::new()), options, budgets, shown }
     }
 
     /// The target of that host and port.
@@ -33,23 +38,19 @@ impl Targets {
         if known.len() >= 64 && known.len() == known.capacity() {
             known.retain(|_, target| target.strong_count() > 0);
         }
-        let target = Arc::new(Target::new(authority.clone(), self.options.clone()));
+        let (options, budgets, shown) = (self.options.clone(), self.budgets.clone(), self.shown.clone());
+        let target = Arc::new(Target::new(authority.clone(), options, budgets, shown));
         known.insert(authority.clone(), Arc::downgrade(&target));
         target
-    }
-
-    /// Calls `look` for each target there is.
-    pub fn each(&self, mut look: impl FnMut(&Target)) {
-        let known: Vec<_> = self.known.lock().values().filter_map(Weak::upgrade).collect();
-        for target in known {
-            look(&target);
-        }
     }
 }
 
 impl Drop for Targets {
     /// Nobody is there any more to take outcomes in, so nothing more is sent.
     fn drop(&mut self) {
-        self.each(Target::close);
+        let known: Vec<_> = self.known.lock().values().filter_map(Weak::upgrade).collect();
+        for target in known {
+            target.close();
+        }
     }
 }

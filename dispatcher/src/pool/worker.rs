@@ -9,10 +9,8 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use super::connection::Connection;
 use super::{Job, Target};
 use crate::delivery::{Attempted, NoAnswer};
-use crate::endpoint::Route;
 use crate::reply::{Collected, Want, read_answer};
 use crate::request::delivery_request;
-use crate::trigger::Asked;
 
 /// No attempt may take longer than this, whatever its trigger says: a clock cannot add just any duration.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -79,14 +77,14 @@ impl Worker {
         }
     }
 
-    async fn make(&mut self, job: Job) {
+    async fn make(&mut self, mut job: Job) {
         if !self.line.target.still_admits(job.permit) {
             return job.finish(None).await;
         }
         self.alarm.as_mut().reset(Instant::now() + job.plan.timeout.min(LONGEST_ATTEMPT));
         let attempted = tokio::select! {
             biased;
-            attempted = self.line.attempt(&job) => attempted,
+            attempted = self.line.attempt(&mut job) => attempted,
             // The connection goes with the attempt: whatever comes on it is not the answer to the next request.
             () = self.alarm.as_mut() => Err(NoAnswer::Timeout),
         };
@@ -104,8 +102,8 @@ struct Line {
 }
 
 impl Line {
-    async fn attempt(&mut self, job: &Job) -> Attempted {
-        let Some(route) = route_of(job) else {
+    async fn attempt(&mut self, job: &mut Job) -> Attempted {
+        let Some(route) = job.plan.endpoint(job.ticket.asked).and_then(|endpoint| endpoint.route.as_ref().ok()) else {
             return Err(NoAnswer::Impossible("there is no URL any more".to_owned()));
         };
         let mut request = delivery_request(&job.plan, job.ticket.asked, route, &job.event);
@@ -114,12 +112,16 @@ impl Line {
             self.settle();
             match connection.send(request).await {
                 Ok((head, mut body)) => {
-                    let mut collected = Collected::new(Want::of(&head));
+                    let want = Want::of(&head, job.ticket.asked);
+                    let charge = (want == Want::Event).then(|| job.charge_for_reply());
+                    let mut collected = Collected::new(want, charge);
                     let complete = connection.collect(&mut body, &mut collected).await?;
                     if complete && connection.is_reusable() {
                         self.connection = Some(connection);
                     }
-                    return Ok(read_answer(&head, collected, complete, job.plan.encoding));
+                    let (answer, charge) = read_answer(&head, collected, complete, job.plan.encoding);
+                    job.reply = charge;
+                    return Ok(answer);
                 }
                 // The other side closed it while it was idle; nothing was sent, so this is no attempt.
                 Err((_, Some(unsent))) if connection.was_used() => request = unsent,
@@ -148,12 +150,4 @@ impl Line {
             self.target.settled();
         }
     }
-}
-
-fn route_of(job: &Job) -> Option<&Route> {
-    let endpoint = match job.ticket.asked {
-        Asked::Subscriber => job.plan.subscriber.as_ref(),
-        Asked::Sink => job.plan.sink.as_ref(),
-    };
-    endpoint?.route.as_ref().ok()
 }

@@ -213,6 +213,8 @@ pub enum Misbehaviour {
     Endless(u16, &'static str),
     /// Answers 100 and then 200.
     Continue,
+    /// Sends so many bytes of a reply event, fewer than it declares, and then nothing.
+    Stalled(usize),
 }
 
 /// A server that misbehaves, and how many requests it got and bytes it sent.
@@ -276,6 +278,17 @@ async fn brute(
                 .write_all(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
                 .await
                 .ok()?;
+        }
+        Misbehaviour::Stalled(bytes) => {
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nce-specversion: 1.0\r\nce-id: 1\r\nce-source: /s\r\nce-type: t\r\ncontent-length: \
+                 {}\r\n\r\n",
+                bytes + 1
+            );
+            stream.write_all(head.as_bytes()).await.ok()?;
+            stream.write_all(&vec![b'x'; bytes]).await.ok()?;
+            sent.send_modify(|all| *all += bytes);
+            let _ = stream.read_buf(&mut seen).await;
         }
         Misbehaviour::Endless(status, headers) => {
             let head = format!("HTTP/1.1 {status} X\r\n{headers}\r\n\r\n");
