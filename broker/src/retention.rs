@@ -55,6 +55,9 @@ pub(crate) async fn run(shared: Shared) {
         }
         for (group, checkpointed) in shared.groups.iter().zip(&mut checkpointed) {
             if let Err(error) = tend(&shared, group, checkpointed).await {
+                if let Hindrance::Read(error) = &error {
+                    shared.metrics.read_failed(error);
+                }
                 tracing::warn!(group = group.raft.id().0, %error, "retention could not be applied; tried again later");
             }
         }
@@ -141,8 +144,7 @@ async fn tend(shared: &Shared, group: &DataGroup, checkpointed: &mut Checkpointe
             shared.metrics.dead_letters_expired(expired);
         }
     }
-    let (letters, dropped) = group.state.with(|core| (core.group.letters.len(), core.group.letters_dropped));
-    shared.metrics.dead_letters(letters, dropped);
+    report_group(shared, group);
     // Read before looking for the offset: what is applied in between must not be taken for old.
     let applied = group.raft.applied().borrow().0;
     let needed = group.state.with(|core| core.group.needed_from(core.next));
@@ -215,6 +217,14 @@ fn offset_at(shared: &Shared, group: LogGroupId, time: UnixMillis) -> Result<Off
 /// Bytes of records above the node's limit.
 fn over_limit(shared: &Shared) -> u64 {
     shared.log.size().record_bytes.saturating_sub(shared.options.retention.bytes)
+}
+
+/// Tells the metrics what a group keeps, and what it had to drop.
+pub(crate) fn report_group(shared: &Shared, group: &DataGroup) {
+    let (letters, dropped, forgotten) =
+        group.state.with(|core| (core.group.letters.len(), core.group.letters_dropped, core.keys.forgotten()));
+    shared.metrics.dead_letters(letters, dropped);
+    shared.metrics.deduplication_keys(forgotten);
 }
 
 fn report_size(shared: &Shared, alarmed: &mut bool) {

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use parking_lot::Mutex;
 use pelton_client::{
-    AppendError, BrokerName, Cause, CursorUpdate, DeadLetter, GroupId, Hops, LastAnswer, Offset, Position, Progress, TriggerId, Upto,
+    AppendError, BrokerName, Cause, CursorUpdate, DeadLetter, GroupId, Hops, LastAnswer, Offset, Position, Progress,
+    TriggerId, Upto,
 };
 use pelton_env::{Clock, ManualClock, SeededChance, UnixMillis};
 use pelton_event::{DataKind, Event};
