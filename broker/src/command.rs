@@ -341,6 +341,10 @@ fn get_selection(bytes: &mut Bytes, group: GroupId) -> Result<Selection> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
     use super::*;
 
     const GROUP: GroupId = GroupId(1);
@@ -400,13 +404,52 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_groups_state_reads_back() {
+    /// Damage in one place of something sound, which gets further than mere noise does.
+    fn spoil(bytes: &[u8], at: Index, with: u8) -> Bytes {
+        let mut bytes = bytes.to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] = with;
+        bytes.into()
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_change_or_a_state_panic(noise in vec(any::<u8>(), 0..256), tag in 1_u8..9) {
+            let mut tagged = vec![VERSION, tag];
+            tagged.extend_from_slice(&noise);
+            for bytes in [Bytes::from(tagged), Bytes::from(noise)] {
+                if let Ok(change) = Change::decode(&bytes, GROUP) {
+                    prop_assert_eq!(Change::decode(&change.encode(), GROUP), Ok(change));
+                }
+                let _ = get_state(&mut bytes.clone(), GROUP);
+            }
+        }
+
+        #[test]
+        fn no_damage_makes_a_change_or_a_state_panic(nth in any::<Index>(), at in any::<Index>(), with in any::<u8>()) {
+            let changes = changes();
+            let spoilt = spoil(&changes[nth.index(changes.len())].encode(), at, with);
+            if let Ok(change) = Change::decode(&spoilt, GROUP) {
+                prop_assert_eq!(Change::decode(&change.encode(), GROUP), Ok(change));
+            }
+            let mut out = BytesMut::new();
+            put_state(&mut out, &state());
+            let _ = get_state(&mut spoil(&out, at, with), GROUP);
+        }
+    }
+
+    fn state() -> GroupState {
         let mut state = GroupState::default();
         state.start(TriggerId(9), Offset(0), 4);
         let Change::Progress(progress) = &changes()[0] else { unreachable!() };
         state.cursors.get_mut(&TriggerId(9)).unwrap().epoch = 3;
         state.progress(progress);
+        state
+    }
+
+    #[test]
+    fn a_groups_state_reads_back() {
+        let state = state();
         let mut out = BytesMut::new();
         put_state(&mut out, &state);
         assert_eq!(get_state(&mut out.freeze(), GROUP), Ok(state));

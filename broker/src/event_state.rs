@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use pelton_client::{GroupId, Offset};
+use pelton_client::{GroupId, Offset, OperationError};
 use pelton_consensus::{Applied, StateMachine, Watermark};
 use pelton_log::{Log, LogIndex};
 use tokio::sync::watch;
@@ -16,6 +16,9 @@ use crate::core::{ChangeResult, Core, Effect};
 const RESULTS_KEPT: usize = 4096;
 
 const VERSION: u8 = 1;
+
+/// Most bytes that a stored state may unfold to: far above what a group holds, and no bomb.
+const MAX_UNFOLDED_BYTES: usize = 1 << 30;
 
 /// The state machine of a group that holds events.
 #[derive(Debug)]
@@ -59,9 +62,12 @@ impl EventState {
         look(&self.inner.lock().live)
     }
 
-    /// What the change at `index` gave. `None` when it is no longer known.
-    pub(crate) fn result(&self, index: LogIndex) -> Option<ChangeResult> {
-        self.inner.lock().results.iter().rev().find(|(at, _)| *at == index.0).map(|(_, result)| result.clone())
+    /// What the change at `index`, which is applied, gave. [`OperationError::OutcomeUnknown`] when that is no longer
+    /// known.
+    pub(crate) fn result(&self, index: LogIndex) -> ChangeResult {
+        let inner = self.inner.lock();
+        let kept = inner.results.iter().rev().find(|(at, _)| *at == index.0);
+        kept.map_or(Err(OperationError::OutcomeUnknown), |(_, result)| result.clone())
     }
 
     /// Forgets deduplication keys of events below `offset`.
@@ -119,6 +125,10 @@ fn unfold(bytes: &Bytes, group: GroupId) -> Result<Core, String> {
     if version != VERSION {
         return Err(format!("state of version {version}, which this program does not know"));
     }
+    let (size, _) = lz4_flex::block::uncompressed_size(folded).map_err(|error| error.to_string())?;
+    if size > MAX_UNFOLDED_BYTES {
+        return Err(format!("state of {size} B, above the limit of {MAX_UNFOLDED_BYTES} B"));
+    }
     let core = lz4_flex::block::decompress_size_prepended(folded).map_err(|error| error.to_string())?;
     Core::decode(&mut core.into(), group).map_err(|error| error.to_string())
 }
@@ -142,6 +152,7 @@ impl StateMachine for EventState {
                 self.tail.send_replace(next);
             }
             Effect::Progress { ignored } => {
+                kept(Ok(0));
                 if ignored > 0 {
                     tracing::debug!(group = self.group.0, ignored, "progress of triggers that are gone or rewound");
                 }

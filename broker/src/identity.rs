@@ -36,8 +36,7 @@ struct Stored {
 pub(crate) fn read_or_make(data: &Path, chance: &dyn Chance) -> Result<Identity, OpenError> {
     let path = data.join(FILE);
     let refuse = |why: String| OpenError::Directory { path: path.clone(), why };
-    std::fs::create_dir_all(data)
-        .map_err(|error| OpenError::Directory { path: data.to_owned(), why: error.to_string() })?;
+    make_durable(data).map_err(|error| OpenError::Directory { path: data.to_owned(), why: error.to_string() })?;
     match std::fs::read(&path) {
         Ok(bytes) => {
             let identity = parse(&bytes).map_err(&refuse)?;
@@ -84,6 +83,18 @@ fn has_entries(log: &Path) -> bool {
     std::fs::read_dir(log).is_ok_and(|mut entries| entries.next().is_some())
 }
 
+/// Makes a directory, with those above it that are missing. Each is synced into the one that holds it: a log in a
+/// directory that is gone after a loss of power is lost with it.
+fn make_durable(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let above = directory.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_durable(above)?;
+    std::fs::create_dir(directory)?;
+    std::fs::File::open(above)?.sync_all()
+}
+
 /// Written beside, synced, renamed, and the directory synced: it is there whole or not at all.
 fn write(data: &Path, identity: Identity) -> io::Result<()> {
     let stored = Stored { format: FORMAT, cluster: format!("{:032x}", identity.cluster), node: identity.node };
@@ -105,7 +116,7 @@ mod tests {
     #[test]
     fn a_directory_keeps_its_identity() {
         let dir = tempfile::tempdir().unwrap();
-        let data = dir.path().join("new");
+        let data = dir.path().join("new").join("deep");
         let made = read_or_make(&data, &SeededChance::new(1)).unwrap();
         assert_eq!(read_or_make(&data, &SeededChance::new(2)).unwrap(), made);
     }

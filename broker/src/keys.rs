@@ -44,6 +44,11 @@ impl KeyWindow {
         self.offsets.get(&key.0).copied()
     }
 
+    /// Keys forgotten before their time, since this process has the window.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
     /// Forgets every key of an event below `offset`.
     pub(crate) fn prune(&mut self, offset: Offset) {
         while self.order.front().is_some_and(|(first, _)| *first < offset) {
@@ -92,10 +97,11 @@ mod tests {
         window.prune(Offset(3));
         assert_eq!(window.find(DedupKey(1)), Some(Offset(3)));
         assert_eq!(window.find(DedupKey(2)), None);
+        assert_eq!(window.forgotten(), 0, "pruned is not before its time");
         for n in 0..MAX_KEYS as u64 {
             window.insert(DedupKey(100 + u128::from(n)), Offset(10 + n));
         }
         assert_eq!(window.find(DedupKey(1)), None);
-        assert_eq!(window.iter().len(), MAX_KEYS);
+        assert_eq!((window.iter().len(), window.forgotten()), (MAX_KEYS, 1));
     }
 }

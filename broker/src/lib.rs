@@ -24,6 +24,8 @@ mod proposer;
 mod registry;
 mod retention;
 mod slabs;
+#[cfg(test)]
+mod test_node;
 
 pub use ack::Append;
 pub use local_client::LocalClient;

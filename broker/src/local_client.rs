@@ -56,6 +56,16 @@ impl LocalClient {
         }
     }
 
+    fn read_error(&self, error: pelton_log::ReadError) -> ReadError {
+        self.0.metrics.read_failed(&error);
+        match error {
+            pelton_log::ReadError::OffsetPurged { wanted, first } => {
+                ReadError::Purged { wanted: Offset(wanted.0), first: Offset(first.0) }
+            }
+            other => ReadError::Storage(other.to_string()),
+        }
+    }
+
     /// Waits until the controller has seen `version`, or for a while.
     async fn settled(&self, version: u64) {
         let mut settled = self.0.controller.settled.subscribe();
@@ -98,11 +108,11 @@ impl Client for LocalClient {
             return Ok(Vec::new());
         }
         if log.is_cached(id, pelton_log::Offset(from.0)) {
-            return read_batches(&log, id, from, tail, max_bytes);
+            return read_batches(&log, id, from, tail, max_bytes).map_err(|error| self.read_error(error));
         }
         // The disk may take its time; the workers must not.
         let read = tokio::task::spawn_blocking(move || read_batches(&log, id, from, tail, max_bytes)).await;
-        read.map_err(|error| ReadError::Storage(error.to_string()))?
+        read.map_err(|error| ReadError::Storage(error.to_string()))?.map_err(|error| self.read_error(error))
     }
 
     async fn first(&self, group: GroupId) -> Result<Offset, ReadError> {
@@ -215,14 +225,14 @@ fn read_batches(
     from: Offset,
     tail: Offset,
     max_bytes: usize,
-) -> Result<Vec<EventBatch>, ReadError> {
-    let entries = log.read_from_offset(group, pelton_log::Offset(from.0), max_bytes as u64).map_err(read_error)?;
+) -> Result<Vec<EventBatch>, pelton_log::ReadError> {
+    let entries = log.read_from_offset(group, pelton_log::Offset(from.0), max_bytes as u64)?;
     let mut batches = Vec::with_capacity(entries.len());
     for entry in entries {
         if entry.event_count == 0 || entry.first_offset.0 >= tail.0 {
             continue;
         }
-        let meta = log.entry_meta(group, entry.index).map_err(read_error)?;
+        let meta = log.entry_meta(group, entry.index)?;
         batches.push(EventBatch {
             group: GroupId(group.0),
             base: Offset(entry.first_offset.0),
@@ -232,15 +242,6 @@ fn read_batches(
         });
     }
     Ok(batches)
-}
-
-fn read_error(error: pelton_log::ReadError) -> ReadError {
-    match error {
-        pelton_log::ReadError::OffsetPurged { wanted, first } => {
-            ReadError::Purged { wanted: Offset(wanted.0), first: Offset(first.0) }
-        }
-        other => ReadError::Storage(other.to_string()),
-    }
 }
 
 fn apply_error(error: OperationError) -> ApplyError {

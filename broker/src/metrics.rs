@@ -21,6 +21,8 @@ struct Handles {
     dead_letters: Gauge,
     dead_letters_expired: Counter,
     dead_letters_dropped: Counter,
+    keys_forgotten: Counter,
+    damaged_reads: Counter,
 }
 
 impl BrokerMetrics {
@@ -37,6 +39,8 @@ impl BrokerMetrics {
             dead_letters: gauge!("pelton_dead_letters"),
             dead_letters_expired: counter!("pelton_dead_letters_expired_total"),
             dead_letters_dropped: counter!("pelton_dead_letters_dropped_total"),
+            keys_forgotten: counter!("pelton_broker_deduplication_keys_forgotten_total"),
+            damaged_reads: counter!("pelton_log_damaged_reads_total"),
         }))
     }
 
@@ -68,5 +72,17 @@ impl BrokerMetrics {
 
     pub(crate) fn dead_letters_expired(&self, count: u64) {
         self.0.dead_letters_expired.increment(count);
+    }
+
+    /// `forgotten` since the start, because there were more than a window holds.
+    pub(crate) fn deduplication_keys(&self, forgotten: u64) {
+        self.0.keys_forgotten.absolute(forgotten);
+    }
+
+    /// Counts a read that found damage.
+    pub(crate) fn read_failed(&self, error: &pelton_log::ReadError) {
+        if matches!(error, pelton_log::ReadError::Damaged(_)) {
+            self.0.damaged_reads.increment(1);
+        }
     }
 }

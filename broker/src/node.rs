@@ -198,21 +198,7 @@ impl Node {
     pub async fn open(options: Options) -> Result<Self, OpenError> {
         let identity = identity::read_or_make(&options.data, &*options.chance)?;
         let (log, report) = open_log(&options, identity).await?;
-        let metrics = BrokerMetrics::register();
-        let group_options = GroupOptions::new(NodeId(identity.node));
-        let registry = open_registry(&options, &log, &group_options).await?;
-        let data = open_data(&log, &group_options, &metrics).await?;
-        let parts = Parts {
-            log,
-            clock: options.clock.clone(),
-            chance: options.chance.clone(),
-            options,
-            metrics,
-            groups: vec![data],
-            registry,
-            controller: ControllerInput::default(),
-        };
-        let shared = Shared(Arc::new(parts));
+        let shared = assemble(options, identity, log, BrokerMetrics::register()).await?;
         let tasks = vec![
             tokio::spawn(controller::run(shared.clone())),
             tokio::spawn(retention::run(shared.clone())),
@@ -263,6 +249,29 @@ impl Node {
         self.shared.registry.state.flush();
         self.shared.log.shutdown();
     }
+}
+
+/// Everything of a node over an open log, with nobody yet who tends it.
+pub(crate) async fn assemble(
+    options: Options,
+    identity: Identity,
+    log: Log,
+    metrics: BrokerMetrics,
+) -> Result<Shared, OpenError> {
+    let group_options = GroupOptions::new(NodeId(identity.node));
+    let registry = open_registry(&options, &log, &group_options).await?;
+    let data = open_data(&log, &group_options, &metrics).await?;
+    let parts = Parts {
+        log,
+        clock: options.clock.clone(),
+        chance: options.chance.clone(),
+        options,
+        metrics,
+        groups: vec![data],
+        registry,
+        controller: ControllerInput::default(),
+    };
+    Ok(Shared(Arc::new(parts)))
 }
 
 /// Ends the process when a group fails: it would answer nothing any more and look alive.

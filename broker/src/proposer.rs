@@ -240,7 +240,7 @@ impl Proposer {
         if applied.wait_for(|applied| *applied >= index).await.is_err() {
             return Err(OperationError::OutcomeUnknown);
         }
-        self.0.raft.state().result(index).unwrap_or(Ok(0))
+        self.0.raft.state().result(index)
     }
 
     /// Refuses further appends. What was taken is still written.
@@ -375,15 +375,21 @@ impl Outcome for BatchOutcome {
     fn committed(&self, index: LogIndex) {
         let shared = &self.shared;
         let group = pelton_log::GroupId(shared.group.0);
-        let meta = shared.raft.log().entry_meta(group, index).ok().flatten();
-        let base = Offset(meta.expect("an entry committed just now is in memory").first_offset.0);
+        let fate = match shared.raft.log().entry_meta(group, index) {
+            Ok(meta) => Ok(Offset(meta.expect("a committed entry is in the log").first_offset.0)),
+            // It is committed, and nobody can say where.
+            Err(error) => {
+                tracing::error!(group = group.0, index = index.0, %error, "the place of committed events is not known");
+                Err(AppendError::OutcomeUnknown)
+            }
+        };
         if !self.keys.is_empty() {
             shared.open.lock().retiring.push_back((index, self.keys.clone()));
         }
         if let Some(since) = self.since {
             shared.metrics.batch_committed(since.elapsed());
         }
-        self.settle(Ok(base));
+        self.settle(fate);
     }
 
     fn failed(&self, error: ProposeError) {
@@ -420,3 +426,6 @@ impl Outcome for ChangeOutcome {
         self.tell(Err(error));
     }
 }
+
+#[cfg(test)]
+mod tests;

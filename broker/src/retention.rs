@@ -1,7 +1,8 @@
 //! What may go: retention by age and by bytes, expiry of dead letters, checkpoints.
 //!
 //! Nothing that a cursor still needs ever goes. When that keeps more than the limit on bytes, it is an alarm, not a
-//! deletion.
+//! deletion. A full disk lets nothing go that would have been kept otherwise: new events are refused until there is
+//! room.
 
 use std::time::Duration;
 
@@ -54,6 +55,9 @@ pub(crate) async fn run(shared: Shared) {
         }
         for (group, checkpointed) in shared.groups.iter().zip(&mut checkpointed) {
             if let Err(error) = tend(&shared, group, checkpointed).await {
+                if let Hindrance::Read(error) = &error {
+                    shared.metrics.read_failed(error);
+                }
                 tracing::warn!(group = group.raft.id().0, %error, "retention could not be applied; tried again later");
             }
         }
@@ -128,8 +132,10 @@ async fn tend(shared: &Shared, group: &DataGroup, checkpointed: &mut Checkpointe
     });
     if letters > 0 {
         let before = now.minus(shared.options.retention.dead_letters);
-        // Dead letters give way to the limit on bytes, cursors do not.
-        let below = if over_limit(shared) > 0 { keep.min(need) } else { Offset(0) };
+        // Dead letters give way to the limit on bytes, cursors do not: where one holds the oldest segment, no letter's
+        // end would make room.
+        let oldest = over_limit_segment(shared, id)?.filter(|end| *end <= need);
+        let below = oldest.unwrap_or(Offset(0));
         let expired = group
             .state
             .with(|core| core.group.letters.iter().filter(|((_, offset), l)| l.at < before || *offset < below).count());
@@ -138,8 +144,7 @@ async fn tend(shared: &Shared, group: &DataGroup, checkpointed: &mut Checkpointe
             shared.metrics.dead_letters_expired(expired);
         }
     }
-    let (letters, dropped) = group.state.with(|core| (core.group.letters.len(), core.group.letters_dropped));
-    shared.metrics.dead_letters(letters, dropped);
+    report_group(shared, group);
     // Read before looking for the offset: what is applied in between must not be taken for old.
     let applied = group.raft.applied().borrow().0;
     let needed = group.state.with(|core| core.group.needed_from(core.next));
@@ -187,24 +192,39 @@ fn longest(shared: &Shared) -> (Duration, Duration) {
 /// The first offset that retention alone would keep.
 fn keep_from(shared: &Shared, group: LogGroupId, oldest: UnixMillis) -> Result<Offset, pelton_log::ReadError> {
     let by_age = offset_at(shared, group, oldest)?;
+    Ok(over_limit_segment(shared, group)?.map_or(by_age, |end| by_age.max(end)))
+}
+
+/// Where the oldest segment's events of `group` end, when the log is above its limit and they hold that segment. One
+/// segment at a time: the next look sees what it freed.
+fn over_limit_segment(shared: &Shared, group: LogGroupId) -> Result<Option<Offset>, pelton_log::ReadError> {
     if over_limit(shared) == 0 {
-        return Ok(by_age);
+        return Ok(None);
     }
-    // One segment at a time: the next look sees what it freed.
-    let oldest_segment = shared.log.holding_oldest();
-    let Some((_, last)) = oldest_segment.into_iter().find(|(holder, _)| *holder == group) else { return Ok(by_age) };
-    let after = shared.log.entry_meta(group, LogIndex(last.0 + 1))?;
-    Ok(after.map_or(by_age, |meta| by_age.max(Offset(meta.first_offset.0))))
+    let holds = shared.log.holding_oldest().into_iter().find(|(holder, _)| *holder == group);
+    let Some((_, last)) = holds else { return Ok(None) };
+    match shared.log.entry_meta(group, LogIndex(last.0 + 1)) {
+        // Purged already; the segment goes once that is written.
+        Err(pelton_log::ReadError::Purged { .. }) => Ok(None),
+        after => Ok(after?.map(|meta| Offset(meta.first_offset.0))),
+    }
 }
 
 fn offset_at(shared: &Shared, group: LogGroupId, time: UnixMillis) -> Result<Offset, pelton_log::ReadError> {
     Ok(Offset(shared.log.offset_at_time(group, time)?.0))
 }
 
-/// Bytes of records above the node's limit. A full disk is a limit, too.
+/// Bytes of records above the node's limit.
 fn over_limit(shared: &Shared) -> u64 {
-    let over = shared.log.size().record_bytes.saturating_sub(shared.options.retention.bytes);
-    over.max(u64::from(shared.log.is_full()))
+    shared.log.size().record_bytes.saturating_sub(shared.options.retention.bytes)
+}
+
+/// Tells the metrics what a group keeps, and what it had to drop.
+pub(crate) fn report_group(shared: &Shared, group: &DataGroup) {
+    let (letters, dropped, forgotten) =
+        group.state.with(|core| (core.group.letters.len(), core.group.letters_dropped, core.keys.forgotten()));
+    shared.metrics.dead_letters(letters, dropped);
+    shared.metrics.deduplication_keys(forgotten);
 }
 
 fn report_size(shared: &Shared, alarmed: &mut bool) {
@@ -221,3 +241,6 @@ fn report_size(shared: &Shared, alarmed: &mut bool) {
 pub(crate) fn first_offset(shared: &Shared, group: LogGroupId) -> Offset {
     Offset(shared.log.group(group).first_offset.0)
 }
+
+#[cfg(test)]
+mod tests;

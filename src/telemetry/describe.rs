@@ -15,6 +15,7 @@ fn log() {
     describe_histogram!("pelton_log_flush_bytes", Unit::Bytes, "Bytes of one write of the log, padding included");
     describe_histogram!("pelton_log_flush_records", "Records of one write of the log");
     describe_histogram!("pelton_log_segment_wait_seconds", Unit::Seconds, "Time that a new segment was waited for");
+    describe_counter!("pelton_log_damaged_reads_total", "Reads that found a record damaged on disk");
     describe_gauge!("pelton_log_storage_full", "1 while the disk has no room for new events");
     describe_gauge!("pelton_log_bytes", Unit::Bytes, "Bytes of the log on disk");
     describe_gauge!("pelton_log_segments", "Segments of the log that hold records");
@@ -27,6 +28,10 @@ fn broker() {
     describe_histogram!("pelton_broker_batch_events", "Events of one batch");
     describe_histogram!("pelton_broker_batch_bytes", Unit::Bytes, "Bytes of one batch");
     describe_histogram!("pelton_broker_commit_seconds", Unit::Seconds, "From a batch's first event to its commit");
+    describe_counter!(
+        "pelton_broker_deduplication_keys_forgotten_total",
+        "Events that left a deduplication window before their time"
+    );
     describe_gauge!("pelton_dead_letters", "Dead letters kept");
     describe_counter!("pelton_dead_letters_dropped_total", "Dead letters dropped because too many were kept");
     describe_counter!(

@@ -85,3 +85,48 @@ impl Checkpoint {
         Ok(Self { applied, memberships, watermark, state: bytes })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+
+    fn sample() -> Bytes {
+        let watermark = Watermark { index: LogIndex(7), state: Bytes::from_static(b"as of then") };
+        let memberships = vec![StoredMembership::default()];
+        let state = Bytes::from_static(b"as of now");
+        Checkpoint { applied: None, memberships, watermark: Some(watermark), state }.encode()
+    }
+
+    #[test]
+    fn a_checkpoint_reads_back_and_none_is_made_of_a_part() {
+        let read = Checkpoint::decode(&sample()).unwrap();
+        assert_eq!(read.encode(), sample());
+        let watermark_end = sample().len() - b"as of now".len();
+        for cut in 0..watermark_end {
+            assert!(Checkpoint::decode(&sample().slice(..cut)).is_err(), "cut at {cut}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_checkpoint_panic(noise in vec(any::<u8>(), 0..256)) {
+            let mut versioned = vec![VERSION];
+            versioned.extend_from_slice(&noise);
+            for bytes in [noise, versioned] {
+                let _ = Checkpoint::decode(&bytes.into());
+            }
+        }
+
+        #[test]
+        fn no_damage_makes_a_checkpoint_panic(at in any::<Index>(), with in any::<u8>()) {
+            let mut bytes = sample().to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] = with;
+            let _ = Checkpoint::decode(&bytes.into());
+        }
+    }
+}

@@ -115,7 +115,35 @@ pub(crate) fn get_stored_membership(bytes: &mut impl Buf) -> Result<StoredMember
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_vote_or_a_membership_panic(noise in vec(any::<u8>(), 0..256)) {
+            let mut versioned = vec![VERSION];
+            versioned.extend_from_slice(&noise);
+            for bytes in [noise, versioned] {
+                if let Ok(vote) = decode_vote(&bytes) {
+                    prop_assert_eq!(decode_vote(&encode_vote(&vote)).unwrap(), vote);
+                }
+                let _ = (get_membership(&mut &bytes[..]), get_log_id(&mut &bytes[..]));
+                let _ = get_stored_membership(&mut &bytes[..]);
+            }
+        }
+
+        #[test]
+        fn no_damage_makes_a_membership_panic(at in any::<Index>(), with in any::<u8>()) {
+            let mut out = BytesMut::new();
+            put_stored_membership(&mut out, &StoredMembership::new(None, membership()));
+            let at = at.index(out.len());
+            out[at] = with;
+            let _ = get_stored_membership(&mut &out[..]);
+        }
+    }
 
     fn membership() -> Membership {
         let configs = vec![BTreeSet::from([1, 2, 3]), BTreeSet::from([2, 3, 4])];

@@ -2,101 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::Arc;
+mod common;
 
-use bytes::Bytes;
-use parking_lot::Mutex;
-use pelton_consensus::{
-    Applied, Command, Group, GroupOptions, NodeId, Outcome, ProposeError, Space, StateMachine, Watermark,
-};
-use pelton_env::{ManualClock, SeededChance};
-use pelton_log::{Disk, GroupId, Identity, Log, LogIndex, Options, SimDisk};
-use tokio::sync::oneshot;
-
-const GROUP: GroupId = GroupId(1);
-
-/// Remembers the bodies of all commands, and lets the log be purged up to where it is told.
-#[derive(Debug, Default)]
-struct Journal {
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug, Default, Clone)]
-struct Inner {
-    bodies: Vec<u8>,
-    offsets: Vec<u64>,
-    keep_from: Option<u64>,
-}
-
-impl Journal {
-    fn bodies(&self) -> Vec<u8> {
-        self.inner.lock().bodies.clone()
-    }
-}
-
-impl StateMachine for Journal {
-    fn apply(&self, applied: Applied) {
-        let mut inner = self.inner.lock();
-        inner.bodies.extend_from_slice(&applied.command.body);
-        inner.offsets.push(applied.first_offset.0);
-    }
-
-    fn checkpoint(&self) -> Bytes {
-        self.inner.lock().bodies.clone().into()
-    }
-
-    fn restore(&self, checkpoint: &Bytes, _watermark: Option<&Watermark>) -> Result<(), String> {
-        self.inner.lock().bodies = checkpoint.to_vec();
-        Ok(())
-    }
-
-    fn watermark(&self, applied: LogIndex) -> Option<Watermark> {
-        let keep_from = self.inner.lock().keep_from?;
-        Some(Watermark { index: LogIndex(keep_from.min(applied.0)), state: Bytes::from_static(b"as of then") })
-    }
-
-    fn install(&self, _index: LogIndex, state: &Bytes) -> Result<(), String> {
-        self.restore(state, None)
-    }
-}
-
-struct Told(Mutex<Option<oneshot::Sender<Result<LogIndex, ProposeError>>>>);
-
-impl Told {
-    fn tell(&self, fate: Result<LogIndex, ProposeError>) {
-        let told = self.0.lock().take().expect("a proposal has one fate");
-        let _ = told.send(fate);
-    }
-}
-
-impl Outcome for Told {
-    fn committed(&self, index: LogIndex) {
-        self.tell(Ok(index));
-    }
-
-    fn failed(&self, error: ProposeError) {
-        self.tell(Err(error));
-    }
-}
-
-async fn open(disk: &SimDisk) -> Group<Journal> {
-    let options = Options::small(Identity { cluster: 7, node: 1 });
-    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    let (log, _) = Log::open(disk, Arc::new(ManualClock::default()), Arc::new(SeededChance::new(1)), options).unwrap();
-    Group::open_single(GROUP, log, Arc::new(Journal::default()), &GroupOptions::new(NodeId(1))).await.unwrap()
-}
-
-async fn propose(group: &Group<Journal>, body: u8, events: u32) -> Result<LogIndex, ProposeError> {
-    let (told, fate) = oneshot::channel();
-    let command =
-        Command { kind: 16, event_count: events, body: Bytes::copy_from_slice(&[body]), space: Space::Ordinary };
-    group.propose(command, Arc::new(Told(Mutex::new(Some(told))))).await;
-    fate.await.expect("every proposal is told its fate")
-}
-
-async fn applied(group: &Group<Journal>, index: LogIndex) {
-    group.applied().wait_for(|at| *at >= index).await.unwrap();
-}
+use common::*;
+use pelton_consensus::{Group, ProposeError};
+use pelton_log::{LogIndex, SimDisk};
 
 #[tokio::test]
 async fn commands_are_applied_in_order_with_offsets_without_gaps() {
@@ -119,7 +29,7 @@ async fn commands_are_applied_in_order_with_offsets_without_gaps() {
 }
 
 #[tokio::test]
-async fn what_was_committed_is_applied_again_after_a_crash() {
+async fn what_was_committed_is_applied_again_after_a_kill() {
     let disk = SimDisk::new();
     let group = open(&disk).await;
     for n in 0..10 {
@@ -129,9 +39,10 @@ async fn what_was_committed_is_applied_again_after_a_crash() {
     for n in 10..15 {
         propose(&group, n, 1).await.unwrap();
     }
-    // What the disk holds now is what a crash would leave: nothing is flushed or closed.
-    let after_crash = disk.copy();
-    let restarted = open(&after_crash).await;
+    // What the disk holds now is what a process that is killed leaves: nothing is closed. A loss of power is in
+    // `power_loss.rs`.
+    let after_kill = disk.copy();
+    let restarted = open(&after_kill).await;
     assert_eq!(restarted.state().bodies(), (0..15).collect::<Vec<_>>());
     let index = propose(&restarted, 15, 1).await.unwrap();
     applied(&restarted, index).await;

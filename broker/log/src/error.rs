@@ -112,14 +112,19 @@ pub struct Damage {
     pub group: Option<GroupId>,
     /// The index of the entry, when its header can still be read.
     pub index: Option<LogIndex>,
+    /// The offsets of the entry's events, from the first to, not including, the last, when an index names them.
+    pub offsets: Option<(Offset, Offset)>,
 }
 
 impl Damage {
     pub(crate) fn subject(&self) -> String {
-        match (self.group, self.index) {
-            (Some(group), Some(index)) => format!(" (group {}, index {})", group.0, index.0),
-            (Some(group), None) => format!(" (group {})", group.0),
-            (None, _) => " (record header unreadable)".to_owned(),
+        match (self.group, self.index, self.offsets) {
+            (Some(group), Some(index), Some((from, to))) => {
+                format!(" (group {}, index {}, offsets {} to below {})", group.0, index.0, from.0, to.0)
+            }
+            (Some(group), Some(index), None) => format!(" (group {}, index {})", group.0, index.0),
+            (Some(group), None, _) => format!(" (group {})", group.0),
+            (None, ..) => " (record header unreadable)".to_owned(),
         }
     }
 }

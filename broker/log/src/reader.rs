@@ -180,12 +180,13 @@ impl Inner {
         ReadError::Io { file: self.disk.describe(&segment_name(number)), source }
     }
 
-    fn damage(&self, number: u64, position: u64, of: Option<(GroupId, u64)>) -> Damage {
+    fn damage(&self, number: u64, position: u64, of: Option<(GroupId, u64, &Slot)>) -> Damage {
         Damage {
             file: self.disk.describe(&segment_name(number)),
             position,
-            group: of.map(|(group, _)| group),
-            index: of.map(|(_, index)| LogIndex(index)),
+            group: of.map(|(group, ..)| group),
+            index: of.map(|(_, index, _)| LogIndex(index)),
+            offsets: of.map(|(_, _, slot)| (Offset(slot.first_offset), Offset(slot.next_offset()))),
         }
     }
 
@@ -214,7 +215,7 @@ impl Inner {
             let buffer = Bytes::from(buffer);
             for (index, slot) in &rest[..count] {
                 let at = usize::try_from(u64::from(slot.position) - start).unwrap_or(usize::MAX);
-                let damage = || self.damage(plan.number, u64::from(slot.position), Some((group, *index)));
+                let damage = || self.damage(plan.number, u64::from(slot.position), Some((group, *index, slot)));
                 match entry_at(&buffer, at, group, *index, slot, plan.use_id) {
                     Check::Whole(entry) => entries.push(entry),
                     Check::Freed => return Err(Missed::Freed(damage())),
@@ -333,7 +334,7 @@ impl Inner {
 fn part(segment: &OpenSegment, group: GroupId) -> Result<&GroupPart, Missed> {
     segment.index.groups.get(&group.0).ok_or_else(|| {
         let (file, position) = (segment_name(segment.number), 0);
-        Missed::Failed(ReadError::Damaged(Damage { file, position, group: Some(group), index: None }))
+        Missed::Failed(ReadError::Damaged(Damage { file, position, group: Some(group), index: None, offsets: None }))
     })
 }
 

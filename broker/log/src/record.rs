@@ -23,6 +23,7 @@
 use bytes::Bytes;
 
 use crate::aligned::align_up;
+use crate::types::Offset;
 
 /// Bytes of a record header.
 pub(crate) const HEADER_BYTES: usize = 120;
@@ -231,6 +232,12 @@ impl Header {
     /// Bytes of the record in the segment, up to the next one.
     pub(crate) fn stored_bytes(&self) -> u64 {
         stored_bytes(u64::from(self.body_len))
+    }
+
+    /// The offsets of an entry's events, the last one not included; `None` of what holds none.
+    pub(crate) fn offsets(&self) -> Option<(Offset, Offset)> {
+        let end = self.first_offset.saturating_add(u64::from(self.event_count));
+        (self.kind == Kind::Entry && self.event_count > 0).then_some((Offset(self.first_offset), Offset(end)))
     }
 
     /// Whether `body` is what was written.

@@ -227,6 +227,7 @@ fn damaged(disk: &dyn Disk, number: u64, end: &ScanEnd) -> OpenError {
         position: end.stop,
         group: header.filter(|header| header.kind != Kind::Mark).map(|header| GroupId(header.group)),
         index: header.filter(|header| header.kind == Kind::Entry).map(|header| crate::types::LogIndex(header.index)),
+        offsets: header.and_then(crate::record::Header::offsets),
     })
 }
 

@@ -110,6 +110,7 @@ pub fn verify(disk: &dyn Disk) -> Result<VerifyReport, OpenError> {
                 position: read.stop,
                 group: header.map(|header| GroupId(header.group)),
                 index: header.map(|header| crate::types::LogIndex(header.index)),
+                offsets: header.as_ref().and_then(crate::record::Header::offsets),
             });
         }
         report.segments.push(SegmentReport {

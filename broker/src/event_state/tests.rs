@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use pelton_client::{CursorUpdate, Progress, TriggerId, Upto};
+use pelton_client::{CursorUpdate, Position, Progress, Selection, TriggerId, Upto};
 use pelton_consensus::{Command, Group, GroupOptions, NodeId, Outcome, ProposeError, Space};
 use pelton_env::{ManualClock, SeededChance};
 use pelton_log::{Disk, Identity, Options, SimDisk};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use tokio::sync::oneshot;
 
 use super::*;
@@ -27,10 +29,15 @@ impl Outcome for Told {
     }
 }
 
-async fn open(disk: &SimDisk) -> Group<EventState> {
+fn open_log(disk: &SimDisk) -> Result<Log, pelton_log::OpenError> {
     let options = Options::small(Identity { cluster: 7, node: 1 });
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    let (log, _) = Log::open(disk, Arc::new(ManualClock::default()), Arc::new(SeededChance::new(1)), options).unwrap();
+    let opened = Log::open(disk, Arc::new(ManualClock::default()), Arc::new(SeededChance::new(1)), options);
+    opened.map(|(log, _)| log)
+}
+
+async fn open(disk: &SimDisk) -> Group<EventState> {
+    let log = open_log(disk).unwrap();
     let state = Arc::new(EventState::new(GROUP));
     let id = pelton_log::GroupId(GROUP.0);
     Group::open_single(id, log, state, &GroupOptions::new(NodeId(1))).await.unwrap()
@@ -109,3 +116,39 @@ async fn the_trailing_copy_is_the_state_as_of_the_trim_mark_and_survives_the_pur
     restarted.purge_to_watermark().await.unwrap();
     restarted.shutdown().await.unwrap();
 }
+
+#[test]
+fn what_a_change_gave_is_kept_for_a_while_and_then_unknown_but_never_made_up() {
+    let state = EventState::new(GROUP);
+    let apply = |index: u64, change: &Change| {
+        let command = Command { kind: CHANGE, event_count: 0, body: change.encode(), space: Space::Ordinary };
+        let (term, first_offset) = (pelton_log::Term(1), pelton_log::Offset(0));
+        state.apply(Applied { index: LogIndex(index), term, first_offset, command });
+    };
+    apply(1, &Change::Start(vec![(TRIGGER, None), (TriggerId(6), None)]));
+    apply(2, &progress((0, 1)));
+    assert_eq!((state.result(LogIndex(1)), state.result(LogIndex(2))), (Ok(2), Ok(0)));
+    let gone = Selection::One(TRIGGER, Position { group: GROUP, offset: Offset(9) });
+    apply(3, &Change::Discard(gone));
+    assert_eq!(state.result(LogIndex(3)), Err(OperationError::UnknownDeadLetter));
+    for index in 4..4 + RESULTS_KEPT as u64 {
+        apply(index, &Change::Trim(0));
+    }
+    assert_eq!(state.result(LogIndex(3)), Err(OperationError::OutcomeUnknown));
+    assert_eq!(state.result(LogIndex(4)), Ok(0));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_a_stored_state_panic(noise in vec(any::<u8>(), 0..256)) {
+        let mut versioned = vec![VERSION];
+        versioned.extend_from_slice(&noise);
+        let mut folded = vec![VERSION];
+        folded.extend_from_slice(&lz4_flex::block::compress_prepend_size(&noise));
+        for bytes in [noise, versioned, folded] {
+            let _ = unfold(&bytes.into(), GROUP);
+        }
+    }
+}
+
+mod power_loss;

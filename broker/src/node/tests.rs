@@ -14,6 +14,7 @@ use pelton_resource::parse_documents;
 use std::path::Path;
 
 use super::*;
+use crate::test_node::{Ground, TestNode};
 
 const GROUP: pelton_client::GroupId = pelton_client::GroupId(1);
 
@@ -216,6 +217,52 @@ async fn resources_survive_and_a_damaged_store_is_rebuilt() {
     let aside = std::fs::read_dir(dir.path()).unwrap();
     let aside = aside.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("aside"));
     assert_eq!(aside.count(), 1, "what was damaged is kept");
+}
+
+/// The entries that made the resources are gone from the log: the checkpoint and the few entries after it must do.
+#[tokio::test]
+async fn a_lost_store_is_rebuilt_when_the_log_no_longer_holds_what_it_was_made_of() {
+    for damage in ["none", "garbage", "gone", "killed"] {
+        let (disk, data) = (pelton_log::SimDisk::new(), tempfile::tempdir().unwrap());
+        let clock = pelton_env::ManualClock::new(UnixMillis(1_000));
+        let retention = Retention::default();
+        let ground = Ground { disk: &disk, data: data.path(), clock: &clock, retention };
+        let node = TestNode::open(&ground).await;
+        let registry = &node.shared.registry;
+        let commit = async |text: &str| {
+            let _one_at_a_time = registry.writing.lock().await;
+            let put = RegistryCommand::Put(parse_documents(text, "test").unwrap());
+            registry.commit(&put).await.unwrap()
+        };
+        let last = commit(&format!("{BROKER}---\n{}", BROKER.replace("name: a", "name: c"))).await;
+        registry.raft.purge_to_watermark().await.unwrap();
+        node.until(|| node.shared.log.group(REGISTRY).purged.is_some_and(|(_, _, index)| index.0 >= last)).await;
+        commit(&BROKER.replace("name: a", "name: b")).await;
+        let before: Vec<_> = registry.state.current().iter().collect();
+        assert_eq!(before.len(), 3);
+
+        let other = tempfile::tempdir().unwrap();
+        let store = data.path().join(identity::REGISTRY_STORE);
+        let (left, data) = match damage {
+            // Nothing was closed, and the store is on a disk of its own that did not come back.
+            "killed" => (disk.copy(), other.path()),
+            _ => {
+                node.shutdown().await;
+                match damage {
+                    "garbage" => std::fs::write(store.join("db"), vec![0x5a; 8192]).unwrap(),
+                    "gone" => std::fs::remove_dir_all(&store).unwrap(),
+                    _ => {}
+                }
+                (disk.clone(), data.path())
+            }
+        };
+        for again in 0..2 {
+            let node = TestNode::open(&Ground { disk: &left, data, clock: &clock, retention }).await;
+            let after: Vec<_> = node.shared.registry.state.current().iter().collect();
+            assert_eq!(after, before, "{damage}, start {again}");
+            node.shutdown().await;
+        }
+    }
 }
 
 #[tokio::test]

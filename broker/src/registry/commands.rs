@@ -92,7 +92,22 @@ fn unfold(bytes: &Bytes) -> Result<Vec<u8>, Undecodable> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_command_panic(noise in vec(any::<u8>(), 0..256), kind in 14_u8..20) {
+            // As they are, behind the version, and where a document should be.
+            let mut versioned = vec![VERSION];
+            versioned.extend_from_slice(&noise);
+            for body in [Bytes::from(noise.clone()), Bytes::from(versioned), fold(&noise)] {
+                let _ = RegistryCommand::decode(kind, &body);
+            }
+        }
+    }
 
     #[test]
     fn commands_read_back() {

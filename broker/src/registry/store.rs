@@ -230,9 +230,17 @@ mod tests {
         std::fs::create_dir(&path).unwrap();
         std::fs::write(path.join("conf"), b"garbage").unwrap();
         std::fs::write(path.join("db"), vec![0x5a; 4096]).unwrap();
-        // sled may open it as an empty store, which reflects index 0 and so is filled from the log.
-        if let Ok((_, index, resources)) = Store::open(&path, 9) {
-            assert_eq!((index, resources.len()), (0, 0));
-        }
+        // sled may open it as an empty store, which reflects index 0 and so is filled from the log. Else it is set aside.
+        let (mut store, index, resources) = Store::open(&path, 9).unwrap_or_else(|_| {
+            let (store, aside) = Store::set_aside(&path, 1).expect("what does not open is moved out of the way");
+            assert_eq!(std::fs::read(aside.join("db")).unwrap(), vec![0x5a; 4096], "and not touched");
+            (store, 0, Vec::new())
+        });
+        assert_eq!((index, resources.len()), (0, 0));
+        store.replace(7, &brokers(&["a"])).unwrap();
+        store.flush().unwrap();
+        drop(store);
+        let (_, index, resources) = Store::open(&path, 9).unwrap();
+        assert_eq!((index, resources), (7, brokers(&["a"])));
     }
 }

@@ -1,6 +1,9 @@
 use super::*;
 use crate::record::{Placing, Record};
 use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
 
 fn header(kind: Kind, group: u32, index: u64, sequence: u64) -> Header {
     let record = Record {
@@ -67,5 +70,37 @@ fn a_footer_reads_back_and_stays_within_its_bound() {
     assert_eq!(SegmentIndex { footer_content_bytes: 0, ..read }, SegmentIndex { footer_content_bytes: 0, ..index });
     for len in 0..bytes.len() {
         assert_eq!(SegmentIndex::decode(&bytes[..len]), None, "length {len}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_a_footer_panic(noise in vec(any::<u8>(), 0..1_024)) {
+        let _ = SegmentIndex::decode(&noise);
+    }
+
+    #[test]
+    fn no_damage_makes_a_footer_panic(at in any::<Index>(), with in any::<u8>()) {
+        let mut bytes = sample().encode();
+        let at = at.index(bytes.len());
+        bytes[at] = with;
+        if let Some(index) = SegmentIndex::decode(&bytes) {
+            // What is asked of every part when a segment is opened.
+            for part in index.groups.values() {
+                let _ = part.slots.front().and_then(|_| part.meta(part.first));
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_a_record_header_panic(noise in vec(any::<u8>(), crate::record::HEADER_BYTES)) {
+        // With the checksum right, so that it gets further than noise does.
+        let mut bytes = noise;
+        bytes[8..12].copy_from_slice(b"PLr1");
+        let crc = crc32c::crc32c(&bytes[4..]);
+        bytes[..4].copy_from_slice(&crc.to_le_bytes());
+        if let Some(header) = Header::decode(&bytes) {
+            let _ = (header.stored_bytes(), header.offsets());
+        }
     }
 }

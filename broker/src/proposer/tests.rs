@@ -1,0 +1,76 @@
+//! What a batch is told when the log cannot be read, and when a disk rots.
+
+use pelton_client::{Client, ReadError};
+use pelton_env::{ManualClock, UnixMillis};
+use pelton_log::SimDisk;
+
+use super::*;
+use crate::LocalClient;
+use crate::keys::MAX_KEYS;
+use crate::node::Retention;
+use crate::test_node::{GROUP, Ground, TestNode};
+
+async fn node(disk: &SimDisk, data: &std::path::Path) -> TestNode {
+    let clock = ManualClock::new(UnixMillis(1_000_000));
+    TestNode::open(&Ground { disk, data, clock: &clock, retention: Retention::default() }).await
+}
+
+/// Committed, but its place cannot be read: not an error of the sender, not success, and no panic.
+#[tokio::test]
+async fn a_batch_whose_place_cannot_be_read_has_an_unknown_outcome() {
+    let (disk, data) = (SimDisk::new(), tempfile::tempdir().unwrap());
+    let node = node(&disk, data.path()).await;
+    // Enough that the index of the first segment is no longer in memory.
+    node.append(100).await;
+    disk.fail_reads_after(Some(0));
+    let (shared, ack) = (node.group().proposer.0.clone(), BatchAck::new());
+    shared.in_flight.fetch_add(1, Ordering::AcqRel);
+    let key = DedupKey(9);
+    shared.open.lock().keys.insert(key.0, (ack.clone(), 0));
+    let outcome = BatchOutcome { shared: shared.clone(), ack: ack.clone(), keys: vec![key], bytes: 0, since: None };
+    outcome.committed(LogIndex(3));
+    assert_eq!(Append::waiting(ack, GROUP, 0, 0).await, Err(AppendError::OutcomeUnknown));
+    assert_eq!(shared.in_flight.load(Ordering::Acquire), 0);
+    // The events are in the log, so their keys leave as those of any committed batch.
+    let mut open = shared.open.lock();
+    open.retire(LogIndex(3));
+    assert!(open.keys.is_empty() && open.retiring.is_empty());
+}
+
+/// One bit of one record that is durable changes while the node runs.
+#[tokio::test]
+async fn a_rotten_record_is_named_and_counted_and_hides_no_other() {
+    let (disk, data) = (SimDisk::new(), tempfile::tempdir().unwrap());
+    let node = node(&disk, data.path()).await;
+    let last = node.append(60).await;
+    let client = LocalClient(node.shared.clone());
+    let body = client.read(GROUP, Offset(0), 1).await.unwrap()[0].body.clone();
+    // All bodies are alike: the first one found is that of offset 0.
+    let name = "log-000000000001.seg";
+    let at = disk.contents(name).unwrap().windows(64).position(|bytes| *bytes == body[..64]).unwrap();
+    disk.flip_bit(name, (at + 2_000) * 8 + 5);
+    let ReadError::Storage(why) = client.read(GROUP, Offset(0), 1).await.unwrap_err() else { panic!("another error") };
+    assert!(why.contains("offsets 0 to below 1") && why.contains(name), "{why}");
+    assert_eq!(node.recorded.counter("pelton_log_damaged_reads_total"), 1);
+    for offset in 1..=last.0 {
+        let read = client.read(GROUP, Offset(offset), 1).await.unwrap();
+        assert_eq!(read[0].base, Offset(offset));
+    }
+    assert_eq!(node.recorded.counter("pelton_log_damaged_reads_total"), 1);
+    assert_eq!(node.append_one().await, Ok(last.plus(1)), "and new events are taken");
+}
+
+#[tokio::test]
+async fn keys_that_leave_a_full_window_are_counted() {
+    let (disk, data) = (SimDisk::new(), tempfile::tempdir().unwrap());
+    let node = node(&disk, data.path()).await;
+    let event = Event::builder().id("1").source("/s").ty("t").build().unwrap();
+    let keys: Vec<_> = (0..MAX_KEYS as u128 + 7).map(|key| (event.clone(), DedupKey(key))).collect();
+    let broker = BrokerName::new("default", "a");
+    for some in keys.chunks(256) {
+        node.group().proposer.append_unique(&broker, some, Hops::FULL, Offset(0)).await.unwrap();
+    }
+    node.until(|| node.group().state.tail() == Offset(keys.len() as u64)).await;
+    crate::retention::report_group(&node.shared, node.group());
+    assert_eq!(node.recorded.counter("pelton_broker_deduplication_keys_forgotten_total"), 7);
+}
