@@ -41,7 +41,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             read_bytes: 512 * 1024,
-            cache_bytes: 16 * 1024 * 1024,
+            cache_bytes: 64 * 1024 * 1024,
             progress_every: Duration::from_millis(100),
             progress_completions: 4_096,
             max_unsaved: 16_384,
