@@ -7,6 +7,7 @@
 mod cache;
 mod catch_up;
 mod cursors;
+mod gauges;
 mod outcome;
 mod progress;
 mod pump;
@@ -65,6 +66,7 @@ enum Happened {
     Fetched { at: Offset, read: Result<Vec<EventBatch>, ReadError> },
     CaughtUp { at: Offset, read: Result<Vec<EventBatch>, ReadError> },
     Cursors { seen: u64, read: Result<GroupCursors, ReadError> },
+    LookedUp(Vec<gauges::Sealed>),
     Progress(Result<(), OperationError>),
     Appended { ticket: Ticket, plan: Arc<crate::plan::Plan>, result: Result<(), AppendError> },
     Waited(Wake),
@@ -113,6 +115,10 @@ pub(crate) struct Group<C: Client> {
     fetches_out: BTreeMap<Offset, Vec<u32>>,
     fetching: usize,
     progress: ProgressKeeper,
+    /// When gauges are set again.
+    gauges_due: Instant,
+    looking_up: bool,
+    lookup_from: Offset,
     work: Work,
     inbox: mpsc::Receiver<Outcome>,
     outbox: mpsc::Sender<Outcome>,
@@ -163,6 +169,9 @@ impl<C: Client> Group<C> {
             fetches_out: BTreeMap::new(),
             fetching: 0,
             progress: ProgressKeeper::new(&shared.options),
+            gauges_due: Instant::now(),
+            looking_up: false,
+            lookup_from: Offset(0),
             work: FuturesUnordered::new(),
             inbox,
             outbox,
@@ -234,6 +243,7 @@ impl<C: Client> Group<C> {
             }
             self.start_fetches();
             self.store_progress(now);
+            self.refresh_gauges(now);
         }
         self.snapshot.set(self.cache.bytes(), self.slots.len(), self.scanned);
     }
@@ -245,6 +255,7 @@ impl<C: Client> Group<C> {
             Happened::Fetched { at, read } => self.on_fetched(at, read),
             Happened::CaughtUp { at, read } => self.on_caught_up(at, read),
             Happened::Cursors { seen, read } => self.on_cursors(seen, read),
+            Happened::LookedUp(found) => self.on_looked_up(&found),
             Happened::Progress(result) => self.on_progress(result),
             Happened::Appended { ticket, plan, result } => self.on_appended(ticket, &plan, result),
             Happened::Waited(Wake::Tail) => self.tail_reading = false,

@@ -114,18 +114,31 @@ impl TriggerMetrics {
         self.sent_to_sink.increment(1);
     }
 
-    /// How things stand.
-    pub fn stands(&self, in_flight: usize, backlog: u64, oldest_seconds: f64) {
+    /// Whether the gauges mean anything.
+    #[must_use]
+    pub fn has_gauges(&self) -> bool {
+        self.own
+    }
+
+    /// How much is on its way, and how much waits at most.
+    pub fn stands(&self, in_flight: usize, backlog: u64) {
         if self.own {
             self.in_flight.set(in_flight as f64);
             self.backlog.set(backlog as f64);
-            self.oldest.set(oldest_seconds);
+        }
+    }
+
+    /// For how long the oldest of that has waited.
+    pub fn oldest(&self, seconds: f64) {
+        if self.own {
+            self.oldest.set(seconds);
         }
     }
 
     /// The trigger is gone. Its counters stay as they are (the crate cannot take a series back), its gauges go to 0.
     pub fn gone(&self) {
-        self.stands(0, 0, 0.0);
+        self.stands(0, 0);
+        self.oldest(0.0);
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// When a target's circuit opens.
     pub circuit: CircuitOptions,
+    /// How often a trigger's gauges are set when nothing happens to it.
+    pub gauges_every: Duration,
     /// Triggers that have metrics of their own; the others share one set labelled `other`.
     pub max_labelled_triggers: usize,
 }
@@ -42,6 +44,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
             circuit: CircuitOptions::default(),
+            gauges_every: Duration::from_secs(5),
             max_labelled_triggers: 2_000,
         }
     }

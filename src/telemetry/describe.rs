@@ -45,7 +45,10 @@ fn triggers() {
     describe_counter!("pelton_trigger_ignored_bodies_total", "Answers with a body that was not used, by what it was");
     describe_counter!("pelton_trigger_lost_total", "Events that could not be read from the log any more");
     describe_gauge!("pelton_trigger_in_flight", "Attempts on their way");
-    describe_gauge!("pelton_trigger_backlog_events", "Events that wait for the Trigger");
+    describe_gauge!(
+        "pelton_trigger_backlog_events",
+        "Events that wait for the Trigger, or may: those it has not seen yet"
+    );
     describe_gauge!(
         "pelton_trigger_oldest_undelivered_seconds",
         Unit::Seconds,

@@ -267,7 +267,11 @@ impl<C: Client> Group<C> {
     pub(super) fn next_timer(&self) -> Option<Instant> {
         let timer = self.timers.peek().map(|Reverse((when, _))| *when);
         let parked = self.parked.values().map(|parked| parked.recheck).min();
-        [timer, parked, self.next_store(), self.next_deadline(), self.next_refresh()].into_iter().flatten().min()
+        let gauges = self.loaded.then_some(self.gauges_due);
+        [timer, parked, gauges, self.next_store(), self.next_deadline(), self.next_refresh()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The sink is no longer configured: the event is kept here.

@@ -167,6 +167,15 @@ impl TriggerState {
         [waiting, self.restored.first(), self.active.keys().next().copied()].into_iter().flatten().min()
     }
 
+    /// For a trigger with a place of its own: the first event that it was not matched against.
+    #[must_use]
+    pub fn unseen_from(&self) -> Option<Offset> {
+        match self.follow {
+            Follow::Tail { .. } => None,
+            Follow::Own => Some(self.at.max(self.restored_upto)),
+        }
+    }
+
     // --- where it stands ---
 
     /// Whether it follows the tail.

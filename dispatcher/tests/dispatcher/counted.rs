@@ -2,6 +2,7 @@
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 
+use crate::gauges::value;
 use crate::sink::{Sink, status};
 use crate::world::{QUICK, World, event};
 
@@ -28,14 +29,7 @@ async fn what_happens_is_counted() {
     world.send(event("other", "u")).await;
     world.settled().await;
     let text = recorder.handle().render();
-    let value = |name: &str, label: &str| {
-        text.lines()
-            .find(|line| {
-                line.starts_with(&format!("{name}{{")) && line.contains("trigger=\"t\"") && line.contains(label)
-            })
-            .and_then(|line| line.rsplit(' ').next())
-            .map(|number| number.parse::<f64>().unwrap())
-    };
+    let value = |name: &str, label: &str| value(&text, name, &["trigger=\"t\"", label]);
     let rows = [
         ("pelton_trigger_matched_total", "", 6.0),
         ("pelton_trigger_delivered_total", "", 4.0),

@@ -5,6 +5,7 @@
 
 mod counted;
 mod faults;
+mod gauges;
 mod lifecycle;
 mod ordered;
 mod policies;
