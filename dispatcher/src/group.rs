@@ -11,6 +11,7 @@ mod gauges;
 mod outcome;
 mod progress;
 mod pump;
+mod reads;
 mod scan;
 mod slot;
 
@@ -19,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt};
 use futures_util::stream::FuturesUnordered;
@@ -38,6 +40,7 @@ use crate::snapshot::GroupSnapshot;
 use cache::Cache;
 use progress::ProgressKeeper;
 use pump::Parked;
+use reads::Reads;
 use slot::Slots;
 
 /// Outcomes that wait to be taken in. Connections wait when it is full; the group never waits for a connection.
@@ -74,11 +77,21 @@ enum Happened {
 }
 
 /// What a wait was for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Wake {
     Tail,
-    Fetch,
+    /// A read for waiting events failed, for these triggers.
+    Fetch {
+        at: Offset,
+        slots: Vec<u32>,
+    },
+    /// The next of those behind the tail.
     CatchUp,
+    /// A read behind the tail failed, for these triggers.
+    Behind {
+        at: Offset,
+        slots: Vec<u32>,
+    },
 }
 
 type Work = FuturesUnordered<Pin<Box<dyn Future<Output = Happened> + Send>>>;
@@ -114,6 +127,7 @@ pub(crate) struct Group<C: Client> {
     fetches: BTreeMap<Offset, Vec<u32>>,
     fetches_out: BTreeMap<Offset, Vec<u32>>,
     fetching: usize,
+    reads: Reads,
     progress: ProgressKeeper,
     /// When gauges are set again.
     gauges_due: Instant,
@@ -168,6 +182,7 @@ impl<C: Client> Group<C> {
             fetches: BTreeMap::new(),
             fetches_out: BTreeMap::new(),
             fetching: 0,
+            reads: Reads::new(group),
             progress: ProgressKeeper::new(&shared.options),
             gauges_due: Instant::now(),
             looking_up: false,
@@ -259,8 +274,9 @@ impl<C: Client> Group<C> {
             Happened::Progress(result) => self.on_progress(result),
             Happened::Appended { ticket, plan, result } => self.on_appended(ticket, &plan, result),
             Happened::Waited(Wake::Tail) => self.tail_reading = false,
-            Happened::Waited(Wake::Fetch) => self.fetching -= 1,
+            Happened::Waited(Wake::Fetch { at, slots }) => self.fetch_again(at, slots),
             Happened::Waited(Wake::CatchUp) => self.catching_up = false,
+            Happened::Waited(Wake::Behind { at, slots }) => self.catch_up_again(at, slots),
             Happened::Warned => {}
         }
     }
@@ -299,18 +315,18 @@ impl<C: Client> Group<C> {
     }
 
     /// Waits before something that failed is tried again.
-    fn wait_for(&mut self, wake: Wake) {
+    fn wait_for(&mut self, wait: Duration, wake: Wake) {
         self.begin(async move {
-            tokio::time::sleep(RETRY_AFTER).await;
+            tokio::time::sleep(wait).await;
             Happened::Waited(wake)
         });
     }
 }
 
 /// How long after the deadline the last progress may take.
-const STORE_GRACE: std::time::Duration = std::time::Duration::from_secs(2);
-/// The wait before a failed call to the broker is repeated.
-const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(200);
+const STORE_GRACE: Duration = Duration::from_secs(2);
+/// The wait before a failed call to the broker is repeated. Reads of the log wait longer each time.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// Which of the channels can still say something.
 struct Alive {

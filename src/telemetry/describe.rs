@@ -7,6 +7,7 @@ pub fn all() {
     log();
     broker();
     triggers();
+    reads();
 }
 
 fn log() {
@@ -55,4 +56,14 @@ fn triggers() {
         "Age of the oldest event that waits for the Trigger"
     );
     describe_gauge!("pelton_target_circuit_open", "1 while the target keeps failing and gets only probes");
+}
+
+fn reads() {
+    describe_gauge!("pelton_dispatcher_stalled_reads", "Places of the log that cannot be read now and are tried again");
+    describe_counter!("pelton_dispatcher_read_failures_total", "Reads of the log that failed");
+    describe_gauge!("pelton_dispatcher_unmatched_events", "Events that the scan at the tail has not come to");
+    describe_counter!(
+        "pelton_dispatcher_undecodable_events_total",
+        "Events that cannot be decoded and were passed over, once for each scan that passed"
+    );
 }

@@ -109,6 +109,7 @@ impl<C: Client> Group<C> {
             fetching: false,
             dirty: false,
             lagging_at: None,
+            unreadable_at: None,
             oldest: None,
             timer: None,
         });

@@ -29,6 +29,7 @@ impl<C: Client> Group<C> {
             return;
         }
         self.gauges_due = now + self.shared.options.gauges_every;
+        self.reads.unmatched(self.committed.borrow().0.saturating_sub(self.scanned.0));
         let own: Vec<_> = self.slots.places().filter(|(_, slot)| slot.metrics.has_gauges()).map(|(at, _)| at).collect();
         let unknown: BTreeSet<_> = own.into_iter().filter_map(|at| self.show(at)).collect();
         if unknown.is_empty() || self.looking_up || self.is_stopping() {

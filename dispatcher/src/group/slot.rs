@@ -48,6 +48,8 @@ pub struct Slot {
     pub dirty: bool,
     /// Where its own scan is listed.
     pub lagging_at: Option<Offset>,
+    /// Where its own scan could not be read: it waits before that is tried again.
+    pub unreadable_at: Option<Offset>,
     /// Its oldest event when gauges were last set, and when that was sealed.
     pub oldest: Option<(Offset, UnixMillis)>,
     /// The earliest timer that was set for it.

@@ -432,8 +432,9 @@ impl TriggerState {
     /// Forgets every event below `first` that is not on its way: the log does not have them any more. Returns how
     /// many were lost.
     pub fn forget_below(&mut self, first: Offset) -> u64 {
-        let mut lost = self.lanes.forget_below(first);
+        let restored = self.restored.len();
         self.restored.remove_range(Offset(0), first);
+        let mut lost = self.lanes.forget_below(first) + restored - self.restored.len();
         let gone: Vec<_> = self
             .active
             .range(..first)
@@ -444,7 +445,9 @@ impl TriggerState {
             self.done(offset);
             lost += 1;
         }
-        self.unsaved.forget_below(first);
+        if lost > 0 {
+            self.unsaved.forget_below(first);
+        }
         lost
     }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where something is not as it says")]
 
 mod counted;
+mod damage;
 mod faults;
 mod gauges;
 mod lifecycle;
