@@ -200,7 +200,7 @@ impl<C: Client> Group<C> {
     /// Runs until `stop` names a moment; then until everything on its way is back and stored, or that moment.
     pub async fn run(mut self, mut stop: watch::Receiver<Option<Instant>>) {
         let mut outcomes = Vec::with_capacity(OUTCOMES_PER_TURN);
-        let mut alive = Alive { stop: true, resources: true, committed: true, cursors: true };
+        let mut alive = Alive { resources: true, committed: true, cursors: true };
         loop {
             self.turn();
             if self.is_finished() {
@@ -209,8 +209,11 @@ impl<C: Client> Group<C> {
             let wake = self.next_timer();
             tokio::select! {
                 biased;
-                changed = stop.changed(), if alive.stop => {
-                    alive.stop = changed.is_ok();
+                changed = stop.changed() => {
+                    if changed.is_err() {
+                        // The handle was dropped: nothing more is sent, and nothing stored.
+                        return;
+                    }
                     let deadline = (*stop.borrow_and_update()).unwrap_or_else(Instant::now);
                     self.stopping = Some(deadline);
                 }
@@ -330,7 +333,6 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// Which of the channels can still say something.
 struct Alive {
-    stop: bool,
     resources: bool,
     committed: bool,
     cursors: bool,

@@ -13,7 +13,8 @@ pub struct Options {
     pub progress_every: Duration,
     /// Progress is stored earlier when so many deliveries ended.
     pub progress_completions: usize,
-    /// No attempt starts while so many ended deliveries are not stored: the most that a crash repeats.
+    /// No attempt starts while so many ended deliveries of a log group are not stored. A crash repeats at most these
+    /// and the attempts that were on their way.
     pub max_unsaved: usize,
     /// Connections to one target.
     pub max_connections: usize,

@@ -138,21 +138,25 @@ impl<C: Client> Group<C> {
         let Some(slot) = self.slots.get_mut(at) else { return };
         let Some(index) = self.brokers.get(&slot.plan.broker) else { return };
         let damaged = batch.damaged_from(slot.state.at());
+        let mut is_through = true;
         for (offset, stored) in batch.from(slot.state.at()) {
             let is_ours = batch.broker(stored) == slot.plan.broker.as_str();
             let before = slot.state.pending();
             let taken =
                 slot.state.scan(offset, lane_of(&stored.event), || is_ours && index.matches_one(at, &stored.event));
             if !taken {
-                return;
+                is_through = false;
+                break;
             }
             if slot.state.pending() > before {
                 slot.metrics.matched();
             }
         }
-        slot.state.scanned_to(batch.end());
+        if is_through {
+            slot.state.scanned_to(batch.end());
+        }
         if damaged > 0 {
-            self.reads.passed_over(damaged);
+            self.reads.passed_over(damaged - batch.damaged_from(slot.state.at()));
         }
     }
 }
