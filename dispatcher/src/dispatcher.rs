@@ -23,7 +23,7 @@ const SHOW_TARGETS_EVERY: Duration = Duration::from_secs(5);
 /// The wait before a group that ended badly begins again.
 const BEGIN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Targets that have a series of their own.
-const MAX_SHOWN_TARGETS: usize = 2_000;
+pub(crate) const MAX_SHOWN_TARGETS: usize = 1_000;
 
 /// Delivers events: follows every log group of a [`Client`], matches, sends, stores progress.
 #[derive(Debug)]

@@ -46,7 +46,7 @@ impl Default for Options {
             idle_timeout: Duration::from_secs(30),
             circuit: CircuitOptions::default(),
             gauges_every: Duration::from_secs(5),
-            max_labelled_triggers: 2_000,
+            max_labelled_triggers: 300,
         }
     }
 }

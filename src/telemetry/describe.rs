@@ -19,7 +19,11 @@ fn log() {
     describe_gauge!("pelton_log_storage_full", "1 while the disk has no room for new events");
     describe_gauge!("pelton_log_bytes", Unit::Bytes, "Bytes of the log on disk");
     describe_gauge!("pelton_log_segments", "Segments of the log that hold records");
-    describe_gauge!("pelton_log_bytes_over_limit", Unit::Bytes, "Bytes kept beyond retention because they are needed");
+    describe_gauge!(
+        "pelton_log_bytes_over_limit",
+        Unit::Bytes,
+        "Bytes kept beyond retention, because they are needed or cannot be freed"
+    );
 }
 
 fn broker() {
@@ -43,6 +47,7 @@ fn triggers() {
     describe_counter!("pelton_trigger_retries_total", "Attempts that are made again");
     describe_counter!("pelton_trigger_dead_letters_total", "Events given up and kept as dead letters, by cause");
     describe_counter!("pelton_trigger_dead_letter_sink_total", "Events given up that the dead-letter sink took");
+    describe_counter!("pelton_trigger_dead_letter_sink_failures_total", "Attempts at the dead-letter sink that failed");
     describe_counter!("pelton_trigger_ignored_bodies_total", "Answers with a body that was not used, by what it was");
     describe_counter!("pelton_trigger_lost_total", "Events that could not be read from the log any more");
     describe_gauge!("pelton_trigger_in_flight", "Attempts on their way");
