@@ -1,7 +1,8 @@
 //! A broker in memory: the second implementer of [`Client`], for the tests of those who use it.
 //!
 //! It keeps the same rules for cursors, dead letters and resources as the replicated one, by calling the same code.
-//! What it cannot do is survive. A test can hold appends back, make them fail and look at everything.
+//! What it cannot do is survive. A test can hold appends back, make calls fail, lose and spoil what is stored, and look at
+//! everything.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
@@ -49,6 +50,8 @@ struct State {
     failures: VecDeque<AppendError>,
     progress_failures: VecDeque<OperationError>,
     reads: u64,
+    unreadable: Option<Offset>,
+    first: Offset,
     warnings: BTreeMap<TriggerId, Warning>,
     ingress: Option<String>,
 }
@@ -88,6 +91,41 @@ impl MemoryClient {
     /// Makes the next progress reports fail with these errors, in order. Nothing is stored for them.
     pub fn fail_progress(&self, errors: impl IntoIterator<Item = OperationError>) {
         self.0.state.lock().progress_failures.extend(errors);
+    }
+
+    /// Reads that need the batch with this event fail from now on; with `None` none does.
+    pub fn fail_reads_at(&self, offset: Option<Offset>) {
+        self.0.state.lock().unreadable = offset;
+    }
+
+    /// Forgets the batches that lie below `offset` as a whole, whoever still needs them.
+    pub fn purge_below(&self, offset: Offset) {
+        let mut state = self.0.state.lock();
+        let kept = state.batches.partition_point(|batch| batch.end() <= offset);
+        // The last one stays: it says where the next begins.
+        let first = state.batches.get(kept).or(state.batches.last()).map_or(Offset(0), |batch| batch.base);
+        state.first = state.first.max(first);
+    }
+
+    /// Spoils an event's frame where it is stored. Its neighbours stay whole.
+    ///
+    /// # Panics
+    /// When there is no such event.
+    pub fn damage(&self, offset: Offset) {
+        let mut state = self.0.state.lock();
+        let batch = state.batches.iter_mut().find(|batch| batch.base <= offset && offset < batch.end());
+        let batch = batch.expect("the event was appended");
+        let mut body = BytesMut::from(&batch.body[..]);
+        let mut at = 0;
+        for record in batch.records().take_while(|record| record.as_ref().is_ok_and(|(p, _)| p.offset <= offset)) {
+            let (position, record) = record.expect("only whole ones are taken");
+            let length = u32::from_le_bytes(body[at..at + 4].try_into().expect("four bytes")) as usize;
+            at += 4 + length;
+            if position.offset == offset {
+                body[at - record.frame_len()..at].fill(0xff);
+            }
+        }
+        batch.body = body.freeze();
     }
 
     /// While held, appends are stored and committed but not answered.
@@ -237,9 +275,16 @@ impl Client for MemoryClient {
         }
         let mut state = self.0.state.lock();
         state.reads += 1;
+        if from < state.first {
+            return Err(ReadError::Purged { wanted: from, first: state.first });
+        }
         let first = state.batches.partition_point(|batch| batch.end() <= from);
+        let fails = |batch: &EventBatch| state.unreadable.is_some_and(|at| batch.base <= at && at < batch.end());
+        if state.batches.get(first).is_some_and(fails) {
+            return Err(ReadError::Storage("a test said so".to_owned()));
+        }
         let mut bytes = 0;
-        let some = state.batches[first..].iter().take_while(|batch| {
+        let some = state.batches[first..].iter().take_while(|batch| !fails(batch)).take_while(|batch| {
             let take = bytes == 0 || bytes + batch.body.len() <= max_bytes;
             bytes += batch.body.len();
             take
@@ -248,7 +293,7 @@ impl Client for MemoryClient {
     }
 
     async fn first(&self, group: GroupId) -> Result<Offset, ReadError> {
-        if group == GROUP { Ok(Offset(0)) } else { Err(ReadError::UnknownGroup(group)) }
+        if group == GROUP { Ok(self.0.state.lock().first) } else { Err(ReadError::UnknownGroup(group)) }
     }
 
     async fn cursors(&self, group: GroupId) -> Result<GroupCursors, ReadError> {
@@ -371,5 +416,33 @@ mod tests {
         assert_eq!(client.events()[0].2.id(), "1");
         let resources = client.resources().borrow().clone();
         assert!(resources.trigger("default", "t").unwrap().1.status.conditions.is_ready());
+    }
+
+    /// A read stops before what it cannot read, and fails at it; what was purged says where the log begins now.
+    #[tokio::test]
+    async fn reads_fail_and_what_is_stored_is_lost_when_a_test_says_so() {
+        let client = MemoryClient::new();
+        let broker = BrokerName::new("default", "a");
+        for batch in 0..3_u64 {
+            let event =
+                |n: u64| Event::builder().id(&(2 * batch + n).to_string()).source("/s").ty("t").build().unwrap();
+            client.append(&broker, &[event(0), event(1)], Hops::FULL).await.unwrap();
+        }
+        let bases = |read: Result<Vec<EventBatch>, ReadError>| read.map(|all| all.iter().map(|b| b.base.0).collect());
+        client.fail_reads_at(Some(Offset(3)));
+        assert_eq!(bases(client.read(GROUP, Offset(0), 1_000).await), Ok(vec![0]));
+        assert!(matches!(client.read(GROUP, Offset(2), 1_000).await, Err(ReadError::Storage(_))));
+        client.fail_reads_at(None);
+        assert_eq!(bases(client.read(GROUP, Offset(0), 1_000).await), Ok(vec![0, 2, 4]));
+        client.damage(Offset(3));
+        let batch = client.read(GROUP, Offset(3), 1).await.unwrap().remove(0);
+        let whole: Vec<_> = batch.records().map(|record| record.unwrap().1.event().is_ok()).collect();
+        assert_eq!(whole, [true, false]);
+        client.purge_below(Offset(3));
+        assert_eq!(client.first(GROUP).await, Ok(Offset(2)), "only whole batches go");
+        let purged = ReadError::Purged { wanted: Offset(1), first: Offset(2) };
+        assert_eq!(bases(client.read(GROUP, Offset(1), 1_000).await), Err(purged));
+        client.purge_below(Offset(9));
+        assert_eq!(client.first(GROUP).await, Ok(Offset(4)), "the last one stays");
     }
 }

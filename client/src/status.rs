@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pelton_resource::{
-    Addressable, Broker, BrokerStatus, Destination, Resource, ResourceKey, Time, Trigger, TriggerStatus, Unresolved,
-    conditions,
+    Addressable, Broker, BrokerStatus, Condition, ConditionStatus, Destination, Resource, ResourceKey, Time, Trigger,
+    TriggerStatus, Unresolved, annotations, conditions,
 };
 
 use crate::{BrokerName, Resources, TriggerId, Warning};
@@ -41,14 +41,17 @@ pub fn reconcile(resources: &Resources, facts: Facts<'_>) -> Vec<Resource> {
         (key.kind == pelton_resource::Kind::Broker).then(|| addresses.get(&name).cloned()).flatten()
     };
     let mut changed = Vec::new();
+    let mut ready: BTreeMap<&BrokerName, Condition> = BTreeMap::new();
     for (name, broker) in &resources.brokers {
         let status = broker_status(broker, addresses.get(name), &address_of, facts.now);
+        ready.extend(status.conditions.find(conditions::READY).map(|condition| (name, condition.clone())));
         if status != broker.status {
             changed.push(Resource::Broker(Broker { status, ..broker.as_ref().clone() }));
         }
     }
     for (id, trigger) in &resources.triggers {
-        let status = trigger_status(*id, trigger, resources, &address_of, facts);
+        let broker = BrokerName::new(&trigger.metadata.namespace, trigger.broker_name());
+        let status = trigger_status(*id, trigger, resources, ready.get(&broker), &address_of, facts);
         if status != trigger.status {
             changed.push(Resource::Trigger(Trigger { status, ..trigger.as_ref().clone() }));
         }
@@ -79,6 +82,7 @@ fn trigger_status(
     id: TriggerId,
     trigger: &Trigger,
     resources: &Resources,
+    broker_ready: Option<&Condition>,
     address_of: AddressOf<'_>,
     facts: Facts<'_>,
 ) -> TriggerStatus {
@@ -91,14 +95,20 @@ fn trigger_status(
     status.dead_letter_sink_uri = sink.as_ref().and_then(|sink| sink.as_ref().ok().cloned());
     let mut write = status.write_conditions(facts.now);
     write.initialize();
-    write.mark_true(conditions::DEPENDENCY_READY);
-    match broker {
-        Some(_) => write.mark_true(conditions::BROKER_READY),
-        None => {
-            let name = trigger.broker_name();
-            write.mark_false(conditions::BROKER_READY, "BrokerDoesNotExist", &format!("broker {name:?} does not exist"))
-        }
+    match trigger.metadata.annotations.get(annotations::DEPENDENCY) {
+        None => write.mark_true(conditions::DEPENDENCY_READY),
+        Some(_) => write.mark_unknown(
+            conditions::DEPENDENCY_READY,
+            "DependencyNotResolved",
+            "the object that knative.dev/dependency names cannot be looked up here",
+        ),
     };
+    if broker.is_some() {
+        mirror(&mut write, broker_ready);
+    } else {
+        let name = trigger.broker_name();
+        write.mark_false(conditions::BROKER_READY, "BrokerDoesNotExist", &format!("broker {name:?} does not exist"));
+    }
     match &subscriber {
         Ok(_) => write.mark_true(conditions::SUBSCRIBER_RESOLVED),
         Err(why) => write.mark_false(conditions::SUBSCRIBER_RESOLVED, why.reason(), &why.to_string()),
@@ -114,6 +124,19 @@ fn trigger_status(
         None => write.clear(DELIVERY_WARNING),
     };
     status
+}
+
+/// `BrokerReady` is what the Broker's own `Ready` is.
+fn mirror(write: &mut pelton_resource::ConditionWriter<'_>, ready: Option<&Condition>) {
+    let Some(ready) = ready else {
+        write.mark_unknown(conditions::BROKER_READY, "BrokerNotReconciled", "the Broker has no status yet");
+        return;
+    };
+    match ready.status {
+        ConditionStatus::True => write.mark_true(conditions::BROKER_READY),
+        ConditionStatus::False => write.mark_false(conditions::BROKER_READY, &ready.reason, &ready.message),
+        ConditionStatus::Unknown => write.mark_unknown(conditions::BROKER_READY, &ready.reason, &ready.message),
+    };
 }
 
 /// The dead-letter sink that applies: the Trigger's own, else its Broker's, whatever else either of them says.
@@ -187,5 +210,37 @@ mod tests {
         let waiting = settle(stored(&format!("{BROKER}---\n{TRIGGER}")), None, false);
         assert!(!waiting.brokers["default/a"].status.conditions.is_ready());
         assert!(!waiting.trigger("default", "t").unwrap().1.status.conditions.is_ready());
+    }
+
+    /// The Broker is there and not Ready: neither is the Trigger, and it says why.
+    #[test]
+    fn broker_ready_is_what_the_broker_says() {
+        let lost = BROKER.replace("uri: 'http://dead.example/'", "ref: {apiVersion: v1, kind: Service, name: x}");
+        for (broker, ingress, want) in [
+            (BROKER, Some("http://in"), ConditionStatus::True),
+            (BROKER, None, ConditionStatus::Unknown),
+            (lost.as_str(), Some("http://in"), ConditionStatus::False),
+        ] {
+            let all = settle(stored(&format!("{broker}---\n{TRIGGER}")), ingress, true);
+            let ready = all.brokers["default/a"].status.conditions.find(conditions::READY).unwrap();
+            let status = &all.trigger("default", "t").unwrap().1.status;
+            let mirrored = status.conditions.find(conditions::BROKER_READY).unwrap();
+            assert_eq!((mirrored.status, ready.status), (want, want));
+            assert_eq!((&mirrored.reason, &mirrored.message), (&ready.reason, &ready.message));
+            assert_eq!(status.conditions.is_ready(), want == ConditionStatus::True);
+        }
+    }
+
+    /// What a dependency names cannot be looked up here, so nobody says that it is Ready.
+    #[test]
+    fn a_dependency_is_not_taken_for_ready() {
+        let trigger = TRIGGER.replace(
+            "{name: t}",
+            r#"{name: t, annotations: {knative.dev/dependency: '{"kind":"PingSource","name":"p","apiVersion":"v1"}'}}"#,
+        );
+        let all = settle(stored(&format!("{BROKER}---\n{trigger}")), Some("http://in"), true);
+        let found = &all.trigger("default", "t").unwrap().1.status.conditions;
+        assert_eq!(found.status(conditions::DEPENDENCY_READY), ConditionStatus::Unknown);
+        assert_eq!(found.find(conditions::READY).unwrap().reason, "DependencyNotResolved");
     }
 }

@@ -7,9 +7,11 @@
 mod cache;
 mod catch_up;
 mod cursors;
+mod gauges;
 mod outcome;
 mod progress;
 mod pump;
+mod reads;
 mod scan;
 mod slot;
 
@@ -18,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt};
 use futures_util::stream::FuturesUnordered;
@@ -37,6 +40,7 @@ use crate::snapshot::GroupSnapshot;
 use cache::Cache;
 use progress::ProgressKeeper;
 use pump::Parked;
+use reads::Reads;
 use slot::Slots;
 
 /// Outcomes that wait to be taken in. Connections wait when it is full; the group never waits for a connection.
@@ -65,6 +69,7 @@ enum Happened {
     Fetched { at: Offset, read: Result<Vec<EventBatch>, ReadError> },
     CaughtUp { at: Offset, read: Result<Vec<EventBatch>, ReadError> },
     Cursors { seen: u64, read: Result<GroupCursors, ReadError> },
+    LookedUp(Vec<gauges::Sealed>),
     Progress(Result<(), OperationError>),
     Appended { ticket: Ticket, plan: Arc<crate::plan::Plan>, result: Result<(), AppendError> },
     Waited(Wake),
@@ -72,11 +77,21 @@ enum Happened {
 }
 
 /// What a wait was for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Wake {
     Tail,
-    Fetch,
+    /// A read for waiting events failed, for these triggers.
+    Fetch {
+        at: Offset,
+        slots: Vec<u32>,
+    },
+    /// The next of those behind the tail.
     CatchUp,
+    /// A read behind the tail failed, for these triggers.
+    Behind {
+        at: Offset,
+        slots: Vec<u32>,
+    },
 }
 
 type Work = FuturesUnordered<Pin<Box<dyn Future<Output = Happened> + Send>>>;
@@ -112,7 +127,12 @@ pub(crate) struct Group<C: Client> {
     fetches: BTreeMap<Offset, Vec<u32>>,
     fetches_out: BTreeMap<Offset, Vec<u32>>,
     fetching: usize,
+    reads: Reads,
     progress: ProgressKeeper,
+    /// When gauges are set again.
+    gauges_due: Instant,
+    looking_up: bool,
+    lookup_from: Offset,
     work: Work,
     inbox: mpsc::Receiver<Outcome>,
     outbox: mpsc::Sender<Outcome>,
@@ -162,7 +182,11 @@ impl<C: Client> Group<C> {
             fetches: BTreeMap::new(),
             fetches_out: BTreeMap::new(),
             fetching: 0,
+            reads: Reads::new(group),
             progress: ProgressKeeper::new(&shared.options),
+            gauges_due: Instant::now(),
+            looking_up: false,
+            lookup_from: Offset(0),
             work: FuturesUnordered::new(),
             inbox,
             outbox,
@@ -176,7 +200,7 @@ impl<C: Client> Group<C> {
     /// Runs until `stop` names a moment; then until everything on its way is back and stored, or that moment.
     pub async fn run(mut self, mut stop: watch::Receiver<Option<Instant>>) {
         let mut outcomes = Vec::with_capacity(OUTCOMES_PER_TURN);
-        let mut alive = Alive { stop: true, resources: true, committed: true, cursors: true };
+        let mut alive = Alive { resources: true, committed: true, cursors: true };
         loop {
             self.turn();
             if self.is_finished() {
@@ -185,8 +209,11 @@ impl<C: Client> Group<C> {
             let wake = self.next_timer();
             tokio::select! {
                 biased;
-                changed = stop.changed(), if alive.stop => {
-                    alive.stop = changed.is_ok();
+                changed = stop.changed() => {
+                    if changed.is_err() {
+                        // The handle was dropped: nothing more is sent, and nothing stored.
+                        return;
+                    }
                     let deadline = (*stop.borrow_and_update()).unwrap_or_else(Instant::now);
                     self.stopping = Some(deadline);
                 }
@@ -234,6 +261,7 @@ impl<C: Client> Group<C> {
             }
             self.start_fetches();
             self.store_progress(now);
+            self.refresh_gauges(now);
         }
         self.snapshot.set(self.cache.bytes(), self.slots.len(), self.scanned);
     }
@@ -245,11 +273,13 @@ impl<C: Client> Group<C> {
             Happened::Fetched { at, read } => self.on_fetched(at, read),
             Happened::CaughtUp { at, read } => self.on_caught_up(at, read),
             Happened::Cursors { seen, read } => self.on_cursors(seen, read),
+            Happened::LookedUp(found) => self.on_looked_up(&found),
             Happened::Progress(result) => self.on_progress(result),
             Happened::Appended { ticket, plan, result } => self.on_appended(ticket, &plan, result),
             Happened::Waited(Wake::Tail) => self.tail_reading = false,
-            Happened::Waited(Wake::Fetch) => self.fetching -= 1,
+            Happened::Waited(Wake::Fetch { at, slots }) => self.fetch_again(at, slots),
             Happened::Waited(Wake::CatchUp) => self.catching_up = false,
+            Happened::Waited(Wake::Behind { at, slots }) => self.catch_up_again(at, slots),
             Happened::Warned => {}
         }
     }
@@ -288,22 +318,21 @@ impl<C: Client> Group<C> {
     }
 
     /// Waits before something that failed is tried again.
-    fn wait_for(&mut self, wake: Wake) {
+    fn wait_for(&mut self, wait: Duration, wake: Wake) {
         self.begin(async move {
-            tokio::time::sleep(RETRY_AFTER).await;
+            tokio::time::sleep(wait).await;
             Happened::Waited(wake)
         });
     }
 }
 
 /// How long after the deadline the last progress may take.
-const STORE_GRACE: std::time::Duration = std::time::Duration::from_secs(2);
-/// The wait before a failed call to the broker is repeated.
-const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(200);
+const STORE_GRACE: Duration = Duration::from_secs(2);
+/// The wait before a failed call to the broker is repeated. Reads of the log wait longer each time.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// Which of the channels can still say something.
 struct Alive {
-    stop: bool,
     resources: bool,
     committed: bool,
     cursors: bool,

@@ -34,8 +34,8 @@
 //! was due, and counts as that; waiting for it costs nothing. So a circuit adds no attempt and takes none away. A 429
 //! with `Retry-After` holds its trigger back for as long.
 //!
-//! **Retries** follow the trigger's policy exactly: `retry` + 1 attempts. The count survives a crash, but for the last
-//! 100 ms. An attempt that was on its way in a crash is made again.
+//! **Retries** follow the trigger's policy exactly: `retry` + 1 attempts. The count survives a crash, but for what
+//! was not stored, as a rule the last 100 ms. An attempt that was on its way in a crash is made again.
 //!
 //! **Modes.** Without `delivery.format` events go in binary mode: the log does not keep the mode in which an event
 //! came. An event whose headers would pass 8 KiB goes as JSON.

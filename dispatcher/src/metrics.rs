@@ -18,6 +18,8 @@ pub enum Ended {
     Rejected,
     /// No answer.
     NoAnswer,
+    /// None was made: there is no way to ask.
+    Impossible,
 }
 
 /// The handles of one trigger, or of all those that share the label `other`.
@@ -31,9 +33,10 @@ pub struct TriggerMetrics {
     ignored_bodies: Counter,
     foreign_bodies: Counter,
     lost: Counter,
-    attempts: [Counter; 4],
+    attempts: [Counter; 5],
     dead_letters: [Counter; Cause::ALL.len()],
     sent_to_sink: Counter,
+    sink_failures: Counter,
     in_flight: Gauge,
     backlog: Gauge,
     oldest: Gauge,
@@ -56,11 +59,12 @@ impl TriggerMetrics {
             ignored_bodies: counter!("pelton_trigger_ignored_bodies_total", &with("kind", "event")),
             foreign_bodies: counter!("pelton_trigger_ignored_bodies_total", &with("kind", "other")),
             lost: counter!("pelton_trigger_lost_total", &labels),
-            attempts: ["success", "retryable", "rejected", "no-answer"]
+            attempts: ["success", "retryable", "rejected", "no-answer", "impossible"]
                 .map(|result| counter!("pelton_trigger_attempts_total", &with("result", result))),
             dead_letters: Cause::ALL
                 .map(|cause| counter!("pelton_trigger_dead_letters_total", &with("cause", cause.as_str()))),
             sent_to_sink: counter!("pelton_trigger_dead_letter_sink_total", &labels),
+            sink_failures: counter!("pelton_trigger_dead_letter_sink_failures_total", &labels),
             in_flight: gauge!("pelton_trigger_in_flight", &labels),
             backlog: gauge!("pelton_trigger_backlog_events", &labels),
             oldest: gauge!("pelton_trigger_oldest_undelivered_seconds", &labels),
@@ -77,7 +81,7 @@ impl TriggerMetrics {
         self.delivered.increment(1);
     }
 
-    /// An attempt was made.
+    /// An attempt at the subscriber ended.
     pub fn attempted(&self, ended: Ended) {
         self.attempts[ended as usize].increment(1);
     }
@@ -114,18 +118,36 @@ impl TriggerMetrics {
         self.sent_to_sink.increment(1);
     }
 
-    /// How things stand.
-    pub fn stands(&self, in_flight: usize, backlog: u64, oldest_seconds: f64) {
+    /// The dead-letter sink did not take an event.
+    pub fn sink_failed(&self) {
+        self.sink_failures.increment(1);
+    }
+
+    /// Whether the gauges mean anything.
+    #[must_use]
+    pub fn has_gauges(&self) -> bool {
+        self.own
+    }
+
+    /// How much is on its way, and how much waits at most.
+    pub fn stands(&self, in_flight: usize, backlog: u64) {
         if self.own {
             self.in_flight.set(in_flight as f64);
             self.backlog.set(backlog as f64);
-            self.oldest.set(oldest_seconds);
+        }
+    }
+
+    /// For how long the oldest of that has waited.
+    pub fn oldest(&self, seconds: f64) {
+        if self.own {
+            self.oldest.set(seconds);
         }
     }
 
     /// The trigger is gone. Its counters stay as they are (the crate cannot take a series back), its gauges go to 0.
     pub fn gone(&self) {
-        self.stands(0, 0, 0.0);
+        self.stands(0, 0);
+        self.oldest(0.0);
     }
 }
 
@@ -166,6 +188,25 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Series of one trigger.
+    const SERIES_EACH: usize = 16 + Cause::ALL.len();
+
+    /// S13: at most 10,000 series in all, of which docs/metrics.md gives these so many.
+    #[test]
+    fn thousands_of_triggers_make_a_bounded_number_of_series() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            let metrics = Metrics::new(crate::Options::default().max_labelled_triggers);
+            for n in 0..5_000 {
+                metrics.of("ns", &n.to_string(), "default").stands(1, 1);
+            }
+        });
+        let text = recorder.handle().render();
+        let series = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
+        assert_eq!(series, 301 * SERIES_EACH, "docs/metrics.md says so");
+        assert!(series + crate::Options::default().max_labelled_targets <= 8_000, "{series}");
+    }
 
     #[test]
     fn series_are_bounded() {

@@ -13,7 +13,8 @@ pub struct Options {
     pub progress_every: Duration,
     /// Progress is stored earlier when so many deliveries ended.
     pub progress_completions: usize,
-    /// No attempt starts while so many ended deliveries are not stored: the most that a crash repeats.
+    /// No attempt starts while so many ended deliveries of a log group are not stored. A crash repeats at most these
+    /// and the attempts that were on their way.
     pub max_unsaved: usize,
     /// Attempts on their way at one target, and so connections to it, of all triggers. A trigger may have as many as it
     /// leaves free: half of these when it is alone, less beside others, and always one. So triggers that hang never
@@ -31,6 +32,8 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// When a target's circuit opens.
     pub circuit: CircuitOptions,
+    /// How often a trigger's gauges are set when nothing happens to it.
+    pub gauges_every: Duration,
     /// Triggers that have metrics of their own; the others share one set labelled `other`.
     pub max_labelled_triggers: usize,
     /// Targets whose circuit is shown in metrics, once it has opened; the others are not shown.
@@ -51,8 +54,9 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
             circuit: CircuitOptions::default(),
-            max_labelled_triggers: 2_000,
-            max_labelled_targets: 2_000,
+            gauges_every: Duration::from_secs(5),
+            max_labelled_triggers: 300,
+            max_labelled_targets: 1_000,
         }
     }
 }

@@ -7,6 +7,7 @@ pub fn all() {
     log();
     broker();
     triggers();
+    reads();
 }
 
 fn log() {
@@ -19,7 +20,11 @@ fn log() {
     describe_gauge!("pelton_log_storage_full", "1 while the disk has no room for new events");
     describe_gauge!("pelton_log_bytes", Unit::Bytes, "Bytes of the log on disk");
     describe_gauge!("pelton_log_segments", "Segments of the log that hold records");
-    describe_gauge!("pelton_log_bytes_over_limit", Unit::Bytes, "Bytes kept beyond retention because they are needed");
+    describe_gauge!(
+        "pelton_log_bytes_over_limit",
+        Unit::Bytes,
+        "Bytes kept beyond retention, because they are needed or cannot be freed"
+    );
 }
 
 fn broker() {
@@ -47,14 +52,28 @@ fn triggers() {
     describe_counter!("pelton_trigger_retries_total", "Attempts that are made again");
     describe_counter!("pelton_trigger_dead_letters_total", "Events given up and kept as dead letters, by cause");
     describe_counter!("pelton_trigger_dead_letter_sink_total", "Events given up that the dead-letter sink took");
+    describe_counter!("pelton_trigger_dead_letter_sink_failures_total", "Attempts at the dead-letter sink that failed");
     describe_counter!("pelton_trigger_ignored_bodies_total", "Answers with a body that was not used, by what it was");
     describe_counter!("pelton_trigger_lost_total", "Events that could not be read from the log any more");
     describe_gauge!("pelton_trigger_in_flight", "Attempts on their way");
-    describe_gauge!("pelton_trigger_backlog_events", "Events that wait for the Trigger");
+    describe_gauge!(
+        "pelton_trigger_backlog_events",
+        "Events that wait for the Trigger, or may: those it has not seen yet"
+    );
     describe_gauge!(
         "pelton_trigger_oldest_undelivered_seconds",
         Unit::Seconds,
         "Age of the oldest event that waits for the Trigger"
     );
     describe_gauge!("pelton_target_circuit_open", "1 while the target keeps failing and gets only probes");
+}
+
+fn reads() {
+    describe_gauge!("pelton_dispatcher_stalled_reads", "Places of the log that cannot be read now and are tried again");
+    describe_counter!("pelton_dispatcher_read_failures_total", "Reads of the log that failed");
+    describe_gauge!("pelton_dispatcher_unmatched_events", "Events that the scan at the tail has not come to");
+    describe_counter!(
+        "pelton_dispatcher_undecodable_events_total",
+        "Events that cannot be decoded and were passed over, once for each scan that passed"
+    );
 }

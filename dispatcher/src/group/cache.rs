@@ -28,6 +28,7 @@ pub struct Decoded {
     brokers: Vec<Arc<str>>,
     /// `None` for a record that is damaged.
     events: Vec<Option<Stored>>,
+    damaged: usize,
 }
 
 impl Decoded {
@@ -41,12 +42,14 @@ impl Decoded {
             bytes: batch.body.len(),
             brokers: Vec::new(),
             events: Vec::with_capacity(batch.count as usize),
+            damaged: 0,
         };
         let mut names = HashMap::new();
+        let mut damage = None;
         for record in batch.records() {
             let stored = match record {
                 Err(why) => {
-                    tracing::error!(group = %batch.group, base = %batch.base, %why, "a batch is damaged");
+                    damage.get_or_insert_with(|| why.to_string());
                     None
                 }
                 Ok((position, record)) => match record.event() {
@@ -56,7 +59,7 @@ impl Decoded {
                         hops: record.hops,
                     }),
                     Err(why) => {
-                        tracing::error!(%position, %why, "an event is damaged");
+                        damage.get_or_insert_with(|| format!("event {position}: {why}"));
                         None
                     }
                 },
@@ -64,6 +67,12 @@ impl Decoded {
             decoded.events.push(stored);
         }
         decoded.events.resize_with(batch.count as usize, || None);
+        decoded.damaged = decoded.events.iter().filter(|stored| stored.is_none()).count();
+        if let Some(first) = decoded.first_damaged() {
+            let (group, count, why) =
+                (batch.group, decoded.damaged, damage.as_deref().unwrap_or("records are missing"));
+            tracing::error!(%group, %first, count, why, "events are damaged and are passed over");
+        }
         decoded
     }
 
@@ -106,6 +115,20 @@ impl Decoded {
     #[must_use]
     pub fn event(&self, offset: Offset) -> Option<&Stored> {
         self.events.get(usize::try_from(offset.0.checked_sub(self.base.0)?).ok()?)?.as_ref()
+    }
+
+    /// How many of the events from `from` on are damaged.
+    #[must_use]
+    pub fn damaged_from(&self, from: Offset) -> u64 {
+        if self.damaged == 0 {
+            return 0;
+        }
+        let skip = usize::try_from(from.0.saturating_sub(self.base.0)).unwrap_or(usize::MAX);
+        self.events.iter().skip(skip).filter(|stored| stored.is_none()).count() as u64
+    }
+
+    fn first_damaged(&self) -> Option<Offset> {
+        self.events.iter().position(Option::is_none).map(|at| self.base.plus(at as u64))
     }
 
     /// The name of the event's broker.
@@ -241,5 +264,8 @@ mod tests {
         assert_eq!(decoded.from(Offset(0)).count(), 3);
         assert!(decoded.event(Offset(3)).is_none());
         assert_eq!(decoded.end(), Offset(4));
+        assert_eq!([0, 3, 4, 9].map(|from| decoded.damaged_from(Offset(from))), [1, 1, 0, 0]);
+        assert_eq!(decoded.first_damaged(), Some(Offset(3)));
+        assert_eq!(Decoded::of(&batch(0, 4)).damaged_from(Offset(0)), 0);
     }
 }

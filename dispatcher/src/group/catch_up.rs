@@ -1,11 +1,14 @@
 //! Triggers with a place of their own: behind the tail, or after a full window. They take turns, batch by batch, and
 //! those in the same batch share it.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use pelton_client::{Client, EventBatch, Offset, ReadError};
+use tokio::time::Instant;
 
 use super::cache::Decoded;
+use super::reads::{OTHER_EVENTS, Reader, purged_up_to};
 use super::scan::lane_of;
 use super::{Group, Happened, Wake};
 use crate::trigger::Follow;
@@ -28,7 +31,7 @@ impl<C: Client> Group<C> {
                 if let Some(from) = slot.state.joins_at(self.progress.stored()) {
                     self.progress.joins(from, at);
                 }
-            } else {
+            } else if slot.unreadable_at != Some(slot.state.at()) {
                 let own = slot.state.at();
                 slot.lagging_at = Some(own);
                 self.lagging.insert((own, at));
@@ -47,6 +50,7 @@ impl<C: Client> Group<C> {
         self.lagging_next = (at, slot.saturating_add(1));
         self.catching_up = true;
         if let Some(batch) = self.cache.batch(at).cloned() {
+            self.reads.over(Reader::CatchUp, at);
             self.take_through(&batch);
             // The next turn comes at once, but after everything else had its own.
             self.begin(async {
@@ -61,38 +65,62 @@ impl<C: Client> Group<C> {
     }
 
     pub(super) fn on_caught_up(&mut self, at: Offset, read: Result<Vec<EventBatch>, ReadError>) {
+        self.catching_up = false;
+        if let Some(first) = purged_up_to(&read, at) {
+            self.reads.over(Reader::CatchUp, at);
+            return self.on_own_purged(first);
+        }
         match read {
-            Ok(batches) if batches.is_empty() => self.wait_for(Wake::CatchUp),
-            Ok(batches) => {
+            Ok(batches) if batches.iter().any(|batch| batch.base <= at && at < batch.end()) => {
+                self.reads.over(Reader::CatchUp, at);
                 let decoded: Vec<Arc<Decoded>> = batches.iter().map(|batch| self.cache.insert(batch)).collect();
-                let is_there = decoded.iter().any(|batch| batch.base() <= at && at < batch.end());
                 for batch in decoded {
                     self.take_through(&batch);
                 }
-                if is_there {
-                    self.catching_up = false;
-                } else {
-                    tracing::error!(group = %self.group, %at, "the log answered with other events than asked for");
-                    self.wait_for(Wake::CatchUp);
-                }
             }
-            Err(ReadError::Purged { first, .. }) => {
-                self.catching_up = false;
-                let behind: Vec<_> = self.lagging.range(..(first, 0)).copied().collect();
-                for (own, slot) in behind {
-                    tracing::error!(slot, %own, %first, "events were purged before they were matched");
-                    if let Some(slot) = self.slots.get_mut(slot) {
-                        slot.metrics.lost(first.0.saturating_sub(own.0));
-                        slot.state.forget_below(first);
-                        slot.state.scanned_to(first);
-                    }
-                    self.place(slot);
-                }
+            Ok(_) => self.catch_up_failed(at, &OTHER_EVENTS),
+            Err(why) => self.catch_up_failed(at, &why),
+        }
+    }
+
+    /// Those who stand there wait; others that lag behind go on.
+    fn catch_up_failed(&mut self, at: Offset, why: &dyn Display) {
+        let slots: Vec<_> = self.lagging.range((at, 0)..=(at, u32::MAX)).map(|(_, slot)| *slot).collect();
+        let wait = self.reads.failed(Reader::CatchUp, at, why, Instant::now());
+        for slot in &slots {
+            if let Some(slot) = self.slots.get_mut(*slot) {
+                slot.unreadable_at = Some(at);
             }
-            Err(why) => {
-                tracing::warn!(group = %self.group, %at, %why, "the log could not be read");
-                self.wait_for(Wake::CatchUp);
+            self.place(*slot);
+        }
+        self.wait_for(wait, Wake::Behind { at, slots });
+    }
+
+    pub(super) fn catch_up_again(&mut self, at: Offset, mut slots: Vec<u32>) {
+        slots.retain(|slot| {
+            self.slots.get_mut(*slot).is_some_and(|slot| slot.unreadable_at.take_if(|own| *own == at).is_some())
+        });
+        slots.iter().for_each(|slot| self.place(*slot));
+        if self.lagging.range((at, 0)..=(at, u32::MAX)).next().is_none() {
+            // Those who stood there went elsewhere, or are gone.
+            self.reads.over(Reader::CatchUp, at);
+        }
+    }
+
+    /// What was to be matched is not in the log any more. Whether it would have matched nobody knows: all of it counts
+    /// as lost.
+    fn on_own_purged(&mut self, first: Offset) {
+        let behind: Vec<_> = self.lagging.range(..(first, 0)).copied().collect();
+        for (own, at) in behind {
+            if let Some(slot) = self.slots.get_mut(at) {
+                let unseen = slot.state.unseen_from().map_or(0, |from| first.0.saturating_sub(from.0));
+                let lost = slot.state.forget_below(first) + unseen;
+                slot.state.scanned_to(first);
+                slot.metrics.lost(lost);
+                tracing::error!(trigger = %slot.id, %own, %first, lost, "events were purged before they were matched");
             }
+            self.place(at);
+            self.queue(at);
         }
     }
 
@@ -109,18 +137,26 @@ impl<C: Client> Group<C> {
     fn take_one_through(&mut self, at: u32, batch: &Decoded) {
         let Some(slot) = self.slots.get_mut(at) else { return };
         let Some(index) = self.brokers.get(&slot.plan.broker) else { return };
+        let damaged = batch.damaged_from(slot.state.at());
+        let mut is_through = true;
         for (offset, stored) in batch.from(slot.state.at()) {
             let is_ours = batch.broker(stored) == slot.plan.broker.as_str();
             let before = slot.state.pending();
             let taken =
                 slot.state.scan(offset, lane_of(&stored.event), || is_ours && index.matches_one(at, &stored.event));
             if !taken {
-                return;
+                is_through = false;
+                break;
             }
             if slot.state.pending() > before {
                 slot.metrics.matched();
             }
         }
-        slot.state.scanned_to(batch.end());
+        if is_through {
+            slot.state.scanned_to(batch.end());
+        }
+        if damaged > 0 {
+            self.reads.passed_over(damaged - batch.damaged_from(slot.state.at()));
+        }
     }
 }

@@ -109,6 +109,8 @@ impl<C: Client> Group<C> {
             fetching: false,
             dirty: false,
             lagging_at: None,
+            unreadable_at: None,
+            oldest: None,
             timer: None,
         });
         self.brokers.entry(broker).or_default().insert(at, &trigger.filter_expr());

@@ -41,12 +41,15 @@ impl<C: Client> Group<C> {
     pub(super) fn on_attempted(&mut self, ticket: Ticket, plan: &std::sync::Arc<Plan>, attempted: Attempted) {
         let Some(slot) = self.slots.current(ticket.slot, ticket.generation) else { return };
         let verdict = classify(&attempted);
-        slot.metrics.attempted(match (verdict, &attempted) {
-            (_, Err(_)) => Ended::NoAnswer,
-            (Verdict::Retry | Verdict::BadReply, _) => Ended::Retryable,
-            (Verdict::Reject | Verdict::Gone | Verdict::Impossible, _) => Ended::Rejected,
-            _ => Ended::Success,
-        });
+        if ticket.asked == Asked::Subscriber {
+            slot.metrics.attempted(match (verdict, &attempted) {
+                (Verdict::Impossible, _) => Ended::Impossible,
+                (_, Err(_)) => Ended::NoAnswer,
+                (Verdict::Retry | Verdict::BadReply, _) => Ended::Retryable,
+                (Verdict::Reject | Verdict::Gone, _) => Ended::Rejected,
+                _ => Ended::Success,
+            });
+        }
         match ticket.asked {
             Asked::Subscriber => self.on_subscriber(ticket, plan, verdict, attempted),
             Asked::Sink => self.on_sink(ticket, plan, verdict, &attempted),
@@ -137,6 +140,7 @@ impl<C: Client> Group<C> {
             self.progress.ended();
             return self.after_end(ticket.slot);
         }
+        slot.metrics.sink_failed();
         let Some(errand) = slot.state.errand(ticket.offset) else { return };
         errand.tries = errand.tries.saturating_add(1);
         let (tries, cause) = (errand.tries, errand.cause);

@@ -194,22 +194,14 @@ impl<C: Client> Group<C> {
     fn take_updates(&mut self, dirty: Vec<u32>, mark: Offset) -> Vec<CursorUpdate> {
         let mut updates = Vec::with_capacity(dirty.len());
         for at in dirty {
-            let oldest = self.oldest_age(at);
+            self.show(at);
             let Some(slot) = self.slots.get_mut(at) else { continue };
             slot.dirty = false;
-            slot.metrics.stands(slot.state.in_flight(), slot.state.pending(), oldest);
             if slot.state.is_dirty() {
                 updates.push(slot.state.take_update(mark));
             }
         }
         updates
-    }
-
-    /// For how long the trigger's oldest event has waited, in seconds.
-    fn oldest_age(&self, at: u32) -> f64 {
-        let Some(slot) = self.slots.get(at) else { return 0.0 };
-        let Some(oldest) = slot.state.oldest() else { return 0.0 };
-        self.cache.batch(oldest).map_or(0.0, |batch| self.shared.clock.now().since(batch.sealed()).as_secs_f64())
     }
 
     pub(super) fn on_progress(&mut self, result: Result<(), OperationError>) {

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use pelton_event::Event;
 use tokio::time::Instant;
 
 use super::cache::Stored;
+use super::reads::{OTHER_EVENTS, Reader, purged_up_to};
 use super::{Group, Happened, Wake};
 use crate::dead_letter::with_reason;
 use crate::delivery::NoAnswer;
@@ -139,9 +141,9 @@ impl<C: Client> Group<C> {
 
     pub(super) fn start_fetches(&mut self) {
         while self.fetching < MAX_FETCHES && !self.is_stopping() {
-            // Where a read failed and is waited for, the same offset is not asked for beside it.
             let Some((at, slots)) = self.fetches.pop_first() else { return };
             if self.cache.batch(at).is_some() {
+                self.reads.over(Reader::Fetch, at);
                 self.fetched(slots);
                 continue;
             }
@@ -155,27 +157,44 @@ impl<C: Client> Group<C> {
 
     pub(super) fn on_fetched(&mut self, at: Offset, read: Result<Vec<EventBatch>, ReadError>) {
         let slots = self.fetches_out.remove(&at).unwrap_or_default();
+        self.fetching -= 1;
+        if let Some(first) = purged_up_to(&read, at) {
+            self.reads.over(Reader::Fetch, at);
+            self.forget_below(first);
+            return self.fetched(slots);
+        }
         match read {
             // An answer without what was asked for is asked for again, but not at once.
             Ok(batches) if batches.iter().any(|batch| batch.base <= at && at < batch.end()) => {
-                self.fetching -= 1;
+                self.reads.over(Reader::Fetch, at);
                 for batch in &batches {
                     self.cache.insert(batch);
                 }
                 self.fetched(slots);
             }
-            Err(ReadError::Purged { first, .. }) => {
-                self.fetching -= 1;
-                self.forget_below(first);
-                self.fetched(slots);
-            }
-            Ok(_) | Err(_) => {
-                if let Err(why) = read {
-                    tracing::warn!(group = %self.group, %at, %why, "the log could not be read");
-                }
-                self.fetches.entry(at).or_default().extend(slots);
-                self.wait_for(Wake::Fetch);
-            }
+            Ok(_) => self.fetch_failed(at, slots, &OTHER_EVENTS),
+            Err(why) => self.fetch_failed(at, slots, &why),
+        }
+    }
+
+    /// These triggers wait; the reads of others go on.
+    fn fetch_failed(&mut self, at: Offset, slots: Vec<u32>, why: &dyn Display) {
+        let wait = self.reads.failed(Reader::Fetch, at, why, Instant::now());
+        self.wait_for(wait, Wake::Fetch { at, slots });
+    }
+
+    pub(super) fn fetch_again(&mut self, at: Offset, mut slots: Vec<u32>) {
+        slots.retain(|at_slot| {
+            let Some(slot) = self.slots.get_mut(*at_slot) else { return false };
+            let is_next = [Asked::Sink, Asked::Subscriber].into_iter().any(|asked| slot.state.next(asked) == Some(at));
+            // A trigger that was rewound has somewhere else to go.
+            slot.fetching &= is_next;
+            is_next
+        });
+        if slots.is_empty() {
+            self.reads.over(Reader::Fetch, at);
+        } else {
+            self.fetches.entry(at).or_default().extend(slots);
         }
     }
 
@@ -271,7 +290,11 @@ impl<C: Client> Group<C> {
     pub(super) fn next_timer(&self) -> Option<Instant> {
         let timer = self.timers.peek().map(|Reverse((when, _))| *when);
         let parked = self.parked.values().map(|parked| parked.recheck).min();
-        [timer, parked, self.next_store(), self.next_deadline(), self.next_refresh()].into_iter().flatten().min()
+        let gauges = self.loaded.then_some(self.gauges_due);
+        [timer, parked, gauges, self.next_store(), self.next_deadline(), self.next_refresh()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The sink is no longer configured: the event is kept here.

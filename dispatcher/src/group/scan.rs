@@ -1,9 +1,13 @@
 //! The tail: one scan for all triggers that follow it.
 
+use std::fmt::Display;
+
 use pelton_client::{Client, EventBatch, Offset, ReadError};
 use pelton_event::Event;
+use tokio::time::Instant;
 
 use super::cache::Decoded;
+use super::reads::{OTHER_EVENTS, Reader, purged_up_to};
 use super::{Group, Happened, Wake};
 use crate::trigger::{Follow, LaneId};
 
@@ -18,6 +22,7 @@ impl<C: Client> Group<C> {
             if self.slots.len() == 0 {
                 // Nobody is interested in what stands there.
                 self.scanned = committed;
+                self.reads.tail_moves();
                 self.progress.moved();
                 return;
             }
@@ -34,8 +39,10 @@ impl<C: Client> Group<C> {
     }
 
     pub(super) fn on_tail(&mut self, from: Offset, read: Result<Vec<EventBatch>, ReadError>) {
+        if let Some(first) = purged_up_to(&read, from) {
+            return self.on_tail_purged(from, first);
+        }
         match read {
-            Ok(batches) if batches.is_empty() => self.wait_for(Wake::Tail),
             Ok(batches) => {
                 for batch in &batches {
                     let decoded = self.cache.insert(batch);
@@ -44,28 +51,42 @@ impl<C: Client> Group<C> {
                 if self.scanned > from {
                     self.tail_reading = false;
                 } else {
-                    tracing::error!(group = %self.group, %from, "the log answered with other events than asked for");
-                    self.wait_for(Wake::Tail);
+                    self.tail_failed(from, &OTHER_EVENTS);
                 }
             }
-            Err(ReadError::Purged { first, .. }) => {
-                tracing::error!(group = %self.group, %from, %first, "events were purged before they were matched");
-                self.tail_reading = false;
-                self.scanned = self.scanned.max(first);
-                self.progress.moved();
-                self.forget_below(first);
-            }
-            Err(why) => {
-                tracing::warn!(group = %self.group, %from, %why, "the log could not be read");
-                self.wait_for(Wake::Tail);
+            Err(why) => self.tail_failed(from, &why),
+        }
+    }
+
+    fn tail_failed(&mut self, from: Offset, why: &dyn Display) {
+        let wait = self.reads.failed(Reader::Tail, from, why, Instant::now());
+        self.wait_for(wait, Wake::Tail);
+    }
+
+    /// What was to be matched is not in the log any more. Whether it would have matched nobody knows: all of it counts
+    /// as lost.
+    fn on_tail_purged(&mut self, from: Offset, first: Offset) {
+        tracing::error!(group = %self.group, %from, %first, "events were purged before they were matched");
+        self.tail_reading = false;
+        self.reads.tail_moves();
+        for (_, slot) in self.slots.places() {
+            if let Follow::Tail { from: joined } = slot.state.follow() {
+                slot.metrics.lost(first.0.saturating_sub(self.scanned.max(joined).0));
             }
         }
+        self.scanned = self.scanned.max(first);
+        self.progress.moved();
+        self.forget_below(first);
     }
 
     /// Matches the events of a batch that were not matched before.
     fn scan(&mut self, batch: &Decoded) {
         if batch.end() <= self.scanned || batch.base() > self.scanned {
             return;
+        }
+        let damaged = batch.damaged_from(self.scanned);
+        if damaged > 0 {
+            self.reads.passed_over(damaged);
         }
         let mut found = Vec::new();
         for (offset, stored) in batch.from(self.scanned) {
@@ -78,6 +99,7 @@ impl<C: Client> Group<C> {
             }
         }
         self.scanned = batch.end();
+        self.reads.tail_moves();
         self.progress.moved();
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
 use pelton_client::{Offset, TriggerId};
+use pelton_env::UnixMillis;
 use pelton_resource::Trigger;
 use tokio::time::Instant;
 
@@ -47,6 +48,10 @@ pub struct Slot {
     pub dirty: bool,
     /// Where its own scan is listed.
     pub lagging_at: Option<Offset>,
+    /// Where its own scan could not be read: it waits before that is tried again.
+    pub unreadable_at: Option<Offset>,
+    /// Its oldest event when gauges were last set, and when that was sealed.
+    pub oldest: Option<(Offset, UnixMillis)>,
     /// The earliest timer that was set for it.
     pub timer: Option<Instant>,
 }

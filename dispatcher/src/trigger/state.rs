@@ -167,6 +167,15 @@ impl TriggerState {
         [waiting, self.restored.first(), self.active.keys().next().copied()].into_iter().flatten().min()
     }
 
+    /// For a trigger with a place of its own: the first event that it was not matched against.
+    #[must_use]
+    pub fn unseen_from(&self) -> Option<Offset> {
+        match self.follow {
+            Follow::Tail { .. } => None,
+            Follow::Own => Some(self.at.max(self.restored_upto)),
+        }
+    }
+
     // --- where it stands ---
 
     /// Whether it follows the tail.
@@ -423,8 +432,9 @@ impl TriggerState {
     /// Forgets every event below `first` that is not on its way: the log does not have them any more. Returns how
     /// many were lost.
     pub fn forget_below(&mut self, first: Offset) -> u64 {
-        let mut lost = self.lanes.forget_below(first);
+        let restored = self.restored.len();
         self.restored.remove_range(Offset(0), first);
+        let mut lost = self.lanes.forget_below(first) + restored - self.restored.len();
         let gone: Vec<_> = self
             .active
             .range(..first)
@@ -435,7 +445,9 @@ impl TriggerState {
             self.done(offset);
             lost += 1;
         }
-        self.unsaved.forget_below(first);
+        if lost > 0 {
+            self.unsaved.forget_below(first);
+        }
         lost
     }
 

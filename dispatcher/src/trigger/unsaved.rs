@@ -57,9 +57,10 @@ impl Unsaved {
         self.done.contains(offset) || self.given_up.contains(offset)
     }
 
-    /// What lies below `first` is out of the store's hands too.
+    /// What is pending below `first` is done with, in the store as well: left there it would hold the log for ever.
     pub fn forget_below(&mut self, first: Offset) {
         self.matched.remove_range(Offset(0), first);
+        self.done.insert_range(Offset(0), first);
         self.attempts = self.attempts.split_off(&first);
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use pelton_dispatcher::CircuitOptions;
 
+use crate::gauges::value;
 use crate::sink::{Sink, status};
 use crate::world::{QUICK, World, event, eventually};
 
@@ -33,14 +34,7 @@ async fn what_happens_is_counted() {
     world.send(event("other", "u")).await;
     world.settled().await;
     let text = recorder.handle().render();
-    let value = |name: &str, label: &str| {
-        text.lines()
-            .find(|line| {
-                line.starts_with(&format!("{name}{{")) && line.contains("trigger=\"t\"") && line.contains(label)
-            })
-            .and_then(|line| line.rsplit(' ').next())
-            .map(|number| number.parse::<f64>().unwrap())
-    };
+    let value = |name: &str, label: &str| value(&text, name, &["trigger=\"t\"", label]);
     let rows = [
         ("pelton_trigger_matched_total", "", 6.0),
         ("pelton_trigger_delivered_total", "", 4.0),
@@ -49,6 +43,7 @@ async fn what_happens_is_counted() {
         ("pelton_trigger_attempts_total", "result=\"retryable\"", 3.0),
         ("pelton_trigger_attempts_total", "result=\"rejected\"", 1.0),
         ("pelton_trigger_attempts_total", "result=\"no-answer\"", 0.0),
+        ("pelton_trigger_attempts_total", "result=\"impossible\"", 0.0),
         ("pelton_trigger_dead_letters_total", "cause=\"retries-exhausted\"", 1.0),
         ("pelton_trigger_dead_letters_total", "cause=\"rejected\"", 1.0),
         ("pelton_trigger_ignored_bodies_total", "kind=\"event\"", 1.0),
@@ -112,4 +107,24 @@ async fn an_open_circuit_is_shown_while_it_is_open() {
     eventually("it is open again", || async { shown()[0].1 == "1" }).await;
     world.delete_trigger("t").await;
     eventually("it is gone", || async { shown()[0].1 == "0" }).await;
+}
+
+/// F24: a dead-letter sink that fails is seen, and its attempts are not the subscriber's.
+#[tokio::test(flavor = "current_thread")]
+async fn attempts_at_the_sink_are_counted_apart() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let sink = Sink::start(|received| status(if received.path == "/dead" { 500 } else { 400 })).await;
+    let world = World::new().await;
+    let spec = format!("delivery: {{retry: 2, {QUICK}, deadLetterSink: {{uri: '{}'}}}}", sink.url("/dead"));
+    world.trigger("t", &sink.url("/"), &spec).await;
+    world.send(event("1", "t")).await;
+    world.settled().await;
+    let text = recorder.handle().render();
+    let value = |name: &str, label: &str| value(&text, name, &["trigger=\"t\"", label]);
+    assert_eq!(value("pelton_trigger_dead_letter_sink_failures_total", ""), Some(3.0));
+    for (result, want) in [("rejected", 1.0), ("retryable", 0.0), ("no-answer", 0.0)] {
+        let label = format!("result=\"{result}\"");
+        assert_eq!(value("pelton_trigger_attempts_total", &label), Some(want), "{result}");
+    }
 }

@@ -135,24 +135,54 @@ async fn a_restart_goes_on_where_it_stopped() {
     assert!(world.letters().iter().all(|letter| letter.attempts == 4));
 }
 
-/// F31: a crash after the subscriber's answer and before it is stored: delivered again, never lost.
+/// F31: a crash after the subscriber's answer and before it is stored: delivered again, never lost, and never more than
+/// `max_unsaved` and what was on its way. Here nothing is stored before the crash, so all that came is repeated.
 #[tokio::test]
 async fn a_crash_repeats_at_most_what_was_not_stored() {
+    const MAX_UNSAVED: usize = 50;
+    const IN_FLIGHT: usize = 10;
     let sink = Sink::accepting().await;
     let mut world = World::asleep("").await;
-    world.trigger("t", &sink.url("/"), "").await;
-    for round in 0..10_u64 {
-        world.start();
-        world.send_numbered(round * 100..(round + 1) * 100).await;
-        sink.wait("/", (round as usize) * 100 + 1 + 7 * round as usize % 90).await;
-        world.crash();
-    }
-    let before = counts(sink.ids("/"));
+    let ordinary = world.options.clone();
+    world.options.progress_every = std::time::Duration::from_secs(3600);
+    world.options.progress_completions = usize::MAX;
+    world.options.max_unsaved = MAX_UNSAVED;
+    world.trigger_with("t", &sink.url("/"), "", &format!("pelton.dev/max-in-flight: '{IN_FLIGHT}'")).await;
+    world.start();
+    world.send_numbered(0..1_000).await;
+    sink.wait("/", MAX_UNSAVED).await;
+    world.crash();
+    world.options = ordinary;
     world.start();
     world.settled().await;
-    let after = counts(sink.ids("/"));
-    assert_eq!(after.len(), 1_000, "none is lost");
-    assert!(before.len() <= 1_000);
+    let counts = counts(sink.ids("/"));
+    assert_eq!(counts.len(), 1_000, "none is lost");
+    let repeated: usize = counts.values().map(|count| count - 1).sum();
+    assert!((MAX_UNSAVED..MAX_UNSAVED + IN_FLIGHT).contains(&repeated), "{repeated} deliveries were repeated");
+}
+
+/// F31, again and again, with progress being stored meanwhile.
+#[tokio::test]
+async fn many_crashes_repeat_no_more_than_each_may() {
+    const CRASHES: usize = 10;
+    const MAX_UNSAVED: usize = 20;
+    const IN_FLIGHT: usize = 5;
+    let sink = Sink::accepting().await;
+    let mut world = World::asleep("").await;
+    world.options.max_unsaved = MAX_UNSAVED;
+    world.trigger_with("t", &sink.url("/"), "", &format!("pelton.dev/max-in-flight: '{IN_FLIGHT}'")).await;
+    for round in 0..CRASHES {
+        world.start();
+        world.send_numbered(round as u64 * 100..(round as u64 + 1) * 100).await;
+        sink.wait("/", round * 100 + 1 + 7 * round % 90).await;
+        world.crash();
+    }
+    world.start();
+    world.settled().await;
+    let counts = counts(sink.ids("/"));
+    assert_eq!(counts.len(), 100 * CRASHES, "none is lost");
+    let repeated: usize = counts.values().map(|count| count - 1).sum();
+    assert!(repeated < CRASHES * (MAX_UNSAVED + IN_FLIGHT), "{repeated} deliveries were repeated");
 }
 
 #[tokio::test]

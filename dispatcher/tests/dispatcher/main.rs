@@ -5,7 +5,9 @@
 
 mod bytes;
 mod counted;
+mod damage;
 mod faults;
+mod gauges;
 mod lifecycle;
 mod ordered;
 mod policies;
