@@ -15,6 +15,7 @@ pub mod node;
 pub mod producers;
 pub mod recorder;
 pub mod sink;
+pub mod villains;
 pub mod wait;
 
 pub use dice::Dice;
