@@ -199,6 +199,7 @@ fn check(node: &Node, villain: &Villain) {
         }
         // Not one of its attempts has ended, and every event has reached those who behave all the same.
         Want::Holding => {
+            wait_until(&format!("{name} to hold what it may"), || villain.asked() >= MAX_IN_FLIGHT);
             assert_eq!(villain.asked(), MAX_IN_FLIGHT, "{name} was given what it may have at a time, and no more");
             assert_eq!(node.dead_letters(name).len(), 0, "{name}");
         }
