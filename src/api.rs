@@ -18,6 +18,8 @@
 mod dead_letters;
 pub mod guard;
 mod problem;
+#[cfg(test)]
+mod properties;
 mod resources;
 mod router;
 #[cfg(test)]

@@ -12,7 +12,7 @@ mod mistake;
 mod settings;
 #[cfg(test)]
 mod tests;
-mod units;
+pub mod units;
 
 pub use args::SettingsArgs;
 pub use key::{KEYS, Key};

@@ -7,6 +7,7 @@ mod support;
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 
 use support::{Running, Up, pelton, run};
 
@@ -211,24 +212,92 @@ fn a_session_from_up_to_stop() {
     assert_eq!(display.stop().code(), Some(0));
 }
 
-#[test]
-fn dead_letters_are_listed_shown_and_discarded() {
-    let folder = tempfile::tempdir().unwrap();
-    let manifest = folder.path().join("t.yaml");
-    let display = Running::start(pelton().args(["display", "--listen", "127.0.0.1:0", "--status", "503"]));
+/// Everything running, a subscriber, and a Trigger `t` for it that gives up after two attempts.
+fn up_with_display(folder: &Path, more: &[&str]) -> (Up, Running) {
+    let manifest = folder.join("t.yaml");
+    let display = Running::start(pelton().args(["display", "--listen", "127.0.0.1:0"]).args(more));
     let url = display.line_with("Waiting for events").split_whitespace().last().unwrap().to_owned();
     let text = "apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {name: t}\n\
                 spec: {broker: default, subscriber: {uri: 'URL'}, delivery: {retry: 1, backoffDelay: PT0.01S}}\n";
     std::fs::write(&manifest, text.replace("URL", &url)).unwrap();
-    let up = Up::start(folder.path(), &["-f", &manifest.display().to_string()]);
+    (Up::start(folder, &["-f", &manifest.display().to_string()]), display)
+}
+
+/// The dead letters, once there are some or none. Progress is stored within a tenth of a second.
+fn letters(up: &Up, some: bool) -> serde_json::Value {
+    let lists = std::iter::repeat_with(|| up.ok(&["deadletters", "list", "-o", "json"]));
+    let parsed = lists.map(|text| serde_json::from_str::<serde_json::Value>(&text).unwrap());
+    let is_it = |list: &serde_json::Value| list.as_array().unwrap().is_empty() != some;
+    parsed.take(1000).find(is_it).expect("the list changes")
+}
+
+#[test]
+fn a_dead_letter_that_is_sent_again_is_delivered_and_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (up, display) = up_with_display(folder.path(), &["--fail-first", "2"]);
+    up.ok(&["send", "--type", "second.chance", "--id", "x", "--data", "hello again"]);
+    for _ in 0..2 {
+        assert!(display.line_with("second.chance").contains("500"));
+    }
+    let kept = letters(&up, true);
+    let position = kept[0]["position"].as_str().unwrap();
+    assert_eq!(up.ok(&["deadletters", "redrive", "--trigger", "t", "--position", position]), "1 sent again\n");
+    assert!(display.line_with("second.chance").contains("200"));
+    display.line_with("hello again");
+    letters(&up, false);
+    let again = run(&mut up.command(&["deadletters", "redrive", "--trigger", "t", "--position", position]));
+    assert_eq!(again.0, 1, "it is gone: {again:?}");
+}
+
+/// Below the durable mark nothing is cut: it is named, and nothing is opened over it.
+#[test]
+fn a_flipped_byte_of_the_log_is_found_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = Up::start(folder.path(), &[]);
+    for word in ["find-this-one", "and-this-after-it", "and-one-more"] {
+        up.ok(&["send", "--type", "t", "--data", word]);
+    }
+    let Up { running, .. } = up;
+    assert_eq!(running.stop().code(), Some(0));
+    let data = folder.path().join("data");
+    let flip = |file: &Path| {
+        let mut bytes = std::fs::read(file).unwrap();
+        let at = bytes.windows(13).position(|window| window == b"find-this-one")?;
+        bytes[at] ^= 1;
+        std::fs::write(file, bytes).unwrap();
+        Some(file.file_name()?.to_str()?.to_owned())
+    };
+    let files = std::fs::read_dir(data.join("log")).unwrap().map(|entry| entry.unwrap().path());
+    let mut flipped = files.filter(|file| file.is_file()).filter_map(|file| flip(&file));
+    let segment = flipped.next().expect("the data is in a file of the log");
+
+    let (code, stdout, stderr) = run(pelton().args(["log", "verify"]).arg(&data));
+    assert_eq!(code, 1, "{stdout}{stderr}");
+    assert!(stderr.contains("the log is damaged"), "{stderr}");
+    assert!(!stdout.contains("whole\n"), "{stdout}");
+    let finding = stdout.lines().find(|line| line.starts_with("WOULD NOT OPEN") || line.starts_with("DAMAGED"));
+    assert!(finding.is_some_and(|line| line.contains(&segment)), "{segment} is not named: {stdout}");
+
+    let mut again = pelton();
+    again.arg("up").arg("--data").arg(&data);
+    for listen in ["--ingress-listen", "--api-listen", "--metrics-listen"] {
+        again.args([listen, "127.0.0.1:0"]);
+    }
+    let (code, _, stderr) = run(&mut again);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains(&segment), "{segment} is not named: {stderr}");
+}
+
+#[test]
+fn dead_letters_are_listed_shown_and_discarded() {
+    let folder = tempfile::tempdir().unwrap();
+    let (up, display) = up_with_display(folder.path(), &["--status", "503"]);
     let ingress = format!("http://{}/default/default", up.address("ingress"));
     up.ok(&["send", &ingress, "--type", "lost.letter", "--id", "x\u{202e}y", "--data", "hello"]);
     display.line_with("lost.letter");
     display.line_with("lost.letter");
-    // Progress is stored within a tenth of a second; the list is asked until it is there.
-    let letters = std::iter::repeat_with(|| up.ok(&["deadletters", "list", "-o", "json"]));
-    let letters = letters.take(200).find(|letters| letters.contains("lost.letter")).expect("the letter is kept");
-    let letters: serde_json::Value = serde_json::from_str(&letters).unwrap();
+    let letters = letters(&up, true);
+    assert_eq!(letters[0]["type"], "lost.letter", "{letters}");
     assert_eq!((letters[0]["attempts"].as_u64(), letters[0]["code"].as_u64()), (Some(2), Some(503)));
     let table = up.ok(&["deadletters", "list", "--trigger", "default/t"]);
     assert!(table.contains("retries-exhausted") && !table.contains('\u{202e}'), "{table}");

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use support::event::{TYPE_A, TYPE_C};
+use support::event::{TYPE_A, TYPE_B, TYPE_C};
 use support::mount::Mount;
 use support::sink::answer;
 use support::{Connection, Node, Recorder, Sink, Start, TestEvent, skipped, trigger, wait_for, wait_until};
@@ -135,8 +135,8 @@ fn a_read_only_directory_is_refused() {
     start.node().is_well("the directory could be written again");
 }
 
-/// F8: no space for events. What was acknowledged is delivered meanwhile, progress is kept, and it goes on by itself
-/// when there is room.
+/// F8: no space for events. What was acknowledged is delivered meanwhile, progress and dead letters are kept, and it
+/// goes on by itself when there is room.
 #[test]
 fn a_full_disk_refuses_events_keeps_delivering_and_recovers_by_itself() {
     let folder = tempfile::tempdir().unwrap();
@@ -147,19 +147,14 @@ fn a_full_disk_refuses_events_keeps_delivering_and_recovers_by_itself() {
         Ok(mount) => mount,
         Err(why) => return skipped("a full disk", &why),
     };
-    let (recorder, open) = (Recorder::default(), Arc::<AtomicBool>::default());
-    let (recording, is_open) = (recorder.clone(), Arc::clone(&open));
-    let sink = Sink::start(move |request, stream| {
-        if !is_open.load(Ordering::Acquire) {
-            return answer(stream, 503, "retry-after: 1\r\n", b"");
-        }
-        recording.noted(&request);
-        answer(stream, 200, "", b"")
-    });
+    let (sink, recorder, gate) = gated_sink();
     let delivery = "  delivery: {retry: 1000, backoffPolicy: linear, backoffDelay: PT0.1S}\n";
     let manifest = trigger("all", &sink.url(), delivery);
     let start = Start::new(folder.path()).manifest(&manifest).data(mount.path().join("data")).args(&["--log", "warn"]);
     let node = start.node();
+    let mut connection = Connection::open(node.ingress).unwrap();
+    assert_eq!(connection.post(&TestEvent::sized(LETTER, TYPE_B, 1024)).unwrap().status(), 202);
+    wait_until("a dead letter to be kept", || node.dead_letters("all").len() == 1);
     // The log has its first segments, of 16, 16 and 32 MiB; the rest of the disk goes to somebody else.
     wait_until("the log to have prepared its spare segments", || {
         let files = fs::read_dir(mount.path().join("data/log")).unwrap().flatten();
@@ -170,41 +165,99 @@ fn a_full_disk_refuses_events_keeps_delivering_and_recovers_by_itself() {
     fill(&ballast);
 
     let mut acknowledged = Vec::new();
-    let refused = fill_log(&node, &mut acknowledged);
-    assert!(refused.header("retry-after").and_then(|text| text.parse::<u32>().ok()).is_some_and(|s| s > 0));
+    fill_log(&node, &mut acknowledged);
     assert!(!acknowledged.is_empty());
-    assert_eq!(node.metric("pelton_log_storage_full"), 1.0);
     let taken = acknowledged.len();
+    // It delivers while it is full, and stays full: there is more that nobody has taken.
+    assert_eq!(recorder.events(), 0);
+    let half = taken / 2;
+    gate.store(half, Ordering::Release);
+    delivered(&recorder, &acknowledged[..half]);
+    is_full(&node);
 
     // Killed on a full disk, it comes up on it again, and nothing is missing.
     node.process.kill();
     recorder.next_life();
     let node = start.node();
-    open.store(true, Ordering::Release);
+    keeps_its_dead_letter(&node);
+    gate.store(usize::MAX, Ordering::Release);
     delivered(&recorder, &acknowledged);
     // A few more may fit where the last life stopped, but the reserve is not given away because of a restart.
     let before = acknowledged.len();
-    assert_eq!(fill_log(&node, &mut acknowledged).status(), 503);
+    fill_log(&node, &mut acknowledged);
     let more = acknowledged.len() - before;
     assert!(more < 100, "{more} more events of 64 KiB were taken after the restart");
     delivered(&recorder, &acknowledged);
-    eprintln!("full disk: {taken} events of 64 KiB, {more} after a restart, then {}", refused.text());
+    eprintln!("full disk: {taken} events of 64 KiB, {more} after a restart");
+    is_full(&node);
+    keeps_its_dead_letter(&node);
 
+    // Room, and it goes on: the same process, on the same connection.
     let mut connection = Connection::open(node.ingress).unwrap();
     fs::remove_file(ballast).unwrap();
     let next = wait_for("events to be taken again", || {
         let next = acknowledged.len() as u64 + 1_000_000;
-        match connection.post(&event(next)).unwrap().status() {
+        let answer = connection.post(&event(next)).unwrap();
+        match answer.status() {
             202 => Ok(next),
-            503 => Err("still refused".to_owned()),
+            503 => Err(says_when_to_come_again(&answer)),
             status => panic!("{status}"),
         }
     });
     acknowledged.push(next);
     delivered(&recorder, &acknowledged);
     wait_until("the alarm to end", || node.metric("pelton_log_storage_full") == 0.0);
-    let (_, dead) = (node.process.stop(), start.node().dead_letters("all"));
-    assert_eq!(dead.len(), 0, "a subscriber that was down for a while costs no event");
+    keeps_its_dead_letter(&node);
+    node.process.stop();
+    // Nor has a subscriber that was down for a while cost any other event.
+    keeps_its_dead_letter(&start.node());
+}
+
+/// The number of the event that becomes a dead letter before the disk is full.
+const LETTER: u64 = 999_999;
+
+/// A subscriber that refuses events of type B, and takes those of type A whose number is below the gate.
+fn gated_sink() -> (Sink, Recorder, Arc<AtomicUsize>) {
+    let (recorder, gate) = (Recorder::default(), Arc::<AtomicUsize>::default());
+    let (recording, below) = (recorder.clone(), Arc::clone(&gate));
+    let sink = Sink::start(move |request, stream| {
+        if request.header("ce-type") == Some(TYPE_B) {
+            return answer(stream, 400, "", b"");
+        }
+        let number = request.header("ce-id").and_then(TestEvent::number_of).unwrap();
+        if number >= below.load(Ordering::Acquire) as u64 {
+            return answer(stream, 503, "retry-after: 1\r\n", b"");
+        }
+        recording.noted(&request);
+        answer(stream, 200, "", b"")
+    });
+    (sink, recorder, gate)
+}
+
+/// It says so, and refuses.
+#[track_caller]
+fn is_full(node: &Node) {
+    assert_eq!(node.metric("pelton_log_storage_full"), 1.0);
+    let answer = Connection::open(node.ingress).unwrap().post(&event(2_000_000)).unwrap();
+    assert_eq!(answer.status(), 503, "{}", answer.text());
+    says_when_to_come_again(&answer);
+}
+
+/// A refusal for want of room: what it says.
+#[track_caller]
+fn says_when_to_come_again(answer: &support::http::Message) -> String {
+    let after = answer.header("retry-after").and_then(|text| text.parse::<u32>().ok());
+    assert!(after.is_some_and(|seconds| seconds > 0), "{:?}", answer.headers);
+    answer.text()
+}
+
+/// The dead letter that was kept before the disk was full is there, and its event can be read.
+#[track_caller]
+fn keeps_its_dead_letter(node: &Node) {
+    let letters = node.dead_letters("all");
+    let [letter] = &letters[..] else { panic!("{} dead letters and not one: {letters:?}", letters.len()) };
+    let one = node.get(&format!("/v1/dead-letters/default/all/{}", letter["position"].as_str().unwrap()));
+    assert_eq!(one["event"]["id"], format!("event-{LETTER}"), "{one}");
 }
 
 fn event(number: u64) -> TestEvent {
@@ -222,14 +275,14 @@ fn fill(path: &Path) {
 }
 
 /// Posts until an event is refused.
-fn fill_log(node: &Node, acknowledged: &mut Vec<u64>) -> support::http::Message {
+fn fill_log(node: &Node, acknowledged: &mut Vec<u64>) {
     let mut connection = Connection::open(node.ingress).unwrap();
     let first = acknowledged.last().map_or(0, |last| last + 1);
     for number in first..first + 10_000 {
         let answer = connection.post(&event(number)).unwrap();
         match answer.status() {
             202 => acknowledged.push(number),
-            503 => return answer,
+            503 => return drop(says_when_to_come_again(&answer)),
             status => panic!("event {number}: {status} {}", answer.text()),
         }
     }

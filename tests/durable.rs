@@ -20,7 +20,9 @@ use support::event::{TYPE_A, TYPE_B};
 use support::node::Killer;
 use support::producers::{Ledger, Producers};
 use support::sink::answer;
-use support::{Connection, Dice, Node, Recorder, Sink, Start, TestEvent, skipped, trigger, wait_for, wait_until};
+use support::{
+    Connection, Dice, Node, Recorder, Sink, Start, TestEvent, Unable, skipped, trigger, wait_for, wait_until,
+};
 
 /// Connections that post at once.
 const CONNECTIONS: usize = 4;
@@ -364,13 +366,13 @@ fn one_refusal_is_the_last_word(failure: &Failure, trace: &Path) {
 }
 
 /// Whether this machine has `strace` and lets it trace.
-fn can_inject() -> Result<(), String> {
+fn can_inject() -> Result<(), Unable> {
     let run = Command::new("strace")
         .args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=fdatasync:error=EIO:when=1000", "true"])
         .output();
     match run {
         Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-        Err(error) => Err(format!("strace: {error}")),
+        Ok(output) => Err(Unable::Refused(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
+        Err(error) => Err(Unable::start("strace", &error)),
     }
 }

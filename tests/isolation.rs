@@ -4,19 +4,36 @@
 
 mod support;
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde_json::Value;
 use support::event::{TYPE_A, TYPE_B};
 use support::http::Message;
 use support::sink::answer;
+use support::villains::{Villain, Want, villains};
 use support::{Connection, Node, Recorder, Sink, Start, TestEvent, trigger, wait_for, wait_until};
 
 /// Events that every subscriber is to get.
 const EVENTS: u64 = 600;
+
+/// Those of them that are sent one by one, each when the one before has arrived.
+const ONE_BY_ONE: u64 = 300;
+
+/// `pelton.dev/max-in-flight` when it is missing.
+const MAX_IN_FLIGHT: usize = 100;
+
+/// How much slower a node with villains may be than one without: each event of it is some fourteen deliveries more,
+/// of which many are of megabytes.
+const SLOWER: u32 = 10;
+
+/// For a single pause of a machine that is busy with something else: the shortest wait for a villain, one backoff.
+const LEEWAY: Duration = Duration::from_millis(50);
 
 /// Data of each.
 const EVENT_BYTES: usize = 2 * 1024;
@@ -24,97 +41,77 @@ const EVENT_BYTES: usize = 2 * 1024;
 /// Most memory that the process may ever have used. The caches of the log and of the dispatcher are 80 MiB of it.
 const MEMORY_CAP_KIB: u64 = 256 * 1024;
 
-/// Short retries, so that the end of a policy comes soon.
-const DELIVERY: &str = "  delivery: {retry: 1, backoffPolicy: linear, backoffDelay: PT0.05S}\n";
-
-/// For an event that must be given up quickly by its policy alone.
-const RARE: &str = "  filter: {attributes: {type: com.example.b}}\n";
-
-/// A subscriber that misbehaves, and what the dead letters of it must say.
-struct Villain {
-    name: &'static str,
-    sink: Sink,
-    asked: Arc<AtomicUsize>,
-    want: Want,
+/// A node with two subscribers that behave.
+struct House {
+    good: [Recorder; 2],
+    /// When each event came to the last of them.
+    arrived: Arc<Mutex<BTreeMap<u64, Instant>>>,
+    _sinks: Vec<Sink>,
+    _folder: tempfile::TempDir,
+    node: Node,
 }
 
-enum Want {
-    /// Each event becomes a dead letter at once.
-    All { cause: &'static str, code: u64 },
-    /// The few events of [`RARE`] become dead letters, each after so many attempts.
-    Rare { cause: &'static str, code: Option<u64>, attempts: u64 },
-    /// Each event counts as delivered.
-    Delivered,
-    /// It holds what it was given and never answers.
-    Silent,
-}
-
-impl Villain {
-    fn new(
-        name: &'static str,
-        want: Want,
-        handler: impl Fn(Message, &mut TcpStream) -> std::io::Result<bool> + Send + Sync + 'static,
-    ) -> Self {
-        let asked = Arc::<AtomicUsize>::default();
-        let asking = Arc::clone(&asked);
-        let sink = Sink::start(move |request, stream| {
-            asking.fetch_add(1, Ordering::AcqRel);
-            handler(request, stream)
-        });
-        Self { name, sink, asked, want }
+impl House {
+    /// Beside `villains`.
+    fn start(villains: &[Villain]) -> Self {
+        let good = [Recorder::default(), Recorder::default()];
+        let arrived = Arc::<Mutex<BTreeMap<_, _>>>::default();
+        let sink = |recorder: &Recorder| {
+            let (recorder, arrived) = (recorder.clone(), Arc::clone(&arrived));
+            Sink::start(move |request, stream| {
+                // First, because who has seen the recorder looks here.
+                if let Some(number) = request.header("ce-id").and_then(TestEvent::number_of) {
+                    arrived.lock().insert(number, Instant::now());
+                }
+                recorder.noted(&request);
+                answer(stream, 202, "", b"")
+            })
+        };
+        let sinks: Vec<_> = good.iter().map(sink).collect();
+        let mut manifest: String = villains.iter().map(Villain::manifest).collect();
+        for (place, sink) in sinks.iter().enumerate() {
+            manifest += &trigger(&format!("good-{place}"), &sink.url(), "");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let node = Start::new(folder.path()).manifest(&manifest).args(&["--log", "warn"]).node();
+        Self { good, arrived, _sinks: sinks, _folder: folder, node }
     }
 
-    fn manifest(&self) -> String {
-        let filter = if matches!(self.want, Want::Rare { .. }) { RARE } else { "" };
-        trigger(self.name, &self.sink.url(), &format!("{DELIVERY}{filter}"))
+    /// Posts events, and waits until both subscribers that behave have all of them. The time until the last came.
+    fn take(&self, connection: &mut Connection, numbers: Range<u64>) -> Duration {
+        let began = Instant::now();
+        for number in numbers.clone() {
+            let ty = if number < 3 { TYPE_B } else { TYPE_A };
+            let answer = connection.post(&TestEvent::sized(number, ty, EVENT_BYTES)).unwrap();
+            assert_eq!(answer.status(), 202, "event {number} is refused: {}", answer.text());
+        }
+        for recorder in &self.good {
+            wait_for(&format!("events {numbers:?}"), || {
+                let missing = numbers.clone().filter(|number| !recorder.has(*number)).count();
+                if missing == 0 { Ok(()) } else { Err(format!("{missing} are missing")) }
+            });
+        }
+        let arrived = self.arrived.lock();
+        let last = arrived.range(numbers).map(|(_, at)| *at).max().unwrap();
+        last - began
+    }
+
+    fn connect(&self) -> Connection {
+        Connection::open(self.node.ingress).unwrap()
+    }
+
+    /// Each event came to each of them once.
+    fn check(&self) {
+        for recorder in &self.good {
+            assert_eq!(recorder.events() as u64, EVENTS);
+            assert_eq!(recorder.wrong(), Vec::<String>::new());
+            assert!(recorder.deliveries().values().all(|lives| lives.len() == 1), "each event once");
+        }
     }
 }
 
-/// Writes for ever; ends when the other side has had enough.
-fn endless(stream: &mut TcpStream, head: &str) -> std::io::Result<bool> {
-    stream.write_all(format!("HTTP/1.1 {head}\r\ntransfer-encoding: chunked\r\n\r\n").as_bytes())?;
-    let chunk = [&b"4000\r\n"[..], &[b'x'; 0x4000], b"\r\n"].concat();
-    loop {
-        stream.write_all(&chunk)?;
-    }
-}
-
-fn villains(lured: &Sink) -> Vec<Villain> {
-    let elsewhere = format!("location: {}\r\n", lured.url());
-    let page = vec![b'<'; 10 * 1024 * 1024];
-    let rare = |cause, code, attempts| Want::Rare { cause, code, attempts };
-    vec![
-        Villain::new("silent", Want::Silent, |_, stream| {
-            // Until the other side gives up.
-            let mut rest = Vec::new();
-            stream.read_to_end(&mut rest)?;
-            Ok(false)
-        }),
-        Villain::new("failing", Want::Silent, |_, stream| answer(stream, 500, "", b"no")),
-        Villain::new("closing", Want::Silent, |_, _| Ok(false)),
-        Villain::new("drowning", Want::Silent, |_, stream| endless(stream, "500 x")),
-        Villain::new("rare-failing", rare("retries-exhausted", Some(500), 2), |_, stream| {
-            answer(stream, 500, "", b"no")
-        }),
-        Villain::new("rare-closing", rare("retries-exhausted", None, 2), |_, _| Ok(false)),
-        Villain::new("rare-babble", rare("retries-exhausted", None, 2), |_, stream| {
-            stream.write_all(b"\x16\x03\x01 this is no HTTP at all\r\n\r\n")?;
-            Ok(false)
-        }),
-        Villain::new("rare-endless-reply", rare("reply", Some(200), 2), |_, stream| {
-            endless(stream, "200 x\r\ncontent-type: application/cloudevents+json")
-        }),
-        Villain::new("page", Want::All { cause: "rejected", code: 400 }, move |_, stream| {
-            answer(stream, 400, "content-type: text/html\r\n", &page)
-        }),
-        Villain::new("redirecting", Want::All { cause: "rejected", code: 302 }, move |_, stream| {
-            answer(stream, 302, &elsewhere, b"")
-        }),
-        Villain::new("endless", Want::Delivered, |_, stream| endless(stream, "200 x\r\ncontent-type: text/plain")),
-    ]
-}
-
-/// F21, F23, S17.
+/// F21, F23, S17. Two nodes have the same load, and one of them the villains. They take turns, so whatever else the
+/// machine does, and what the villains themselves cost it, slows both: what is left is what one Trigger does to another.
 #[test]
 fn subscribers_that_misbehave_stop_nobody_else() {
     let lured = Arc::<AtomicUsize>::default();
@@ -123,46 +120,53 @@ fn subscribers_that_misbehave_stop_nobody_else() {
         counting.fetch_add(1, Ordering::AcqRel);
         answer(stream, 200, "", b"")
     });
-    let (villains, good) = (villains(&elsewhere), [Recorder::default(), Recorder::default()]);
-    let sinks: Vec<_> = good
-        .iter()
-        .map(|recorder| {
-            let recorder = recorder.clone();
-            Sink::start(move |request, stream| {
-                recorder.noted(&request);
-                answer(stream, 202, "", b"")
-            })
+    let villains = villains(&elsewhere);
+    let (calm, beset) = (House::start(&[]), House::start(&villains));
+
+    let (mut of_calm, mut of_beset) = (calm.connect(), beset.connect());
+    let turns: Vec<_> = (0..ONE_BY_ONE)
+        .map(|number| {
+            let alone = calm.take(&mut of_calm, number..number + 1);
+            (alone, beset.take(&mut of_beset, number..number + 1))
         })
         .collect();
-    let mut manifest: String = villains.iter().map(Villain::manifest).collect();
-    for (place, sink) in sinks.iter().enumerate() {
-        manifest += &trigger(&format!("good-{place}"), &sink.url(), "");
+    let (alone, beside): (Vec<_>, Vec<_>) = turns.into_iter().unzip();
+    for per_mille in [500, 900] {
+        at_a_like_pace(&format!("{per_mille} of 1000 events"), of(&alone, per_mille), of(&beside, per_mille));
     }
-    let folder = tempfile::tempdir().unwrap();
-    let node = Start::new(folder.path()).manifest(&manifest).args(&["--log", "warn"]).node();
-
-    let mut connection = Connection::open(node.ingress).unwrap();
-    for number in 0..EVENTS {
-        let ty = if number < 3 { TYPE_B } else { TYPE_A };
-        let answer = connection.post(&TestEvent::sized(number, ty, EVENT_BYTES)).unwrap();
-        assert_eq!(answer.status(), 202, "event {number} is refused: {}", answer.text());
-    }
-    for (place, recorder) in good.iter().enumerate() {
-        wait_for(&format!("all events at good-{place}"), || match recorder.events() {
-            count if count == EVENTS as usize => Ok(()),
-            count => Err(format!("{count} of {EVENTS}")),
-        });
-        assert_eq!(recorder.wrong(), Vec::<String>::new());
-        assert!(recorder.deliveries().values().all(|lives| lives.len() == 1), "good-{place}: each event once");
-    }
+    // The rest at once: more than the villains are given at a time.
+    let (alone, beside) = std::thread::scope(|scope| {
+        let alone = scope.spawn(|| calm.take(&mut of_calm, ONE_BY_ONE..EVENTS));
+        let beside = beset.take(&mut of_beset, ONE_BY_ONE..EVENTS);
+        (alone.join().unwrap(), beside)
+    });
+    at_a_like_pace("many events at once", alone, beside);
+    calm.check();
+    beset.check();
     for villain in &villains {
-        check(&node, villain);
+        check(&beset.node, villain);
     }
     assert_eq!(lured.load(Ordering::Acquire), 0, "a redirect is never followed");
-    let peak = node.memory_kib("VmHWM");
-    eprintln!("isolation: the process used at most {} MiB", peak / 1024);
+    let peak = beset.node.memory_kib("VmHWM");
+    let sockets = fs::read_dir(format!("/proc/{}/fd", beset.node.process.pid())).unwrap().count();
+    eprintln!("isolation: the process used at most {} MiB, and {sockets} descriptors at the end", peak / 1024);
     assert!(peak < MEMORY_CAP_KIB, "{} MiB", peak / 1024);
-    node.process.killer().kill();
+    assert!(sockets < (villains.len() + 2) * MAX_IN_FLIGHT + 100, "{sockets} descriptors");
+    beset.node.process.killer().kill();
+}
+
+/// The time that so many of a thousand stayed within.
+fn of(times: &[Duration], per_mille: usize) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort();
+    sorted[times.len() * per_mille / 1000]
+}
+
+/// Far from what a Trigger that waits for another one costs: an attempt, a backoff, a timeout.
+#[track_caller]
+fn at_a_like_pace(what: &str, alone: Duration, beside: Duration) {
+    eprintln!("isolation: {what}: {alone:?} alone, {beside:?} beside the villains");
+    assert!(beside < alone * SLOWER + LEEWAY, "{what}: {alone:?} alone, {beside:?} beside the villains");
 }
 
 fn check(node: &Node, villain: &Villain) {
@@ -170,15 +174,14 @@ fn check(node: &Node, villain: &Villain) {
     let letters = |want: u64| {
         wait_for(&format!("{want} dead letters of {name}"), || {
             let letters = node.dead_letters(name);
-            let asked = villain.asked.load(Ordering::Acquire);
-            let found = format!("{} letters, it was asked {asked} times", letters.len());
+            let found = format!("{} letters, it was asked {} times", letters.len(), villain.asked());
             if letters.len() as u64 == want { Ok(letters) } else { Err(found) }
         })
     };
     let is = |letter: &Value, cause: &str, code: Option<u64>| {
         assert_eq!(letter["cause"], cause, "{name}: {letter}");
         assert_eq!(letter["code"].as_u64(), code, "{name}: {letter}");
-        assert_eq!(letter["destination"], villain.sink.url(), "{name}");
+        assert_eq!(letter["destination"], villain.url, "{name}");
         let detail = letter["detail"].as_str().unwrap_or("");
         assert!(detail.len() <= 768, "{name}: {} bytes of an answer are kept", detail.len());
     };
@@ -191,10 +194,22 @@ fn check(node: &Node, villain: &Villain) {
             is(letter, cause, code);
             assert_eq!(letter["attempts"], attempts, "{name}: exactly the policy: {letter}");
         }),
-        Want::Delivered => wait_until(&format!("{name} to be asked for all events"), || {
-            villain.asked.load(Ordering::Acquire) as u64 == EVENTS
-        }),
-        Want::Silent => assert!(villain.asked.load(Ordering::Acquire) > 0, "{name} was asked"),
+        Want::Delivered => {
+            wait_until(&format!("{name} to be asked for all events"), || villain.asked() as u64 == EVENTS);
+        }
+        // Not one of its attempts has ended, and every event has reached those who behave all the same.
+        Want::Holding => {
+            wait_until(&format!("{name} to hold what it may"), || villain.asked() >= MAX_IN_FLIGHT);
+            assert_eq!(villain.asked(), MAX_IN_FLIGHT, "{name} was given what it may have at a time, and no more");
+            assert_eq!(node.dead_letters(name).len(), 0, "{name}");
+        }
+        Want::Failing => assert!(villain.asked() > 0, "{name} was asked"),
+        Want::Deaf => {
+            let series = format!("pelton_trigger_matched_total{{namespace=\"default\",trigger=\"{name}\"");
+            let text = node.metrics_text();
+            assert!(text.lines().any(|line| line.starts_with(&series)), "{name} has its events: {text}");
+            assert_eq!(villain.asked(), 0, "{name} cannot be reached");
+        }
     }
 }
 
@@ -208,7 +223,7 @@ fn with_subscriber_and_dead_letter_sink_down_the_event_is_kept() {
         counting.fetch_add(1, Ordering::AcqRel);
         answer(stream, 503, "", b"down too")
     });
-    let (recording, reasons) = (works.clone(), Arc::<parking_lot::Mutex<Vec<Message>>>::default());
+    let (recording, reasons) = (works.clone(), Arc::<Mutex<Vec<Message>>>::default());
     let keeping = Arc::clone(&reasons);
     let working_sink = Sink::start(move |request, stream| {
         recording.noted(&request);

@@ -24,7 +24,8 @@
 //! A batch is stored whole or not at all; an empty one is 202. Its events share one hop count, the lowest.
 //! `knativearrivaltime` is put on once and then kept. Refusals carry `application/problem+json` (RFC 9457) of
 //! the type `urn:pelton:problem:...`, with `attribute`, `rule` and `index` where they apply. Every answer that is ours
-//! has `Allow: POST, OPTIONS`; to what is not HTTP, hyper answers by itself.
+//! has `Allow: POST, OPTIONS`; to what is not HTTP, and to heads beyond the limits, hyper answers by itself: 400 or 431
+//! without a problem.
 //!
 //! **Invariant:** 202 is sent only after `append` said that the events are durable.
 //! **Invariant:** the bytes of requests that are held have a bound a Broker and a node, whatever producers do

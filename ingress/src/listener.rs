@@ -18,9 +18,12 @@ use crate::metrics::Reason;
 /// queue meanwhile, and accepting again at once would only burn the processor that has to free something.
 const BACKOFF: Duration = Duration::from_millis(50);
 
-/// The answer to a connection beyond the bound. Best effort: it is written once and not waited for.
+/// The answer to a connection beyond the bound, with the length of its body. Best effort: it is written once and not
+/// waited for.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nAllow: POST, OPTIONS\r\nRetry-After: 1\r\n\
-Connection: close\r\nContent-Length: 0\r\n\r\n";
+Connection: close\r\nContent-Type: application/problem+json\r\nContent-Length: 149\r\n\r\n\
+{\"type\":\"urn:pelton:problem:too-many-connections\",\"title\":\"Too many connections\",\"status\":503,\
+\"detail\":\"this node has as many connections as it may\"}";
 
 /// What the accept loops of one ingress share.
 pub(crate) struct Acceptor<C> {

@@ -46,7 +46,7 @@ pub struct DeliverySpec {
     /// The longest `Retry-After` that is honoured, an ISO-8601 duration; `PT0S` ignores the header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_max: Option<String>,
-    /// `json` or `binary`. Missing: as the event came.
+    /// `json` or `binary`. Missing: `binary`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
 }
@@ -186,7 +186,7 @@ pub struct DeliveryPolicy {
     pub retry_after_max: Duration,
     /// Where events go that could not be delivered; `None` keeps them as dead letters here.
     pub dead_letter_sink: Option<Destination>,
-    /// The content mode; `None` sends each event as it came.
+    /// The content mode that was asked for. `None` is binary: the log does not keep in which mode an event came.
     pub format: Option<ContentMode>,
 }
 

@@ -125,7 +125,8 @@ fn decode(text: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let code = bytes.get(at + 1..at + 3).and_then(|digits| std::str::from_utf8(digits).ok());
+        let code = bytes.get(at + 1..at + 3).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let code = code.and_then(|digits| std::str::from_utf8(digits).ok());
         match code.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) if bytes[at] == b'%' => {
                 out.push(byte);
@@ -146,8 +147,9 @@ mod tests {
 
     #[test]
     fn query_members_are_found_and_decoded() {
-        let query = "trigger=default%2Ft1&limit=5&x=%zz%";
-        for (name, want) in [("trigger", Some("default/t1")), ("limit", Some("5")), ("x", Some("%zz%")), ("y", None)] {
+        let query = "trigger=default%2Ft1&limit=5&x=%zz%+f%";
+        let x = Some("%zz%+f%");
+        for (name, want) in [("trigger", Some("default/t1")), ("limit", Some("5")), ("x", x), ("y", None)] {
             assert_eq!(query_value(query, name).as_deref(), want, "{name}");
         }
     }

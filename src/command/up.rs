@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use pelton_client::ApplyError;
 
 use super::print;
 use crate::config::{Settings, SettingsArgs};
@@ -96,7 +97,16 @@ fn spinner(settings: &Settings) -> ProgressBar {
 fn explain(error: StartError) -> Failure {
     match error {
         StartError::Manifests(error) => Failure::Usage(error.to_string()),
-        StartError::Apply(error) => Failure::Usage(format!("the resources were not stored: {error}")),
+        StartError::Apply(ref cause) => {
+            let said = with_causes(&error);
+            match cause {
+                ApplyError::Invalid { .. } => Failure::Usage(said),
+                ApplyError::Conflict { .. } | ApplyError::NotFound { .. } | ApplyError::Unavailable => {
+                    Failure::Failed(said)
+                }
+                ApplyError::OutcomeUnknown => Failure::NoAnswer(said),
+            }
+        }
         error => Failure::Failed(with_causes(&error)),
     }
 }
@@ -131,4 +141,27 @@ fn greeting(settings: &Settings, node: &Node) -> String {
     }
     out.push_str("Stop with Ctrl-C.\n");
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// docs/configuration.md, "Exit codes": 2 says that nothing was tried, so only what is wrong with a manifest is 2.
+    #[test]
+    fn resources_that_were_not_stored_end_with_the_code_of_their_reason() {
+        let (kind, name) = (|| "Trigger".to_owned(), || "default/t".to_owned());
+        let rows = [
+            (ApplyError::Invalid { kind: kind(), name: name(), errors: "spec.broker: missing".to_owned() }, 2),
+            (ApplyError::Conflict { kind: kind(), name: name(), current: "7".to_owned() }, 1),
+            (ApplyError::NotFound { kind: kind(), name: name() }, 1),
+            (ApplyError::Unavailable, 1),
+            (ApplyError::OutcomeUnknown, 3),
+        ];
+        for (error, code) in rows {
+            let said = format!("the resources were not stored: {error}");
+            let failure = explain(StartError::Apply(error));
+            assert_eq!((failure.code(), failure.to_string()), (code, said));
+        }
+    }
 }

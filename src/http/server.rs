@@ -29,9 +29,12 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait when the system has no descriptor left for a new connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// The largest head of a request, in bytes, and what a connection may read ahead. Beyond it: 431.
+const HEAD_BYTES: usize = 64 * 1024;
+
 /// How many bodies of the largest size all connections of a listener may hold together, and how many bytes they may
-/// hold in any case. Beyond it: 503, at once.
-const LARGEST_BODIES: usize = 4;
+/// hold in any case. Beyond it: 503, at once. A body that grows is held twice for a moment.
+const LARGEST_BODIES: usize = 2;
 const ALWAYS_HELD_BYTES: usize = 16 * 1024 * 1024;
 
 /// Bytes of one permit: a semaphore counts permits in 32 bits.
@@ -153,6 +156,8 @@ async fn connection<H, F>(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
+        .max_header_size(HEAD_BYTES)
+        .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
@@ -285,14 +290,33 @@ mod tests {
     #[test]
     fn bodies_have_a_bound_together() {
         let room = Room::new(8 * 1024 * 1024);
-        let mut held = [None, None, None, None, None];
-        for held in &mut held[..4] {
+        let mut held = [None, None, None];
+        for held in &mut held[..LARGEST_BODIES] {
             room.hold(held, 1).unwrap();
             room.hold(held, 8 * 1024 * 1024).unwrap();
         }
-        assert_eq!(room.hold(&mut held[4], 1).unwrap_err().0, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(room.hold(&mut held[LARGEST_BODIES], 1).unwrap_err().0, StatusCode::SERVICE_UNAVAILABLE);
         held[0] = None;
-        assert!(room.hold(&mut held[4], 8 * 1024 * 1024).is_ok());
+        assert!(room.hold(&mut held[LARGEST_BODIES], 8 * 1024 * 1024).is_ok());
+    }
+
+    /// S18: more panics than there may be connections, and the next request is answered.
+    #[tokio::test]
+    async fn a_panic_ends_its_connection_alone() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let server = Server::start(listener, LIMITS, |request: Request<Bytes>| async move {
+            assert!(request.uri().path() != "/bug", "a bug that the test asked for");
+            response(StatusCode::OK, "text/plain", request.into_body())
+        })
+        .unwrap();
+        let url = Url::parse(&format!("http://{}/", server.address())).unwrap();
+        for _ in 0..2 * LIMITS.connections {
+            let bad = Connection::new(url.clone()).call(Method::GET, "/bug", HeaderMap::new(), Bytes::new()).await;
+            assert!(bad.is_err(), "{bad:?}");
+            let good = Connection::new(url.clone()).call(Method::GET, "/", HeaderMap::new(), Bytes::new()).await;
+            assert_eq!(good.unwrap().status, StatusCode::OK);
+        }
+        server.shutdown(Duration::from_secs(5)).await;
     }
 
     #[tokio::test]

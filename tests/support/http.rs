@@ -124,6 +124,11 @@ impl Connection {
         self.stream.get_mut().write_all(bytes)
     }
 
+    /// The same connection, for another thread that writes.
+    pub fn writer(&self) -> TcpStream {
+        self.stream.get_ref().try_clone().unwrap()
+    }
+
     /// Reads an answer.
     pub fn answer(&mut self) -> io::Result<Message> {
         Ok(Message::read(&mut self.stream, true)?.ok_or(ErrorKind::UnexpectedEof)?)

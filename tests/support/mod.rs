@@ -15,6 +15,8 @@ pub mod node;
 pub mod producers;
 pub mod recorder;
 pub mod sink;
+pub mod skip;
+pub mod villains;
 pub mod wait;
 
 pub use dice::Dice;
@@ -23,6 +25,7 @@ pub use http::Connection;
 pub use node::{Node, Start};
 pub use recorder::Recorder;
 pub use sink::Sink;
+pub use skip::{Unable, skipped};
 pub use wait::{wait_for, wait_until};
 
 /// A Trigger of the Broker `default/default` as YAML. `more` are further lines of its `spec`, each indented by two.
@@ -31,10 +34,4 @@ pub fn trigger(name: &str, sink: &str, more: &str) -> String {
         "apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {{name: {name}}}\nspec:\n  broker: default\n  \
          subscriber: {{uri: '{sink}'}}\n{more}---\n"
     )
-}
-
-/// Says on standard error, past the test harness's capture, that a part of a test was not run, and why.
-pub fn skipped(what: &str, why: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}: {why}");
 }

@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use super::skip::{Unable, has};
+
 /// A mount name space held by a shell. Everything in it is gone with the shell.
 #[derive(Debug)]
 pub struct Mount {
@@ -18,7 +20,9 @@ impl Mount {
     ///
     /// # Errors
     /// Why it is not possible here.
-    pub fn new(at: &Path, mebibytes: u64) -> Result<Self, String> {
+    pub fn new(at: &Path, mebibytes: u64) -> Result<Self, Unable> {
+        has("unshare")?;
+        has("mount")?;
         // As root; then with a user name space, which an ordinary user may make on many systems.
         let tries: [&[&str]; 2] = [&["-m"], &["-m", "-r"]];
         let mut why = String::new();
@@ -28,7 +32,7 @@ impl Mount {
                 Err(error) => why = format!("{why}unshare {}: {error}; ", flags.join(" ")),
             }
         }
-        Err(why)
+        Err(Unable::Refused(why))
     }
 
     fn try_new(flags: &[&str], at: &Path, mebibytes: u64) -> Result<Self, String> {

@@ -13,6 +13,19 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::http::{Message, call};
 use super::wait::{wait_for, wait_until};
 
+/// Most memory that the process may ever have used, whatever is sent to it: what `ingress/src/options.rs` promises. A
+/// held byte of a request costs about three; the ingress holds 32 MiB, the log's tail cache 64 MiB, the dispatcher's
+/// cache 16 MiB.
+const MEMORY_CAP_KIB: u64 = 256 * 1024;
+
+/// A node that logs little, with one Trigger whose subscriber takes everything; and what must live as long as it.
+pub fn quiet_node() -> (tempfile::TempDir, super::Sink, Node) {
+    let (folder, sink) = (tempfile::tempdir().unwrap(), super::Sink::accepting());
+    let manifest = super::trigger("all", &sink.url(), "");
+    let node = Start::new(folder.path()).manifest(&manifest).args(&["--log", "warn"]).node();
+    (folder, sink, node)
+}
+
 /// How `pelton up` is started.
 #[derive(Debug, Clone)]
 pub struct Start {
@@ -247,6 +260,14 @@ impl Node {
         assert_eq!(taken.status(), 202);
         assert_eq!(call(self.metrics, "GET", "/healthz", "", b"").status(), 200, "after {after}");
         self.get("/v1/triggers");
+    }
+
+    /// Asserts that the process has never used more memory than it may.
+    #[track_caller]
+    pub fn within_memory(&self, after: &str) {
+        let peak = self.memory_kib("VmHWM");
+        eprintln!("after {after} the process had used at most {} MiB", peak / 1024);
+        assert!(peak < MEMORY_CAP_KIB, "after {after}: {} MiB", peak / 1024);
     }
 
     /// A line of `/proc/PID/status` in KiB, such as `VmRSS` or `VmHWM`.

@@ -103,13 +103,19 @@ async fn a_batch_has_a_bound_on_events_and_one_on_bytes() {
 #[tokio::test]
 async fn headers_have_a_bound_on_number_and_one_on_bytes() {
     let (_log, ingress) = start();
+    // Read at once and to its end, so nothing resets the connection before the answer was seen.
+    let one_too_many: String = (0..96).map(|n| format!("x-{n}: y\r\n")).collect();
+    assert_eq!(one_too_many.lines().count() + HEAD.lines().count() - 1, 101, "the first line is none");
+    let mut producer = Producer::connect(ingress.local_addr()).await;
+    assert_eq!(producer.ask(format!("{HEAD}{one_too_many}\r\n")).await.status, 431);
+    producer.closed().await;
     let many: String = (0..10_000).map(|n| format!("x-{n}: y\r\n")).collect();
     let large = format!("ce-a: {}\r\n", "x".repeat(MIB));
     let dripped = "x: ".to_owned() + &"y".repeat(MIB);
     for head in [format!("{HEAD}{many}\r\n"), format!("{HEAD}{large}\r\n"), format!("{HEAD}{dripped}")] {
         let mut producer = Producer::connect(ingress.local_addr()).await;
         let _ = producer.stream.write_all(head.as_bytes()).await;
-        // hyper may close before it could read all, and a reset may swallow its answer.
+        // hyper may close before it has read all, and a reset may swallow its answer.
         if let Some(answer) = producer.try_answer().await {
             assert_eq!(answer.status, 431);
         }
@@ -240,8 +246,10 @@ async fn one_connection_too_many_is_told_so() {
     assert_eq!(second.ask(event("x")).await.status, 202);
     let mut third = Producer::connect(ingress.local_addr()).await;
     let answer = third.answer().await;
-    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
+    assert_eq!((answer.status, &*answer.problem()), (503, "too-many-connections"));
+    assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(answer.header("allow"), Some("POST, OPTIONS"));
+    assert!(third.try_answer().await.is_none(), "nothing follows, and the connection ends");
     drop(first);
     // The place is free when the server has seen the end of the first connection.
     soon("a free place", async {

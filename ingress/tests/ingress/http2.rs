@@ -11,15 +11,15 @@ use tokio::task::JoinHandle;
 
 use crate::support::{FakeLog, GUARD, ask, event, serve, soon, start};
 
-type End = JoinHandle<Result<(), h2::Error>>;
+pub type End = JoinHandle<Result<(), h2::Error>>;
 
-async fn connect(ingress: &IngressHandle) -> (SendRequest<Bytes>, End) {
+pub async fn connect(ingress: &IngressHandle) -> (SendRequest<Bytes>, End) {
     let stream = TcpStream::connect(ingress.local_addr()).await.unwrap();
     let (send, connection) = h2::client::handshake(stream).await.unwrap();
     (send, tokio::spawn(connection))
 }
 
-fn post() -> http::request::Builder {
+pub fn post() -> http::request::Builder {
     Request::post("http://x/default/default")
         .header("ce-specversion", "1.0")
         .header("ce-id", "1")
@@ -28,7 +28,7 @@ fn post() -> http::request::Builder {
 }
 
 /// Sends one request; status and `Retry-After`-like headers of the answer.
-async fn send(client: &SendRequest<Bytes>, request: Request<()>, data: &[u8]) -> http::Response<h2::RecvStream> {
+pub async fn send(client: &SendRequest<Bytes>, request: Request<()>, data: &[u8]) -> http::Response<h2::RecvStream> {
     let mut client = soon("readiness", client.clone().ready()).await.unwrap();
     let (answer, mut body) = client.send_request(request, data.is_empty()).unwrap();
     if !data.is_empty() {

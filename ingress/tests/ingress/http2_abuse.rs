@@ -1,16 +1,24 @@
-//! The floods that HTTP/2 servers have fallen to, frame by frame. The connection that sends one is closed with a GOAWAY
-//! or cut, at a bound, and others are served meanwhile and after.
+//! The floods that HTTP/2 servers have fallen to, frame by frame. The connection that sends one is closed with
+//! ENHANCE_YOUR_CALM, at a bound, or has each frame answered and stops when it does not read the answers; others are
+//! served meanwhile and after.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use pelton_ingress::Options;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
-use crate::support::{Producer, event, soon, start};
+use crate::support::{FakeLog, Producer, ask, event, serve, soon, start};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
@@ -78,27 +86,45 @@ fn empty_data_flood(round: u32) -> Vec<u8> {
     }
 }
 
+/// A field of 4,000 bytes that is put into the table once, and then named in one byte, 60,000 times a block: 240 MB.
+fn hpack_bomb(round: u32) -> Vec<u8> {
+    let mut block = event_headers();
+    if round == 0 {
+        block.extend([0x40, 1, b'b', 0x7f, 0xa1, 0x1e]);
+        block.resize(block.len() + 4_000, b'x');
+    }
+    // The newest entry of the dynamic table: index 62.
+    block.resize(block.len() + 60_000, 0x80 | 62);
+    frame(HEADERS, END_HEADERS, 2 * round + 1, &block)
+}
+
+/// CVE-2019-9512: pings, each of which asks for an answer.
+fn ping_flood(_round: u32) -> Vec<u8> {
+    frame(PING, 0, 0, b"12345678")
+}
+
 /// CVE-2019-9515: settings that each ask for an acknowledgement, which nobody reads.
 fn settings_flood(_round: u32) -> Vec<u8> {
     frame(SETTINGS, 0, 0, b"")
 }
 
-/// Sends rounds until the server has had enough; the error code of its GOAWAY, if one was seen.
-async fn run(address: std::net::SocketAddr, attack: Attack) -> Option<u32> {
+/// Sends rounds until the server has had enough, or so many; the error code of its GOAWAY, if there was one.
+async fn run(address: SocketAddr, attack: Attack, rounds: u32) -> Option<u32> {
     let (mut read, mut write) = TcpStream::connect(address).await.unwrap().into_split();
     let sender = tokio::spawn(async move {
         let mut hello = PREFACE.to_vec();
         hello.extend(frame(SETTINGS, 0, 0, b""));
         write.write_all(&hello).await.unwrap();
         let mut round = 0;
-        loop {
-            let burst: Vec<u8> = (round..round + 100).flat_map(attack).collect();
-            round += 100;
+        while round < rounds {
+            let burst: Vec<u8> = (round..round + BURST).flat_map(attack).collect();
+            round += BURST;
             if write.write_all(&burst).await.is_err() {
                 return;
             }
-            assert!(round < 10_000_000, "ten million rounds and still open");
         }
+        // That was all: the end of our side ends the connection.
+        let _ = write.shutdown().await;
     });
     let mut answer = Vec::new();
     let _ = soon("the end of the connection", read.read_to_end(&mut answer)).await;
@@ -115,42 +141,84 @@ async fn run(address: std::net::SocketAddr, attack: Attack) -> Option<u32> {
     None
 }
 
+const BURST: u32 = 100;
+
+/// Rounds of an attack that must have been stopped before.
+const NEVER: u32 = 10_000_000;
+
+/// Requests of others that are answered while an attack goes on, and attacks that end meanwhile, at least.
+const GOOD_REQUESTS: usize = 200;
+const ATTACKS: u32 = 5;
+
+/// What becomes of an attack.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// The connection is closed with ENHANCE_YOUR_CALM.
+    Calm,
+    /// So many rounds are answered, each at its own price, and nothing is held.
+    Answered(u32),
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn floods_end_the_connection_that_sends_them_and_no_other() {
     let (log, ingress) = start();
     let mut other = Producer::connect(ingress.local_addr()).await;
-    for (name, attack) in [
-        ("rapid reset", rapid_reset as Attack),
-        ("made you reset", made_you_reset),
-        ("continuation flood", continuation_flood),
-        ("empty data flood", empty_data_flood),
+    for (name, attack, end) in [
+        ("rapid reset", rapid_reset as Attack, End::Calm),
+        ("made you reset", made_you_reset, End::Calm),
+        ("continuation flood", continuation_flood, End::Calm),
+        ("empty data flood", empty_data_flood, End::Calm),
+        ("HPACK bomb", hpack_bomb, End::Calm),
+        ("ping flood", ping_flood, End::Answered(20_000)),
+        ("settings flood", settings_flood, End::Answered(20_000)),
     ] {
-        let attacker = tokio::spawn(run(ingress.local_addr(), attack));
-        while !attacker.is_finished() {
-            assert_eq!(other.ask(event("x")).await.status, 202, "{name}");
+        let (stop, ended) = (Arc::<AtomicBool>::default(), Arc::<AtomicU32>::default());
+        let (stopping, ending, address) = (Arc::clone(&stop), Arc::clone(&ended), ingress.local_addr());
+        // One attack after the other, so that there is one all the time.
+        let attacker = tokio::spawn(async move {
+            let mut codes = Vec::new();
+            while !stopping.load(Ordering::Acquire) {
+                codes.push(match end {
+                    End::Calm => run(address, attack, NEVER).await,
+                    End::Answered(rounds) => run(address, attack, rounds).await,
+                });
+                ending.fetch_add(1, Ordering::AcqRel);
+            }
+            codes
+        });
+        let mut good = 0;
+        while (good < GOOD_REQUESTS || ended.load(Ordering::Acquire) < ATTACKS) && !attacker.is_finished() {
+            assert_eq!(other.ask(event("x")).await.status, 202, "{name}: a connection that is there");
+            assert_eq!(ask(&ingress, event("x")).await.status, 202, "{name}: a new connection");
+            good += 2;
         }
-        // A reset of the connection may have swallowed the GOAWAY; when it came, it says why.
-        let code = attacker.await.unwrap();
-        assert!(code.is_none_or(|code| code == ENHANCE_YOUR_CALM), "{name}: {code:?}");
+        stop.store(true, Ordering::Release);
+        let codes = attacker.await.unwrap();
+        eprintln!("{name}: {good} requests of others answered beside {} attacks", codes.len());
+        match end {
+            End::Calm => assert!(codes.iter().all(|code| *code == Some(ENHANCE_YOUR_CALM)), "{name}: {codes:?}"),
+            End::Answered(_) => {
+                assert!(codes.iter().all(|code| code.is_none_or(|code| code == 0)), "{name}: {codes:?}")
+            }
+        }
     }
     assert!(log.calls().iter().all(|call| call.events.len() == 1));
     assert_eq!(other.ask(event("x")).await.status, 202);
 }
 
-/// A peer that asks for acknowledgements and reads none is not answered without end: its own sending stops.
+/// A peer that asks for answers and reads none is not answered without end: its own sending stops.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_settings_flood_is_stopped_by_its_own_answers() {
-    let log = crate::support::FakeLog::new(&["default/default"]);
-    let options = pelton_ingress::Options {
-        write_stall: std::time::Duration::from_millis(100),
-        ..pelton_ingress::Options::default()
-    };
-    let ingress = crate::support::serve(&log, options);
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let mut stream = socket.connect(ingress.local_addr()).await.unwrap();
-    stream.write_all(PREFACE).await.unwrap();
-    let burst: Vec<u8> = (0..1_000).flat_map(settings_flood).collect();
-    soon("the cut", async { while stream.write_all(&burst).await.is_ok() {} }).await;
-    assert_eq!(Producer::connect(ingress.local_addr()).await.ask(event("x")).await.status, 202);
+async fn floods_that_ask_for_answers_are_stopped_by_them() {
+    let log = FakeLog::new(&["default/default"]);
+    let options = Options { write_stall: Duration::from_millis(100), ..Options::default() };
+    let ingress = serve(&log, options);
+    for attack in [settings_flood as Attack, ping_flood] {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(ingress.local_addr()).await.unwrap();
+        stream.write_all(PREFACE).await.unwrap();
+        let burst: Vec<u8> = (0..1_000).flat_map(attack).collect();
+        soon("the cut", async { while stream.write_all(&burst).await.is_ok() {} }).await;
+        assert_eq!(ask(&ingress, event("x")).await.status, 202);
+    }
 }

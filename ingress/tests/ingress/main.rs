@@ -5,9 +5,11 @@
 mod abuse;
 mod admission;
 mod answers;
+mod decoders;
 mod events;
 mod http2;
 mod http2_abuse;
 mod lifecycle;
 mod metrics;
+mod panics;
 mod support;

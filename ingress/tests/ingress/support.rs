@@ -28,6 +28,9 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(GUARD, future).await.unwrap_or_else(|_| panic!("{what} did not happen"))
 }
 
+/// The `id` of an event at which this log has a bug.
+pub const PANIC: &str = "panic";
+
 /// One call of `append`.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -107,6 +110,7 @@ impl Client for FakeLog {
     type Append = Pin<Box<dyn Future<Output = Result<Appended, AppendError>> + Send>>;
 
     fn append(&self, broker: &BrokerName, events: &[Event], hops: Hops) -> Self::Append {
+        assert!(events.iter().all(|event| event.id() != PANIC), "a bug that a test asked for");
         let call = Call { broker: broker.to_string(), events: events.to_vec(), hops };
         self.0.calls.send_modify(|calls| calls.push(call));
         let inner = Arc::clone(&self.0);
