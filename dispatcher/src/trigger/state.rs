@@ -57,9 +57,12 @@ pub struct TriggerState {
     follow: Follow,
     /// The next event to be looked at by the trigger's own scan.
     at: Offset,
-    /// Ordered triggers after a restart: below this, only `restored` is taken, in the order of the log.
+    /// Ordered triggers after a restart: below this, only `restored` is taken, in the order of the log. What is in
+    /// `restored` above it was matched already, too.
     restored_upto: Offset,
     restored: pelton_client::RangeSet,
+    /// Events that were pending or done before a scan came to them. It must not take them a second time.
+    ahead: pelton_client::RangeSet,
     lanes: Lanes,
     /// Failed attempts of waiting events, from before a restart.
     known_attempts: BTreeMap<Offset, u32>,
@@ -78,10 +81,13 @@ impl TriggerState {
     #[must_use]
     pub fn restore(trigger: TriggerId, cursor: &Cursor, scanned: Offset, ordered: bool, max_in_flight: usize) -> Self {
         let upto = cursor.upto_offset(scanned);
-        let mut pending = cursor.pending.clone();
-        if cursor.upto == Upto::Scanned {
-            // A crash between two parts of one progress leaves offsets that the tail scan matches again.
-            pending.remove_range(upto, Offset(u64::MAX));
+        let pending = cursor.pending.clone();
+        // A crash between two parts of one progress, or a dead letter that is sent again after a rewind, leaves pending
+        // offsets above the bound.
+        let mut ahead = pelton_client::RangeSet::new();
+        if !ordered {
+            ahead = pending.clone();
+            ahead.remove_range(Offset(0), upto);
         }
         let behind = ordered && !pending.is_empty();
         let (lanes, restored) = match (ordered, behind) {
@@ -98,9 +104,10 @@ impl TriggerState {
             epoch: cursor.epoch,
             max_in_flight: max_in_flight.max(1),
             follow,
-            at: if behind { pending.first().unwrap_or(upto) } else { upto },
+            at: if behind { pending.first().map_or(upto, |first| first.min(upto)) } else { upto },
             restored_upto: if behind { upto } else { Offset(0) },
             restored,
+            ahead,
             lanes,
             known_attempts: cursor.attempts.clone(),
             active: BTreeMap::new(),
@@ -244,19 +251,17 @@ impl TriggerState {
 
     /// An event of the tail scan matched. `false` when the window is full: the trigger has left the tail there.
     pub fn matched_at_tail(&mut self, offset: Offset, lane: LaneId) -> bool {
-        match self.follow {
-            Follow::Own => true,
-            Follow::Tail { from } if offset < from => true,
-            Follow::Tail { .. } if self.pending() >= WINDOW => {
-                self.leave_tail(offset);
-                false
-            }
-            Follow::Tail { .. } => {
-                self.lanes.push(offset, lane);
-                self.unsaved.matched(offset);
-                true
-            }
+        let Follow::Tail { from } = self.follow else { return true };
+        if offset < from || self.was_ahead(offset) {
+            return true;
         }
+        if self.pending() >= WINDOW {
+            self.leave_tail(offset);
+            return false;
+        }
+        self.lanes.push(offset, lane);
+        self.unsaved.matched(offset);
+        true
     }
 
     /// The trigger's own scan has come to this event; `matches` says whether its filter lets it pass. `false` when the
@@ -268,17 +273,20 @@ impl TriggerState {
         if self.lanes.waiting() + self.active.len() as u64 >= WINDOW {
             return false;
         }
-        if offset < self.restored_upto {
-            // Matched before a restart: what is not pending any more is done.
-            if self.restored.remove(offset) {
-                self.lanes.push(offset, lane);
-            }
-        } else if matches() {
+        // Matched before a restart, as the store knows: below the bound, what is not pending any more is done.
+        if self.restored.remove(offset) {
+            self.lanes.push(offset, lane);
+        } else if offset >= self.restored_upto && !self.was_ahead(offset) && matches() {
             self.lanes.push(offset, lane);
             self.unsaved.matched(offset);
         }
         self.scanned_to(offset.plus(1));
         true
+    }
+
+    /// Whether the event was taken before a scan came to it, which it now has.
+    fn was_ahead(&mut self, offset: Offset) -> bool {
+        !self.ahead.is_empty() && self.ahead.remove(offset)
     }
 
     /// The trigger's own scan has seen everything below `offset`.
@@ -434,6 +442,7 @@ impl TriggerState {
     pub fn forget_below(&mut self, first: Offset) -> u64 {
         let restored = self.restored.len();
         self.restored.remove_range(Offset(0), first);
+        self.ahead.remove_range(Offset(0), first);
         let mut lost = self.lanes.forget_below(first) + restored - self.restored.len();
         let gone: Vec<_> = self
             .active
@@ -463,6 +472,9 @@ impl TriggerState {
                 || self.unsaved.ended(offset);
             if !known {
                 self.lanes.push(offset, LaneId::REDRIVEN);
+                if self.follow == Follow::Own && offset >= self.at {
+                    self.ahead.insert(offset);
+                }
             }
         }
     }

@@ -54,6 +54,96 @@ fn as_many_are_on_their_way_as_may_be() {
     assert_eq!((state.in_flight(), state.pending()), (3, 9));
 }
 
+/// A cursor as a rewind to `upto` and dead letters that were sent again leave it.
+fn rewound(upto: u64, redriven: impl IntoIterator<Item = u64>) -> Cursor {
+    let mut cursor = Cursor::starting(2, 0, Offset(upto));
+    redriven.into_iter().for_each(|offset| {
+        cursor.pending.insert(Offset(offset));
+    });
+    cursor
+}
+
+/// Starts and ends whatever may start, until nothing may.
+fn deliver_all(state: &mut TriggerState) -> Vec<u64> {
+    let mut delivered = Vec::new();
+    while let Some(offset) = state.next(Asked::Subscriber) {
+        state.start(Asked::Subscriber, offset);
+        state.done(offset);
+        delivered.push(offset.0);
+    }
+    delivered
+}
+
+#[test]
+fn a_dead_letter_above_a_rewind_skips_nothing_below_itself() {
+    for ordered in [false, true] {
+        let mut state = TriggerState::restore(ID, &rewound(100, [900]), Offset(1_000), ordered, 10);
+        let mut seen = deliver_all(&mut state);
+        assert_eq!(state.at(), Offset(100), "ordered: {ordered}");
+        for offset in 100..1_000 {
+            assert!(state.scan(Offset(offset), LaneId(50), || true));
+            seen.extend(deliver_all(&mut state));
+        }
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen, (100..1_000).collect::<Vec<_>>(), "ordered: {ordered}");
+        assert_eq!((state.pending(), state.in_flight()), (0, 0), "ordered: {ordered}");
+        let update = state.take_update(Offset(1_000));
+        assert_eq!(update.done, [(Offset(900), Offset(901))], "the store knows it as pending; ordered: {ordered}");
+    }
+}
+
+#[test]
+fn an_event_that_is_pending_is_not_taken_by_a_scan_as_well() {
+    for (ordered, max_in_flight) in [(false, 1), (false, 100), (true, 100)] {
+        let mut state = TriggerState::restore(ID, &rewound(0, []), Offset(20), ordered, max_in_flight);
+        // Sent again while the trigger's own scan is below it, and on its way when the scan comes to it.
+        state.merge(&rewound(0, [5]));
+        state.start(Asked::Subscriber, Offset(5));
+        for offset in 0..20 {
+            assert!(state.scan(Offset(offset), LaneId(50 + offset), || true));
+        }
+        assert_eq!(state.pending(), 20, "ordered: {ordered}");
+        assert_eq!(state.in_flight(), 1, "ordered: {ordered}");
+        state.done(Offset(5));
+        let mut rest = deliver_all(&mut state);
+        rest.sort_unstable();
+        assert_eq!(rest, (0..20).filter(|offset| *offset != 5).collect::<Vec<_>>(), "ordered: {ordered}");
+        assert_eq!((state.pending(), state.in_flight()), (0, 0), "ordered: {ordered}");
+        // The lane of what is sent again is free for the next.
+        state.merge(&rewound(0, [7]));
+        assert_eq!(deliver_all(&mut state), [7], "ordered: {ordered}");
+    }
+}
+
+/// A crash between two parts of one progress: the store has matches above the mark that is stored.
+#[test]
+fn what_the_store_has_above_its_mark_is_delivered_once_and_told_as_done() {
+    for ordered in [false, true] {
+        let mut cursor = rewound(0, [250, 252]);
+        cursor.upto = Upto::Scanned;
+        let mut state = TriggerState::restore(ID, &cursor, Offset(200), ordered, 10);
+        let mut seen = Vec::new();
+        for offset in 200..300 {
+            if let Follow::Own = state.follow() {
+                assert!(state.scan(Offset(offset), LaneId(50), || offset % 2 == 0));
+            } else if offset % 2 == 0 {
+                assert!(state.matched_at_tail(Offset(offset), LaneId(50)));
+            }
+            seen.extend(deliver_all(&mut state));
+        }
+        seen.sort_unstable();
+        let want: Vec<_> = (200..300).step_by(2).collect();
+        assert_eq!(seen, want, "ordered: {ordered}");
+        let done: RangeSet =
+            state.take_update(Offset(300)).done.into_iter().fold(RangeSet::new(), |mut set, (a, b)| {
+                set.insert_range(a, b);
+                set
+            });
+        assert!(done.contains(Offset(250)) && done.contains(Offset(252)), "ordered: {ordered}: {done:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_failed_attempt_waits_without_holding_a_place() {
     let now = Instant::now();
