@@ -246,6 +246,7 @@ fn read_error(error: pelton_log::ReadError) -> ReadError {
 fn apply_error(error: OperationError) -> ApplyError {
     match error {
         OperationError::OutcomeUnknown => ApplyError::OutcomeUnknown,
+        OperationError::TooLarge => ApplyError::TooLarge,
         OperationError::UnknownTrigger
         | OperationError::UnknownDeadLetter
         | OperationError::UnknownGroup(_)

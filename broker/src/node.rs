@@ -157,9 +157,10 @@ impl Registry {
         self.raft.propose(Command { kind, event_count: 0, body, space: Space::Reserve }, outcome).await;
         let index = match answer.await {
             Ok(Ok(index)) => index,
-            Ok(Err(ProposeError::NotLeader { .. } | ProposeError::StorageFull | ProposeError::TooLarge)) => {
+            Ok(Err(ProposeError::NotLeader { .. } | ProposeError::StorageFull)) => {
                 return Err(OperationError::Unavailable);
             }
+            Ok(Err(ProposeError::TooLarge)) => return Err(OperationError::TooLarge),
             Ok(Err(ProposeError::OutcomeUnknown)) | Err(_) => return Err(OperationError::OutcomeUnknown),
         };
         let mut applied = self.raft.applied();

@@ -80,6 +80,9 @@ pub enum OperationError {
     /// No leader took it, or the disk is full. Nothing was done.
     #[error("the log group takes no changes now")]
     Unavailable,
+    /// It does not fit into one entry of the log. Nothing was done, and asking again as it is changes nothing.
+    #[error("the change does not fit into one entry of the log")]
+    TooLarge,
     /// It was handed over and no answer came.
     #[error("the outcome is not known")]
     OutcomeUnknown,
@@ -116,6 +119,9 @@ pub enum ApplyError {
         /// `namespace/name`.
         name: String,
     },
+    /// The resources do not fit into one entry of the registry's log. Nothing was stored.
+    #[error("these resources are too many for one call")]
+    TooLarge,
     /// The registry takes no changes now. Nothing was stored.
     #[error("the registry takes no changes now")]
     Unavailable,

@@ -58,6 +58,7 @@ impl From<ApplyError> for Problem {
             ApplyError::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             ApplyError::Conflict { .. } => StatusCode::CONFLICT,
             ApplyError::NotFound { .. } => StatusCode::NOT_FOUND,
+            ApplyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ApplyError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             ApplyError::OutcomeUnknown => StatusCode::GATEWAY_TIMEOUT,
         };
@@ -87,6 +88,7 @@ impl From<OperationError> for Problem {
             OperationError::UnknownTrigger | OperationError::UnknownDeadLetter | OperationError::UnknownGroup(_) => {
                 StatusCode::NOT_FOUND
             }
+            OperationError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             OperationError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             OperationError::OutcomeUnknown => StatusCode::GATEWAY_TIMEOUT,
         };
