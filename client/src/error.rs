@@ -119,9 +119,6 @@ pub enum ApplyError {
         /// `namespace/name`.
         name: String,
     },
-    /// The resources do not fit into one entry of the registry's log. Nothing was stored.
-    #[error("these resources are too many for one call")]
-    TooLarge,
     /// The registry takes no changes now. Nothing was stored.
     #[error("the registry takes no changes now")]
     Unavailable,

@@ -58,7 +58,6 @@ impl From<ApplyError> for Problem {
             ApplyError::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             ApplyError::Conflict { .. } => StatusCode::CONFLICT,
             ApplyError::NotFound { .. } => StatusCode::NOT_FOUND,
-            ApplyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ApplyError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             ApplyError::OutcomeUnknown => StatusCode::GATEWAY_TIMEOUT,
         };
