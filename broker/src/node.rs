@@ -29,7 +29,7 @@ const REGISTRY: GroupId = GroupId(0);
 const FIRST_DATA_GROUP: GroupId = GroupId(1);
 
 /// Largest body of a log record: a sealed batch, or a checkpoint of very many cursors.
-const MAX_RECORD_BYTES: u64 = 28 << 20;
+pub(crate) const MAX_RECORD_BYTES: u64 = 28 << 20;
 
 /// The first segments hold one record of that size.
 const FIRST_SEGMENT_BYTES: u64 = 32 << 20;

@@ -17,7 +17,8 @@ use crate::storage::GroupLog;
 use crate::types::Types;
 use crate::{Command, NodeId, Outcome, ProposeError, Space, StateMachine};
 
-/// How long a group with one voter may take to lead itself before opening it is a failure.
+/// How long a group with one voter may take to lead itself, without applying anything meanwhile, before opening it is a
+/// failure.
 const LEAD_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long a proposal waits before it looks again whether the next segment is prepared.
@@ -91,7 +92,7 @@ pub enum GroupError {
         why: String,
     },
     /// Nothing led the group in time.
-    #[error("log group {group} has no leader after {LEAD_WITHIN:?}", group = group.0)]
+    #[error("log group {group} has no leader, and applied nothing for {LEAD_WITHIN:?}", group = group.0)]
     NoLeader {
         /// The group.
         group: GroupId,
@@ -174,18 +175,17 @@ impl<S: StateMachine> Group<S> {
         Ok(group)
     }
 
-    /// Waits until this node leads and has applied everything that was committed before it did.
+    /// Waits until this node leads and has applied everything that was committed before it did. However long that is:
+    /// it has failed only when nothing is applied any more.
     async fn lead(&self) -> Result<(), GroupError> {
         let node = *self.raft.node_id();
         let leads = |metrics: &openraft::RaftMetrics<Types>| {
             metrics.current_leader == Some(node) && metrics.last_applied.map(|id| id.index) == metrics.last_log_index
         };
-        self.raft
-            .wait(Some(LEAD_WITHIN))
-            .metrics(leads, "leads and has caught up")
-            .await
-            .map(|_| ())
-            .map_err(|_| GroupError::NoLeader { group: self.id })
+        let wait =
+            || async { self.raft.wait(Some(LEAD_WITHIN)).metrics(leads, "leads and has caught up").await.map(|_| ()) };
+        let led = while_moving(|| self.machine.applied_index(), wait).await;
+        led.map_err(|_| GroupError::NoLeader { group: self.id })
     }
 
     /// This group.
@@ -327,5 +327,43 @@ impl<S: StateMachine> Group<S> {
         // A core that panicked has said so already, and there is nothing left to end.
         let _ = self.raft.shutdown().await;
         stored
+    }
+}
+
+/// Tries again as long as `place` has changed since the last try.
+async fn while_moving<T, E, F: Future<Output = Result<T, E>>>(
+    place: impl Fn() -> LogIndex,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, E> {
+    loop {
+        let before = place();
+        match attempt().await {
+            Err(_) if place() != before => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// A replay of any length: each try runs out of time, and the last one finds nothing applied since.
+    #[tokio::test]
+    async fn a_wait_goes_on_while_something_is_applied_and_no_longer() {
+        for (moves, succeeds_at, want) in [(3, 9, Err(4)), (9, 3, Ok(3)), (0, 9, Err(1)), (0, 1, Ok(1))] {
+            let (place, tries) = (Cell::new(0), Cell::new(0));
+            let outcome = while_moving(
+                || LogIndex(place.get()),
+                || async {
+                    tries.set(tries.get() + 1);
+                    place.set(place.get().max(tries.get().min(moves)));
+                    if tries.get() == succeeds_at { Ok(tries.get()) } else { Err(tries.get()) }
+                },
+            );
+            assert_eq!(outcome.await, want, "{moves} moves");
+        }
     }
 }
