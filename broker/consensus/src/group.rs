@@ -76,7 +76,7 @@ pub enum GroupError {
     #[error("settings of the log group: {0}")]
     Config(String),
     /// The stored checkpoint cannot be used.
-    #[error("checkpoint of log group {group} cannot be read: {why}", group = group.0)]
+    #[error("checkpoint of log group {group} cannot be used: {why}", group = group.0)]
     Checkpoint {
         /// The group.
         group: GroupId,
@@ -156,6 +156,16 @@ impl<S: StateMachine> Group<S> {
         let applied = *machine.watch_applied().borrow();
         if let Some((_, _, purged)) = view.purged.filter(|(_, _, purged)| *purged > applied) {
             let why = format!("it ends at index {}, and the log is purged up to {}", applied.0, purged.0);
+            return Err(GroupError::Checkpoint { group: id, why });
+        }
+        // The log falls back on an older checkpoint when the newest is damaged, and cannot see what is in it.
+        let watermark = machine.stored_watermark().unwrap_or(LogIndex(0));
+        if let Some((_, _, purged)) = view.purged.filter(|(_, _, purged)| *purged > watermark) {
+            let why = format!(
+                "the newest one is damaged, and the log is purged up to index {}, beyond the watermark {} of the one \
+                 before it: restore the data directory from a copy",
+                purged.0, watermark.0
+            );
             return Err(GroupError::Checkpoint { group: id, why });
         }
         let config = Arc::new(options.config(id)?);

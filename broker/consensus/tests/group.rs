@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use pelton_consensus::{
-    Applied, Command, Group, GroupOptions, NodeId, Outcome, ProposeError, Space, StateMachine, Watermark,
+    Applied, Command, Group, GroupError, GroupOptions, NodeId, Outcome, ProposeError, Space, StateMachine, Watermark,
 };
 use pelton_env::{ManualClock, SeededChance};
 use pelton_log::{Disk, GroupId, Identity, Log, LogIndex, Options, SimDisk};
@@ -80,10 +80,14 @@ impl Outcome for Told {
 }
 
 async fn open(disk: &SimDisk) -> Group<Journal> {
+    reopen(disk).await.unwrap()
+}
+
+async fn reopen(disk: &SimDisk) -> Result<Group<Journal>, GroupError> {
     let options = Options::small(Identity { cluster: 7, node: 1 });
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let (log, _) = Log::open(disk, Arc::new(ManualClock::default()), Arc::new(SeededChance::new(1)), options).unwrap();
-    Group::open_single(GROUP, log, Arc::new(Journal::default()), &GroupOptions::new(NodeId(1))).await.unwrap()
+    Group::open_single(GROUP, log, Arc::new(Journal::default()), &GroupOptions::new(NodeId(1))).await
 }
 
 async fn propose(group: &Group<Journal>, body: u8, events: u32) -> Result<LogIndex, ProposeError> {
@@ -163,6 +167,43 @@ async fn the_log_is_purged_to_the_stored_watermark_and_no_further() {
     restarted.purge_to_watermark().await.unwrap();
     purged(&restarted, index.0).await;
     restarted.shutdown().await.unwrap();
+}
+
+/// The log falls back on the older of two checkpoints, which covers the log but names a watermark below what is purged:
+/// what lies between is gone, so the group says so instead of failing over it later.
+#[tokio::test]
+async fn a_checkpoint_with_a_watermark_below_what_is_purged_is_refused_and_named() {
+    let disk = SimDisk::new();
+    let group = open(&disk).await;
+    let mut last = LogIndex(0);
+    for n in 0..30 {
+        last = propose(&group, n, 1).await.unwrap();
+        if n == 10 {
+            applied(&group, last).await;
+            group.state().inner.lock().keep_from = Some(last.0);
+        }
+    }
+    applied(&group, last).await;
+    let older = group.state().inner.lock().keep_from.unwrap();
+    group.checkpoint().await.unwrap();
+    group.state().inner.lock().keep_from = Some(last.0 - 5);
+    group.state().inner.lock().bodies.push(99);
+    group.purge_to_watermark().await.unwrap();
+    purged(&group, last.0 - 5).await;
+    let damaged = disk.copy();
+    assert!(reopen(&damaged).await.is_ok(), "with the newest checkpoint whole there is nothing to refuse");
+    // Only the newest checkpoint holds this body.
+    let found = damaged.names().into_iter().find_map(|name| {
+        let contents = damaged.contents(&name)?;
+        let body = (0..30).chain([99]).collect::<Vec<u8>>();
+        Some((contents.windows(body.len()).position(|window| window == body)?, name))
+    });
+    let damaged = disk.copy();
+    let (at, name) = found.unwrap();
+    damaged.flip_bit(&name, at * 8);
+    let error = reopen(&damaged).await.err().expect("refused");
+    let want = format!("purged up to index {}, beyond the watermark {older}", last.0 - 5);
+    assert!(matches!(error, GroupError::Checkpoint { .. }) && error.to_string().contains(&want), "{error}");
 }
 
 async fn purged(group: &Group<Journal>, upto: u64) {
