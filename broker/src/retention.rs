@@ -96,9 +96,11 @@ async fn checkpoint_if_due(
 ) -> Result<(), pelton_consensus::GroupError> {
     let now = grown(shared, group);
     if checkpointed.is_due(now) {
-        group.raft.checkpoint().await?;
-        checkpointed.0 = Some(now);
-        shared.metrics.checkpoint();
+        let is_stored = group.raft.checkpoint().await?;
+        if is_stored {
+            checkpointed.0 = Some(now);
+            shared.metrics.checkpoint();
+        }
     }
     Ok(())
 }

@@ -238,7 +238,11 @@ impl<S: StateMachine> Group<S> {
         loop {
             let room = match space {
                 Space::Ordinary => self.log.room(bytes),
-                Space::Reserve => self.reserve(bytes, RESERVE_LEFT_BYTES.min(self.log.segment_capacity_bytes() / 8)),
+                // The checkpoints before a purge have to fit as well, or nothing ever makes room again.
+                Space::Reserve => self.reserve(
+                    bytes + self.checkpoint_bytes(),
+                    RESERVE_LEFT_BYTES.min(self.log.segment_capacity_bytes() / 8),
+                ),
                 Space::Last => self.reserve(bytes, 0),
             };
             match room {
@@ -248,6 +252,12 @@ impl<S: StateMachine> Group<S> {
                 Room::Soon => tokio::time::sleep(PREPARING).await,
             }
         }
+    }
+
+    /// What the newest checkpoints of all groups take.
+    fn checkpoint_bytes(&self) -> u64 {
+        let groups = self.log.overview();
+        groups.values().filter_map(|view| Some(view.checkpoint.as_ref()?.1.len() as u64)).sum()
     }
 
     fn reserve(&self, bytes: u64, left_bytes: u64) -> Room {
@@ -280,11 +290,19 @@ impl<S: StateMachine> Group<S> {
         self.machine.watch_applied()
     }
 
-    /// Stores the state as of now, so that a restart need not re-apply what came before.
+    /// Stores the state as of now, so that a restart need not re-apply what came before. `false` while the disk is full:
+    /// the reserve is for what was admitted, and for the checkpoint before a purge.
     ///
     /// # Errors
     /// [`GroupError::Log`].
-    pub async fn checkpoint(&self) -> Result<(), GroupError> {
+    pub async fn checkpoint(&self) -> Result<bool, GroupError> {
+        if self.log.is_full() {
+            return Ok(false);
+        }
+        self.store_checkpoint().await.map(|()| true)
+    }
+
+    async fn store_checkpoint(&self) -> Result<(), GroupError> {
         let Some((applied, watermark, bytes)) = self.machine.checkpoint() else { return Ok(()) };
         let (done, stored) = tokio::sync::oneshot::channel();
         let completion = Box::new(move |result: Result<(), Arc<io::Error>>| {
@@ -308,7 +326,7 @@ impl<S: StateMachine> Group<S> {
     /// # Errors
     /// The checkpoint could not be stored, or the group has failed.
     pub async fn purge_to_watermark(&self) -> Result<(), GroupError> {
-        self.checkpoint().await?;
+        self.store_checkpoint().await?;
         self.raft
             .trigger()
             .snapshot()
@@ -328,7 +346,7 @@ impl<S: StateMachine> Group<S> {
         }
     }
 
-    /// Stores a checkpoint and ends the group on this node.
+    /// Stores a checkpoint, unless the disk is full, and ends the group on this node.
     ///
     /// # Errors
     /// The checkpoint could not be stored; the group is ended all the same.
@@ -336,7 +354,7 @@ impl<S: StateMachine> Group<S> {
         let stored = self.checkpoint().await;
         // A core that panicked has said so already, and there is nothing left to end.
         let _ = self.raft.shutdown().await;
-        stored
+        stored.map(|_| ())
     }
 }
 

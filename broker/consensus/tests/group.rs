@@ -84,16 +84,30 @@ async fn open(disk: &SimDisk) -> Group<Journal> {
 }
 
 async fn reopen(disk: &SimDisk) -> Result<Group<Journal>, GroupError> {
-    let options = Options::small(Identity { cluster: 7, node: 1 });
+    open_with(disk, options()).await
+}
+
+fn options() -> Options {
+    Options::small(Identity { cluster: 7, node: 1 })
+}
+
+async fn open_with(disk: &SimDisk, options: Options) -> Result<Group<Journal>, GroupError> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let (log, _) = Log::open(disk, Arc::new(ManualClock::default()), Arc::new(SeededChance::new(1)), options).unwrap();
     Group::open_single(GROUP, log, Arc::new(Journal::default()), &GroupOptions::new(NodeId(1))).await
 }
 
 async fn propose(group: &Group<Journal>, body: u8, events: u32) -> Result<LogIndex, ProposeError> {
+    let body = Bytes::copy_from_slice(&[body]);
+    send(group, Command { kind: 16, event_count: events, body, space: Space::Ordinary }).await
+}
+
+async fn offer(group: &Group<Journal>, body: Bytes, space: Space) -> Result<LogIndex, ProposeError> {
+    send(group, Command { kind: 16, event_count: 1, body, space }).await
+}
+
+async fn send(group: &Group<Journal>, command: Command) -> Result<LogIndex, ProposeError> {
     let (told, fate) = oneshot::channel();
-    let command =
-        Command { kind: 16, event_count: events, body: Bytes::copy_from_slice(&[body]), space: Space::Ordinary };
     group.propose(command, Arc::new(Told(Mutex::new(Some(told))))).await;
     fate.await.expect("every proposal is told its fate")
 }
@@ -167,6 +181,54 @@ async fn the_log_is_purged_to_the_stored_watermark_and_no_further() {
     restarted.purge_to_watermark().await.unwrap();
     purged(&restarted, index.0).await;
     restarted.shutdown().await.unwrap();
+}
+
+/// What was admitted must find its room: a refused append ends the group. So the reserve of a full disk is not for
+/// checkpoints, but for the one before a purge, which makes room.
+#[tokio::test]
+async fn on_a_full_disk_only_the_checkpoint_before_a_purge_is_stored_and_has_its_room() {
+    const CHECKPOINT_BYTES: usize = 100_000;
+    const SEGMENT_BYTES: u64 = 512 << 10;
+    let disk = SimDisk::new();
+    let options = Options {
+        segment_size_bytes: SEGMENT_BYTES,
+        initial_segment_size_bytes: SEGMENT_BYTES,
+        max_record_bytes: 160 << 10,
+        ..options()
+    };
+    let group = open_with(&disk, options).await.unwrap();
+    group.state().inner.lock().bodies = vec![7; CHECKPOINT_BYTES];
+    propose(&group, 1, 1).await.unwrap();
+    assert!(group.checkpoint().await.unwrap());
+    disk.set_capacity(Some(disk.used_bytes() + 4 * SEGMENT_BYTES));
+    let body = Bytes::from(vec![0; 12_000]);
+    while offer(&group, body.clone(), Space::Ordinary).await.is_ok() {
+        group.state().inner.lock().bodies.truncate(CHECKPOINT_BYTES);
+    }
+    let before = group.log().group(GROUP).checkpoint.map(|(index, _)| index);
+    assert!(!group.checkpoint().await.unwrap());
+    assert_eq!(group.log().group(GROUP).checkpoint.map(|(index, _)| index), before, "none while the disk is full");
+    // Progress goes on until what is left is for the purge.
+    let mut last = LogIndex(0);
+    loop {
+        match offer(&group, Bytes::from_static(b"p"), Space::Reserve).await {
+            Ok(index) => last = index,
+            Err(error) => break assert_eq!(error, ProposeError::StorageFull),
+        }
+    }
+    assert!(last > LogIndex(0), "progress has a reserve");
+    applied(&group, last).await;
+    group.state().inner.lock().bodies.resize(CHECKPOINT_BYTES, 7);
+    group.state().inner.lock().keep_from = Some(last.0);
+    group.purge_to_watermark().await.unwrap();
+    purged(&group, last.0).await;
+    let room = async {
+        while offer(&group, body.clone(), Space::Ordinary).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), room).await.expect("there is room again");
+    assert!(group.checkpoint().await.unwrap());
 }
 
 /// The log falls back on the older of two checkpoints, which covers the log but names a watermark below what is purged:
