@@ -321,6 +321,7 @@ impl Flusher {
                 footer_at,
                 footer_len: footer.len() as u64,
                 footer_crc: crc32c::crc32c(&footer),
+                next_sequence: active.index.next_sequence,
             };
             (Arc::clone(&active.file), trailer, footer)
         };
