@@ -344,3 +344,37 @@ fn fill_with_zeros(file: &dyn DiskFile, size_bytes: u64) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use pelton_env::SeededChance;
+
+    use super::*;
+    use crate::disk::SimDisk;
+    use crate::types::Identity;
+
+    /// A segment that was to be used again stays one, when there is no space even for its header.
+    #[test]
+    fn a_segment_is_used_again_after_there_was_no_space_for_its_header() {
+        let disk = SimDisk::new();
+        let chance = SeededChance::new(1);
+        let options = Options { spare_segments: 1, ..Options::small(Identity { cluster: 1, node: 1 }) };
+        let size_bytes = prepare(&disk, &chance, &options, 1, None).unwrap().size_bytes;
+        let pool = Arc::new(Pool::new(VecDeque::new(), vec![Freed { number: 1, size_bytes }], 2));
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let preparer = Preparer { disk: shared, chance: Arc::new(chance), options, pool: Arc::clone(&pool) };
+        disk.set_out_of_space(true);
+        let running = std::thread::spawn(move || preparer.run());
+        while !pool.is_full() {
+            std::thread::yield_now();
+        }
+        disk.set_out_of_space(false);
+        while pool.spares().0 == 0 {
+            std::thread::yield_now();
+        }
+        pool.end();
+        running.join().unwrap().unwrap();
+        assert_eq!(disk.names(), [segment_name(2)], "the freed one became the next");
+        assert_eq!((pool.freed_bytes(), pool.is_full()), (0, false));
+    }
+}
