@@ -1,6 +1,7 @@
 //! The commands of a log group, and their stored form.
 //!
-//! Little-endian, each beginning with a version byte. Batches of events are the exception: their form is
+//! Little-endian, each beginning with a version byte; what there may be very many of (ranges, attempts) in LEB128
+//! numbers, each relative to the one before. Batches of events are the exception: their form is
 //! `pelton_client`'s record format as it stands, so that the dispatcher reads what the proposer sealed.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -18,7 +19,7 @@ pub(crate) const EVENTS_WITH_KEYS: u8 = 17;
 /// Everything else: a [`Change`].
 pub(crate) const CHANGE: u8 = 18;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A change to a group's cursors, dead letters or watermark.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -253,28 +254,89 @@ fn get_start(bytes: &mut Bytes) -> Result<Option<Offset>> {
     })
 }
 
+/// A number in LEB128: seven bits a byte, the lowest first.
+fn put_number(out: &mut BytesMut, number: impl Into<u128>) {
+    let mut number = number.into();
+    while number >= 0x80 {
+        out.put_u8(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.put_u8(number as u8);
+}
+
+fn get_number(bytes: &mut Bytes) -> Result<u128> {
+    let mut number = 0;
+    // Ten bytes hold more than any number written here.
+    for shift in (0..70).step_by(7) {
+        let byte = bytes.try_get_u8()?;
+        number |= u128::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Ok(number);
+        }
+    }
+    Err(Undecodable::Malformed)
+}
+
+fn get_u64(bytes: &mut Bytes) -> Result<u64> {
+    u64::try_from(get_number(bytes)?).map_err(|_| Undecodable::Malformed)
+}
+
+/// Each range as its distance from the end of the one before, and its length. Events that stand alone close to each
+/// other take one byte each: the lowest bit of the distance says that the length is not 1 and follows.
 fn put_ranges(out: &mut BytesMut, ranges: &[(Offset, Offset)]) {
+    let in_order = |ranges: &[(Offset, Offset)]| {
+        ranges.iter().all(|(from, to)| from < to) && ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0)
+    };
+    if !in_order(ranges) {
+        // They mean a set, whatever their order.
+        let mut set = RangeSet::new();
+        ranges.iter().for_each(|(from, to)| set.insert_range(*from, *to));
+        return put_ranges(out, &set.ranges().collect::<Vec<_>>());
+    }
     put_length(out, ranges.len());
+    let mut end = 0;
     for (from, to) in ranges {
-        out.put_u64_le(from.0);
-        out.put_u64_le(to.0);
+        let (distance, length) = (u128::from(from.0 - end) << 1, to.0 - from.0);
+        if length == 1 {
+            put_number(out, distance);
+        } else {
+            put_number(out, distance | 1);
+            put_number(out, length);
+        }
+        end = to.0;
     }
 }
 
 fn get_ranges(bytes: &mut Bytes) -> Result<Vec<(Offset, Offset)>> {
-    get_list(bytes, |b| Ok((Offset(b.try_get_u64_le()?), Offset(b.try_get_u64_le()?))))
+    let mut end = 0_u64;
+    get_list(bytes, |b| {
+        let number = get_number(b)?;
+        let distance = u64::try_from(number >> 1).map_err(|_| Undecodable::Malformed)?;
+        let length = if number & 1 == 0 { 1 } else { get_u64(b)? };
+        let from = end.checked_add(distance).ok_or(Undecodable::Malformed)?;
+        end = from.checked_add(length).ok_or(Undecodable::Malformed)?;
+        Ok((Offset(from), Offset(end)))
+    })
 }
 
 fn put_attempts(out: &mut BytesMut, attempts: &[(Offset, u32)]) {
     put_length(out, attempts.len());
+    let mut before = 0;
     for (offset, count) in attempts {
-        out.put_u64_le(offset.0);
-        out.put_u32_le(*count);
+        // Wrapping, so that any order will do.
+        put_number(out, offset.0.wrapping_sub(before));
+        put_number(out, *count);
+        before = offset.0;
     }
 }
 
 fn get_attempts(bytes: &mut Bytes) -> Result<Vec<(Offset, u32)>> {
-    get_list(bytes, |b| Ok((Offset(b.try_get_u64_le()?), b.try_get_u32_le()?)))
+    let mut before = 0_u64;
+    get_list(bytes, |b| {
+        before = before.wrapping_add(get_u64(b)?);
+        let count = u32::try_from(get_number(b)?).map_err(|_| Undecodable::Malformed)?;
+        Ok((Offset(before), count))
+    })
 }
 
 fn put_bytes(out: &mut BytesMut, bytes: &[u8]) {
@@ -399,8 +461,8 @@ mod tests {
                 assert!(Change::decode(&bytes.slice(..cut), GROUP).is_err(), "{change:?} cut at {cut}");
             }
             let mut newer = bytes.to_vec();
-            newer[0] = 2;
-            assert_eq!(Change::decode(&newer.into(), GROUP), Err(Undecodable::Version(2)));
+            newer[0] = VERSION + 1;
+            assert_eq!(Change::decode(&newer.into(), GROUP), Err(Undecodable::Version(VERSION + 1)));
         }
     }
 
@@ -453,5 +515,48 @@ mod tests {
         let mut out = BytesMut::new();
         put_state(&mut out, &state);
         assert_eq!(get_state(&mut out.freeze(), GROUP), Ok(state));
+    }
+
+    fn encoded(put: impl FnOnce(&mut BytesMut)) -> Bytes {
+        let mut out = BytesMut::new();
+        put(&mut out);
+        out.freeze()
+    }
+
+    proptest::proptest! {
+        /// Any ranges read back as the set that they are; those of a set read back as they are. Nothing is left over.
+        #[test]
+        fn ranges_read_back(ranges in proptest::collection::vec((proptest::num::u64::ANY, 0_u64..300), 0..40), near: bool) {
+            let ranges: Vec<_> = ranges
+                .into_iter()
+                .map(|(from, length)| if near { (from % 2_000, length) } else { (from, length) })
+                .map(|(from, length)| (Offset(from), Offset(from.saturating_add(length))))
+                .collect();
+            let mut set = RangeSet::new();
+            ranges.iter().for_each(|(from, to)| set.insert_range(*from, *to));
+            let set: Vec<_> = set.ranges().collect();
+            let mut bytes = encoded(|out| put_ranges(out, &ranges));
+            let mut read = RangeSet::new();
+            get_ranges(&mut bytes).unwrap().into_iter().for_each(|(from, to)| read.insert_range(from, to));
+            proptest::prop_assert_eq!(read.ranges().collect::<Vec<_>>(), set.clone());
+            proptest::prop_assert!(bytes.is_empty());
+            let mut bytes = encoded(|out| put_ranges(out, &set));
+            proptest::prop_assert_eq!(get_ranges(&mut bytes), Ok(set));
+        }
+
+        #[test]
+        fn attempts_read_back(attempts in proptest::collection::vec((proptest::num::u64::ANY, proptest::num::u32::ANY), 0..40)) {
+            let attempts: Vec<_> = attempts.into_iter().map(|(offset, count)| (Offset(offset), count)).collect();
+            let mut bytes = encoded(|out| put_attempts(out, &attempts));
+            proptest::prop_assert_eq!(get_attempts(&mut bytes), Ok(attempts));
+            proptest::prop_assert!(bytes.is_empty());
+        }
+
+        /// What comes from a disk is refused or read, and never more than is there.
+        #[test]
+        fn no_bytes_make_reading_ranges_fail_otherwise(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..80)) {
+            let _ = get_ranges(&mut Bytes::from(bytes.clone()));
+            let _ = get_attempts(&mut Bytes::from(bytes));
+        }
     }
 }

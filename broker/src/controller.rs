@@ -24,8 +24,9 @@ pub(crate) async fn run(shared: Shared) {
         let seen = resources.borrow_and_update().clone();
         nudged.borrow_and_update();
         match settle(&shared, &seen).await {
+            // No further: what came meanwhile was not looked at, and whoever waits for it waits for its triggers.
             Ok(()) => {
-                shared.controller.settled.send_replace(shared.registry.state.current().version.max(seen.version));
+                shared.controller.settled.send_replace(seen.version);
             }
             Err(error) => {
                 tracing::warn!(%error, "resources could not be made ready; tried again");

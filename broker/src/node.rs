@@ -29,7 +29,7 @@ const REGISTRY: GroupId = GroupId(0);
 const FIRST_DATA_GROUP: GroupId = GroupId(1);
 
 /// Largest body of a log record: a sealed batch, or a checkpoint of very many cursors.
-const MAX_RECORD_BYTES: u64 = 28 << 20;
+pub(crate) const MAX_RECORD_BYTES: u64 = 28 << 20;
 
 /// The first segments hold one record of that size.
 const FIRST_SEGMENT_BYTES: u64 = 32 << 20;
@@ -157,9 +157,10 @@ impl Registry {
         self.raft.propose(Command { kind, event_count: 0, body, space: Space::Reserve }, outcome).await;
         let index = match answer.await {
             Ok(Ok(index)) => index,
-            Ok(Err(ProposeError::NotLeader { .. } | ProposeError::StorageFull | ProposeError::TooLarge)) => {
+            Ok(Err(ProposeError::NotLeader { .. } | ProposeError::StorageFull)) => {
                 return Err(OperationError::Unavailable);
             }
+            Ok(Err(ProposeError::TooLarge)) => return Err(OperationError::TooLarge),
             Ok(Err(ProposeError::OutcomeUnknown)) | Err(_) => return Err(OperationError::OutcomeUnknown),
         };
         let mut applied = self.raft.applied();
@@ -305,7 +306,9 @@ async fn open_log(options: &Options, identity: Identity) -> Result<(Log, pelton_
 
 async fn open_registry(options: &Options, log: &Log, group: &GroupOptions) -> Result<Registry, OpenError> {
     let path = options.data.join(identity::REGISTRY_STORE);
-    let last_index = log.group(REGISTRY).last.map_or(0, |(_, _, index)| index.0);
+    // A log that was purged to its end holds no entry, and still reflects them.
+    let view = log.group(REGISTRY);
+    let last_index = view.last.max(view.purged).map_or(0, |(_, _, index)| index.0);
     let state = Arc::new(RegistryState::open(&path, last_index, options.clock.now().0));
     let raft = Group::open_single(REGISTRY, log.clone(), state.clone(), group).await?;
     Ok(Registry { raft, state, writing: tokio::sync::Mutex::new(()) })

@@ -230,9 +230,10 @@ impl Proposer {
         self.0.raft.propose(command, Arc::new(ChangeOutcome(Mutex::new(Some(told))))).await;
         let index = match answer.await {
             Ok(Ok(index)) => index,
-            Ok(Err(ProposeError::NotLeader { .. } | ProposeError::StorageFull | ProposeError::TooLarge)) => {
+            Ok(Err(ProposeError::NotLeader { .. } | ProposeError::StorageFull)) => {
                 return Err(OperationError::Unavailable);
             }
+            Ok(Err(ProposeError::TooLarge)) => return Err(OperationError::TooLarge),
             Ok(Err(ProposeError::OutcomeUnknown)) | Err(_) => return Err(OperationError::OutcomeUnknown),
         };
         // Committed. What it gave is known once it is applied here.

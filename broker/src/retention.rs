@@ -18,6 +18,14 @@ use crate::node::{DataGroup, Shared};
 /// How often the watermark is looked at.
 const EVERY: Duration = Duration::from_secs(5);
 
+/// How often, while the log is above its limit and that helps: each look lets one segment of 128 MiB go, and so
+/// segments go faster than a disk can fill them.
+const EVERY_ABOVE_LIMIT: Duration = Duration::from_millis(100);
+
+/// Looks in a row that may find nothing to let go before it is taken that something holds the log. A segment that was
+/// let go is gone a moment later.
+const LOOKS_IN_VAIN: u32 = 10;
+
 /// A checkpoint is stored once this many entries were applied since the last one, so that a restart re-applies few.
 const CHECKPOINT_AFTER_ENTRIES: u64 = 2_048;
 
@@ -36,6 +44,7 @@ pub(crate) async fn run(shared: Shared) {
     let mut alarmed = false;
     let mut checkpointed = vec![Checkpointed::default(); shared.groups.len()];
     let mut registry_purged = 0;
+    let mut looks_left: u32 = 0;
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut checkpoints = tokio::time::interval(LOOK_FOR_CHECKPOINT_EVERY);
@@ -53,6 +62,7 @@ pub(crate) async fn run(shared: Shared) {
                 continue;
             }
         }
+        let before = first_offsets(&shared);
         for (group, checkpointed) in shared.groups.iter().zip(&mut checkpointed) {
             if let Err(error) = tend(&shared, group, checkpointed).await {
                 if let Hindrance::Read(error) = &error {
@@ -64,8 +74,16 @@ pub(crate) async fn run(shared: Shared) {
         if let Err(error) = tend_registry(&shared, &mut registry_purged).await {
             tracing::warn!(%error, "the registry's log could not be purged; tried again later");
         }
-        report_size(&shared, &mut alarmed);
+        looks_left = if first_offsets(&shared) == before { looks_left.saturating_sub(1) } else { LOOKS_IN_VAIN };
+        if looks_left > 0 && over_limit(&shared) > 0 {
+            ticks.reset_after(EVERY_ABOVE_LIMIT);
+        }
+        report_size(&shared, &mut alarmed, looks_left == 0);
     }
+}
+
+fn first_offsets(shared: &Shared) -> Vec<Offset> {
+    shared.groups.iter().map(|group| first_offset(shared, group.raft.id())).collect()
 }
 
 /// Where the last checkpoint of a group stood. None yet in this process: then one is due with the first entry.
@@ -100,9 +118,11 @@ async fn checkpoint_if_due(
 ) -> Result<(), pelton_consensus::GroupError> {
     let now = grown(shared, group);
     if checkpointed.is_due(now) {
-        group.raft.checkpoint().await?;
-        checkpointed.0 = Some(now);
-        shared.metrics.checkpoint();
+        let is_stored = group.raft.checkpoint().await?;
+        if is_stored {
+            checkpointed.0 = Some(now);
+            shared.metrics.checkpoint();
+        }
     }
     Ok(())
 }
@@ -227,14 +247,14 @@ pub(crate) fn report_group(shared: &Shared, group: &DataGroup) {
     shared.metrics.deduplication_keys(forgotten);
 }
 
-fn report_size(shared: &Shared, alarmed: &mut bool) {
+fn report_size(shared: &Shared, alarmed: &mut bool, is_held: bool) {
     let (size, over) = (shared.log.size(), over_limit(shared));
     shared.metrics.log_size(size.record_bytes, size.segments, over);
-    if over > 0 && !*alarmed {
+    if over > 0 && is_held && !*alarmed {
         let bytes = size.record_bytes;
         tracing::warn!(bytes, over, "the log holds more than its limit because triggers still need old events");
     }
-    *alarmed = over > 0;
+    *alarmed = over > 0 && (is_held || *alarmed);
 }
 
 /// The first offset that a reader may still ask for.

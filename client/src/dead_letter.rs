@@ -68,6 +68,14 @@ pub struct DeadLetter {
     pub at: UnixMillis,
 }
 
+impl DeadLetter {
+    /// About how many bytes it takes in the log and in a checkpoint, before they are compressed.
+    #[must_use]
+    pub fn stored_bytes(&self) -> usize {
+        64 + self.destination.len() + self.answer.detail.len()
+    }
+}
+
 /// Which dead letters an operation means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Selection {

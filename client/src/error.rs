@@ -80,6 +80,9 @@ pub enum OperationError {
     /// No leader took it, or the disk is full. Nothing was done.
     #[error("the log group takes no changes now")]
     Unavailable,
+    /// It does not fit into one entry of the log. Nothing was done, and asking again as it is changes nothing.
+    #[error("the change does not fit into one entry of the log")]
+    TooLarge,
     /// It was handed over and no answer came.
     #[error("the outcome is not known")]
     OutcomeUnknown,

@@ -54,6 +54,7 @@ struct State {
     first: Offset,
     warnings: BTreeMap<TriggerId, Warning>,
     ingress: Option<String>,
+    letter_limit: Option<usize>,
 }
 
 impl Default for MemoryClient {
@@ -131,6 +132,11 @@ impl MemoryClient {
     /// While held, appends are stored and committed but not answered.
     pub fn hold_answers(&self, hold: bool) {
         self.0.held.send_replace(hold);
+    }
+
+    /// Refuses progress from now on in which a dead letter takes more than so many bytes.
+    pub fn limit_letters(&self, bytes: usize) {
+        self.0.state.lock().letter_limit = Some(bytes);
     }
 
     /// Everything that was appended, in order.
@@ -311,6 +317,10 @@ impl Client for MemoryClient {
         let mut state = self.0.state.lock();
         if let Some(error) = state.progress_failures.pop_front() {
             return Err(error);
+        }
+        let mut letters = progress.cursors.iter().flat_map(|update| &update.dead_letters);
+        if state.letter_limit.is_some_and(|limit| letters.any(|letter| letter.stored_bytes() > limit)) {
+            return Err(OperationError::TooLarge);
         }
         state.index += 1;
         state.group.progress(&progress);

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use pelton_client::LastAnswer;
 use pelton_event::{AttributeValue, Event};
+use pelton_resource::limits::MAX_URI_BYTES;
 
 use crate::delivery::{Attempted, Content, KEPT_BODY_BYTES};
 use crate::trigger::SinkErrand;
@@ -55,6 +56,12 @@ pub fn kept(text: &str) -> Bytes {
     Bytes::copy_from_slice(&text.as_bytes()[..text.len().min(KEPT_BODY_BYTES)])
 }
 
+/// At most as much of a destination as a resource may name: what a reference resolves to may be longer.
+#[must_use]
+pub fn kept_destination(url: &str) -> String {
+    url[..url.floor_char_boundary(MAX_URI_BYTES)].to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use pelton_client::Cause;
@@ -87,6 +94,14 @@ mod tests {
             assert!(data.len() <= 1024, "{size}");
             assert_eq!(STANDARD.decode(data).unwrap(), vec![b'X'; size.min(768)], "{size}");
         }
+    }
+
+    #[test]
+    fn a_long_destination_is_cut_between_characters() {
+        let long = format!("http://e/{}", "\u{e9}".repeat(MAX_URI_BYTES));
+        let kept = kept_destination(&long);
+        assert!(long.starts_with(&kept) && (MAX_URI_BYTES - 1..=MAX_URI_BYTES).contains(&kept.len()), "{}", kept.len());
+        assert_eq!(kept_destination("http://e/"), "http://e/");
     }
 
     #[test]

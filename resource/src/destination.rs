@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::field_error::{FieldError, FieldErrors, child};
+use crate::limits::MAX_URI_BYTES;
 use crate::meta::{Kind, ResourceKey};
 
 /// A reference to a resource by name.
@@ -160,6 +161,10 @@ impl Destination {
         let uri = self.uri.as_deref().filter(|uri| !uri.is_empty());
         let (ref_path, uri_path) = (child(path, "ref"), child(path, "uri"));
         match (&self.reference, uri) {
+            // The value is too long to be repeated.
+            (_, Some(uri)) if uri.len() > MAX_URI_BYTES => errors.push(
+                FieldError::new("invalid value", uri_path).with_details(format!("at most {MAX_URI_BYTES} bytes")),
+            ),
             (None, None) => errors.push(FieldError {
                 message: "expected at least one, got none".to_owned(),
                 paths: vec![ref_path, uri_path],

@@ -24,6 +24,9 @@ pub const MAX_FILTER_ATTRIBUTES: usize = 256;
 /// Longest value compared by a filter, in bytes.
 pub const MAX_FILTER_VALUE_BYTES: usize = 4096;
 
+/// Longest URI of a destination, in bytes. Every dead letter names one, so it is a bound of what a log group keeps.
+pub const MAX_URI_BYTES: usize = 2048;
+
 /// Most bytes of all annotation keys and values of one resource together, as in Kubernetes.
 pub const MAX_ANNOTATIONS_BYTES: usize = 256 * 1024;
 

@@ -87,6 +87,7 @@ impl From<OperationError> for Problem {
             OperationError::UnknownTrigger | OperationError::UnknownDeadLetter | OperationError::UnknownGroup(_) => {
                 StatusCode::NOT_FOUND
             }
+            OperationError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             OperationError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             OperationError::OutcomeUnknown => StatusCode::GATEWAY_TIMEOUT,
         };

@@ -17,7 +17,8 @@ use crate::storage::GroupLog;
 use crate::types::Types;
 use crate::{Command, NodeId, Outcome, ProposeError, Space, StateMachine};
 
-/// How long a group with one voter may take to lead itself before opening it is a failure.
+/// How long a group with one voter may take to lead itself, without applying anything meanwhile, before opening it is a
+/// failure.
 const LEAD_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long a proposal waits before it looks again whether the next segment is prepared.
@@ -75,7 +76,7 @@ pub enum GroupError {
     #[error("settings of the log group: {0}")]
     Config(String),
     /// The stored checkpoint cannot be used.
-    #[error("checkpoint of log group {group} cannot be read: {why}", group = group.0)]
+    #[error("checkpoint of log group {group} cannot be used: {why}", group = group.0)]
     Checkpoint {
         /// The group.
         group: GroupId,
@@ -91,7 +92,7 @@ pub enum GroupError {
         why: String,
     },
     /// Nothing led the group in time.
-    #[error("log group {group} has no leader after {LEAD_WITHIN:?}", group = group.0)]
+    #[error("log group {group} has no leader, and applied nothing for {LEAD_WITHIN:?}", group = group.0)]
     NoLeader {
         /// The group.
         group: GroupId,
@@ -157,6 +158,16 @@ impl<S: StateMachine> Group<S> {
             let why = format!("it ends at index {}, and the log is purged up to {}", applied.0, purged.0);
             return Err(GroupError::Checkpoint { group: id, why });
         }
+        // The log falls back on an older checkpoint when the newest is damaged, and cannot see what is in it.
+        let watermark = machine.stored_watermark().unwrap_or(LogIndex(0));
+        if let Some((_, _, purged)) = view.purged.filter(|(_, _, purged)| *purged > watermark) {
+            let why = format!(
+                "the newest one is damaged, and the log is purged up to index {}, beyond the watermark {} of the one \
+                 before it: restore the data directory from a copy",
+                purged.0, watermark.0
+            );
+            return Err(GroupError::Checkpoint { group: id, why });
+        }
         let config = Arc::new(options.config(id)?);
         let store = GroupLog::new(log.clone(), id);
         let raft = Raft::new(options.node.0, config, NoPeers, store, machine.clone())
@@ -174,18 +185,17 @@ impl<S: StateMachine> Group<S> {
         Ok(group)
     }
 
-    /// Waits until this node leads and has applied everything that was committed before it did.
+    /// Waits until this node leads and has applied everything that was committed before it did. However long that is:
+    /// it has failed only when nothing is applied any more.
     async fn lead(&self) -> Result<(), GroupError> {
         let node = *self.raft.node_id();
         let leads = |metrics: &openraft::RaftMetrics<Types>| {
             metrics.current_leader == Some(node) && metrics.last_applied.map(|id| id.index) == metrics.last_log_index
         };
-        self.raft
-            .wait(Some(LEAD_WITHIN))
-            .metrics(leads, "leads and has caught up")
-            .await
-            .map(|_| ())
-            .map_err(|_| GroupError::NoLeader { group: self.id })
+        let wait =
+            || async { self.raft.wait(Some(LEAD_WITHIN)).metrics(leads, "leads and has caught up").await.map(|_| ()) };
+        let led = while_moving(|| self.machine.applied_index(), wait).await;
+        led.map_err(|_| GroupError::NoLeader { group: self.id })
     }
 
     /// This group.
@@ -228,7 +238,11 @@ impl<S: StateMachine> Group<S> {
         loop {
             let room = match space {
                 Space::Ordinary => self.log.room(bytes),
-                Space::Reserve => self.reserve(bytes, RESERVE_LEFT_BYTES.min(self.log.segment_capacity_bytes() / 8)),
+                // The checkpoints before a purge have to fit as well, or nothing ever makes room again.
+                Space::Reserve => self.reserve(
+                    bytes + self.checkpoint_bytes(),
+                    RESERVE_LEFT_BYTES.min(self.log.segment_capacity_bytes() / 8),
+                ),
                 Space::Last => self.reserve(bytes, 0),
             };
             match room {
@@ -238,6 +252,12 @@ impl<S: StateMachine> Group<S> {
                 Room::Soon => tokio::time::sleep(PREPARING).await,
             }
         }
+    }
+
+    /// What the newest checkpoints of all groups take.
+    fn checkpoint_bytes(&self) -> u64 {
+        let groups = self.log.overview();
+        groups.values().filter_map(|view| Some(view.checkpoint.as_ref()?.1.len() as u64)).sum()
     }
 
     fn reserve(&self, bytes: u64, left_bytes: u64) -> Room {
@@ -270,11 +290,19 @@ impl<S: StateMachine> Group<S> {
         self.machine.watch_applied()
     }
 
-    /// Stores the state as of now, so that a restart need not re-apply what came before.
+    /// Stores the state as of now, so that a restart need not re-apply what came before. `false` while the disk is full:
+    /// the reserve is for what was admitted, and for the checkpoint before a purge.
     ///
     /// # Errors
     /// [`GroupError::Log`].
-    pub async fn checkpoint(&self) -> Result<(), GroupError> {
+    pub async fn checkpoint(&self) -> Result<bool, GroupError> {
+        if self.log.is_full() {
+            return Ok(false);
+        }
+        self.store_checkpoint().await.map(|()| true)
+    }
+
+    async fn store_checkpoint(&self) -> Result<(), GroupError> {
         let Some((applied, watermark, bytes)) = self.machine.checkpoint() else { return Ok(()) };
         let (done, stored) = tokio::sync::oneshot::channel();
         let completion = Box::new(move |result: Result<(), Arc<io::Error>>| {
@@ -298,7 +326,7 @@ impl<S: StateMachine> Group<S> {
     /// # Errors
     /// The checkpoint could not be stored, or the group has failed.
     pub async fn purge_to_watermark(&self) -> Result<(), GroupError> {
-        self.checkpoint().await?;
+        self.store_checkpoint().await?;
         self.raft
             .trigger()
             .snapshot()
@@ -318,7 +346,7 @@ impl<S: StateMachine> Group<S> {
         }
     }
 
-    /// Stores a checkpoint and ends the group on this node.
+    /// Stores a checkpoint, unless the disk is full, and ends the group on this node.
     ///
     /// # Errors
     /// The checkpoint could not be stored; the group is ended all the same.
@@ -326,6 +354,44 @@ impl<S: StateMachine> Group<S> {
         let stored = self.checkpoint().await;
         // A core that panicked has said so already, and there is nothing left to end.
         let _ = self.raft.shutdown().await;
-        stored
+        stored.map(|_| ())
+    }
+}
+
+/// Tries again as long as `place` has changed since the last try.
+async fn while_moving<T, E, F: Future<Output = Result<T, E>>>(
+    place: impl Fn() -> LogIndex,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, E> {
+    loop {
+        let before = place();
+        match attempt().await {
+            Err(_) if place() != before => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// A replay of any length: each try runs out of time, and the last one finds nothing applied since.
+    #[tokio::test]
+    async fn a_wait_goes_on_while_something_is_applied_and_no_longer() {
+        for (moves, succeeds_at, want) in [(3, 9, Err(4)), (9, 3, Ok(3)), (0, 9, Err(1)), (0, 1, Ok(1))] {
+            let (place, tries) = (Cell::new(0), Cell::new(0));
+            let outcome = while_moving(
+                || LogIndex(place.get()),
+                || async {
+                    tries.set(tries.get() + 1);
+                    place.set(place.get().max(tries.get().min(moves)));
+                    if tries.get() == succeeds_at { Ok(tries.get()) } else { Err(tries.get()) }
+                },
+            );
+            assert_eq!(outcome.await, want, "{moves} moves");
+        }
     }
 }

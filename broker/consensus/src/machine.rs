@@ -55,6 +55,16 @@ impl<S: StateMachine> Machine<S> {
         self.shared.applied.subscribe()
     }
 
+    /// The index of the last applied entry, also in the middle of many that are applied at once.
+    pub(crate) fn applied_index(&self) -> LogIndex {
+        LogIndex(self.shared.place.lock().applied.map_or(0, |id| id.index))
+    }
+
+    /// How far the durable checkpoint lets snapshots go.
+    pub(crate) fn stored_watermark(&self) -> Option<LogIndex> {
+        self.shared.place.lock().stored.as_ref().map(|stored| stored.index)
+    }
+
     /// Starts from a stored checkpoint.
     pub(crate) fn restore(&self, checkpoint: &Bytes) -> Result<(), String> {
         let checkpoint = Checkpoint::decode(checkpoint).map_err(|error| error.to_string())?;

@@ -63,7 +63,7 @@ async fn run(seed: u64, commands: u8) -> Recorded {
                 waiting -= 1;
             }
             match chance.below(6) {
-                0 => group.checkpoint().await.unwrap(),
+                0 => assert!(group.checkpoint().await.unwrap(), "there is room"),
                 1 if n > 20 => {
                     let at = group.applied().borrow().0 - chance.below(9);
                     let before = group.state().inner.lock().keep_from.unwrap_or(0);

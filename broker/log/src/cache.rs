@@ -83,8 +83,11 @@ impl SegmentCache {
 pub(crate) enum Footer {
     /// It is, and this is its index.
     Whole(SegmentIndex),
-    /// It is, but its index is damaged.
-    Damaged,
+    /// It is, but its index is damaged. The sequence after its last record is known all the same.
+    Damaged {
+        /// From the trailer.
+        next_sequence: u64,
+    },
     /// It is not.
     Absent,
 }
@@ -100,20 +103,21 @@ pub(crate) fn find_footer(file: &dyn DiskFile, number: u64, use_id: u64, size_by
     let Some(trailer) = Trailer::decode(&block[..read]).filter(|t| t.number == number && t.use_id == use_id) else {
         return Ok(Footer::Absent);
     };
+    let damaged = Footer::Damaged { next_sequence: trailer.next_sequence };
     if trailer.footer_at.checked_add(trailer.footer_len).is_none_or(|end| end > trailer_at) {
-        return Ok(Footer::Damaged);
+        return Ok(damaged);
     }
     let mut bytes = vec![0; usize::try_from(trailer.footer_len).unwrap_or(0)];
     let read = file.read_at(&mut bytes, trailer.footer_at)?;
     if read < bytes.len() || crc32c::crc32c(&bytes) != trailer.footer_crc {
-        return Ok(Footer::Damaged);
+        return Ok(damaged);
     }
-    Ok(SegmentIndex::decode(&bytes).map_or(Footer::Damaged, Footer::Whole))
+    Ok(SegmentIndex::decode(&bytes).map_or(damaged, Footer::Whole))
 }
 
 fn read_footer(file: &dyn DiskFile, number: u64, use_id: u64, size_bytes: u64) -> io::Result<Option<SegmentIndex>> {
     Ok(match find_footer(file, number, use_id, size_bytes)? {
         Footer::Whole(index) => Some(index),
-        Footer::Damaged | Footer::Absent => None,
+        Footer::Damaged { .. } | Footer::Absent => None,
     })
 }

@@ -11,7 +11,7 @@ use crate::core::{Active, Queue, Sealed, worst_cost};
 use crate::disk::DiskFile;
 use crate::log::Inner;
 use crate::options::{Flush, Options};
-use crate::pool::{Freed, Pool};
+use crate::pool::{Freed, NoSpace, Pool};
 use crate::record::{FLUSH_FIRST, FLUSH_LAST, Header, Placing, Record};
 use crate::segment::{BLOCK_BYTES, Trailer};
 
@@ -67,7 +67,7 @@ impl Staging {
                 // Nothing that was acknowledged is touched, and nothing was promised about these bytes: a write may be
                 // tried again. A sync may not.
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                    if space.pool.set_full(true) {
+                    if space.pool.set_full(NoSpace::Write, true) {
                         space.options.observer.storage_full(true);
                     }
                     if !space.pool.wait_for_space(space.options) {
@@ -75,6 +75,9 @@ impl Staging {
                     }
                 }
                 done => {
+                    if space.pool.is_full() && space.pool.set_full(NoSpace::Write, false) {
+                        space.options.observer.storage_full(false);
+                    }
                     self.at += self.filled as u64;
                     self.filled = 0;
                     return done;
@@ -318,6 +321,7 @@ impl Flusher {
                 footer_at,
                 footer_len: footer.len() as u64,
                 footer_crc: crc32c::crc32c(&footer),
+                next_sequence: active.index.next_sequence,
             };
             (Arc::clone(&active.file), trailer, footer)
         };

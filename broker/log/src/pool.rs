@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 use pelton_env::Chance;
@@ -33,6 +33,15 @@ pub(crate) struct Freed {
     pub size_bytes: u64,
 }
 
+/// What there was no space for. Each is over when the same succeeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoSpace {
+    /// Preparing the next segment.
+    Segment = 1,
+    /// Writing into one that is prepared: a file system that copies on write, or one that cheats.
+    Write = 2,
+}
+
 #[derive(Debug, Default)]
 struct State {
     spares: VecDeque<Spare>,
@@ -50,7 +59,8 @@ pub(crate) struct Pool {
     wanted: Condvar,
     /// For the flusher: there is a spare, or there will be none.
     ready: Condvar,
-    full: AtomicBool,
+    /// Who found no space; a bit of [`NoSpace`] each.
+    full: AtomicU8,
     spare_count: AtomicUsize,
     spare_bytes: AtomicU64,
     spare_usable_bytes: AtomicU64,
@@ -63,7 +73,7 @@ impl Pool {
             state: Mutex::new(State { spares, freed, next_number, ..State::default() }),
             wanted: Condvar::new(),
             ready: Condvar::new(),
-            full: AtomicBool::new(false),
+            full: AtomicU8::new(0),
             spare_count: AtomicUsize::new(0),
             spare_bytes: AtomicU64::new(0),
             spare_usable_bytes: AtomicU64::new(0),
@@ -81,13 +91,18 @@ impl Pool {
         self.freed_bytes.store(state.freed.iter().map(|freed| freed.size_bytes).sum(), Ordering::Release);
     }
 
-    /// The last try to prepare a segment found no space.
+    /// The last try to prepare a segment, or to write into one, found no space.
     pub(crate) fn is_full(&self) -> bool {
-        self.full.load(Ordering::Acquire)
+        self.full.load(Ordering::Acquire) != 0
     }
 
-    pub(crate) fn set_full(&self, full: bool) -> bool {
-        self.full.swap(full, Ordering::AcqRel) != full
+    /// `true` when there being space has changed by it.
+    pub(crate) fn set_full(&self, what: NoSpace, full: bool) -> bool {
+        let bit = what as u8;
+        let before =
+            if full { self.full.fetch_or(bit, Ordering::AcqRel) } else { self.full.fetch_and(!bit, Ordering::AcqRel) };
+        let after = if full { before | bit } else { before & !bit };
+        (before != 0) != (after != 0)
     }
 
     /// Prepared segments: how many, their bytes, and the bytes of records they can hold.
@@ -188,7 +203,9 @@ impl Preparer {
                 Work::Prepare { number, recycled } => {
                     match prepare(&*self.disk, &*self.chance, &self.options, number, recycled) {
                         Ok(spare) => self.hand_over(spare),
-                        Err(error) if error.kind() == io::ErrorKind::StorageFull => self.out_of_space(number)?,
+                        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                            self.out_of_space(number, recycled)?
+                        }
                         Err(error) if is_short_of_descriptors(&error) => self.out_of_descriptors(number, recycled),
                         Err(error) => return Err(error),
                     }
@@ -227,7 +244,7 @@ impl Preparer {
     }
 
     fn hand_over(&self, spare: Spare) {
-        if self.pool.set_full(false) {
+        if self.pool.set_full(NoSpace::Segment, false) {
             self.options.observer.storage_full(false);
         }
         let mut state = self.pool.state.lock();
@@ -236,16 +253,22 @@ impl Preparer {
         self.pool.ready.notify_all();
     }
 
-    fn out_of_space(&self, number: u64) -> io::Result<()> {
+    fn out_of_space(&self, number: u64, recycled: Option<Freed>) -> io::Result<()> {
         remove(&*self.disk, &temporary_name(number))?;
-        if self.pool.set_full(true) {
+        // Once it was renamed it is no longer there to be used again, and the next try takes the place of its file.
+        let names = self.disk.list()?;
+        let recycled = recycled.filter(|freed| names.iter().any(|file| file.name == segment_name(freed.number)));
+        if self.pool.set_full(NoSpace::Segment, true) {
             tracing::warn!("no space to prepare the next log segment; new events are refused until there is");
             self.options.observer.storage_full(true);
         }
         let mut state = self.pool.state.lock();
         state.next_number = number;
         self.pool.ready.notify_all();
-        if !state.failed && state.freed.is_empty() {
+        let is_worth_a_try = !state.freed.is_empty();
+        state.freed.extend(recycled);
+        self.pool.publish(&state);
+        if !state.failed && !is_worth_a_try {
             let _ = self.pool.wanted.wait_for(&mut state, self.options.full_retry);
         }
         Ok(())
@@ -320,4 +343,38 @@ fn fill_with_zeros(file: &dyn DiskFile, size_bytes: u64) -> io::Result<()> {
         at += len as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use pelton_env::SeededChance;
+
+    use super::*;
+    use crate::disk::SimDisk;
+    use crate::types::Identity;
+
+    /// A segment that was to be used again stays one, when there is no space even for its header.
+    #[test]
+    fn a_segment_is_used_again_after_there_was_no_space_for_its_header() {
+        let disk = SimDisk::new();
+        let chance = SeededChance::new(1);
+        let options = Options { spare_segments: 1, ..Options::small(Identity { cluster: 1, node: 1 }) };
+        let size_bytes = prepare(&disk, &chance, &options, 1, None).unwrap().size_bytes;
+        let pool = Arc::new(Pool::new(VecDeque::new(), vec![Freed { number: 1, size_bytes }], 2));
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let preparer = Preparer { disk: shared, chance: Arc::new(chance), options, pool: Arc::clone(&pool) };
+        disk.set_out_of_space(true);
+        let running = std::thread::spawn(move || preparer.run());
+        while !pool.is_full() {
+            std::thread::yield_now();
+        }
+        disk.set_out_of_space(false);
+        while pool.spares().0 == 0 {
+            std::thread::yield_now();
+        }
+        pool.end();
+        running.join().unwrap().unwrap();
+        assert_eq!(disk.names(), [segment_name(2)], "the freed one became the next");
+        assert_eq!((pool.freed_bytes(), pool.is_full()), (0, false));
+    }
 }

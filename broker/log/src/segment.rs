@@ -17,7 +17,7 @@ pub(crate) const DATA_START: u64 = BLOCK_BYTES as u64;
 /// What a segment needs beside one largest record: header block, rounding, the smallest footer, trailer block.
 pub(crate) const SEGMENT_OVERHEAD_BYTES: u64 = 6 * BLOCK_BYTES as u64;
 /// Version of everything this crate writes.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 2;
 
 const SEGMENT_MAGIC: [u8; 8] = *b"PeltonSg";
 const TRAILER_MAGIC: [u8; 8] = *b"PeltonFt";
@@ -114,6 +114,8 @@ pub(crate) struct Trailer {
     pub footer_at: u64,
     pub footer_len: u64,
     pub footer_crc: u32,
+    /// The sequence of the record after the segment's last one. All before it was durable when this was written.
+    pub next_sequence: u64,
 }
 
 impl Trailer {
@@ -124,6 +126,7 @@ impl Trailer {
         put(block, 32, self.footer_at.to_le_bytes());
         put(block, 40, self.footer_len.to_le_bytes());
         put(block, 48, self.footer_crc.to_le_bytes());
+        put(block, 56, self.next_sequence.to_le_bytes());
         seal(block, TRAILER_MAGIC);
     }
 
@@ -135,6 +138,7 @@ impl Trailer {
             footer_at: u64_at(block, 32),
             footer_len: u64_at(block, 40),
             footer_crc: u32_at(block, 48),
+            next_sequence: u64_at(block, 56),
         })
     }
 }
@@ -196,7 +200,7 @@ mod tests {
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(SegmentHeader::decode(&damaged), Err(BlockError::Damaged), "bit {bit}");
         }
-        reversion(&mut block, 2);
-        assert_eq!(SegmentHeader::decode(&block), Err(BlockError::Version(2)));
+        reversion(&mut block, FORMAT_VERSION + 1);
+        assert_eq!(SegmentHeader::decode(&block), Err(BlockError::Version(FORMAT_VERSION + 1)));
     }
 }

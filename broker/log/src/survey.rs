@@ -3,7 +3,7 @@
 //! | found | done |
 //! | --- | --- |
 //! | bad bytes at the end, and no record says that they were durable | cut |
-//! | bad bytes below the frontier of a later record | refuse |
+//! | bad bytes below the frontier of a later record, or in a sealed segment | refuse |
 //! | a segment missing, short, with a bad header, or not continuing the one before it | refuse |
 //! | a bad footer | read the segment's records instead |
 //! | a bad checkpoint | an older one, or the whole log; else refuse |
@@ -46,6 +46,8 @@ pub(crate) struct ScanEnd {
     stop_header: Option<Header>,
     frontier_beyond: Option<u64>,
     remains: bool,
+    /// The trailer's word on where they end, in a sealed segment.
+    next_sequence: Option<u64>,
 }
 
 /// What a directory holds.
@@ -139,11 +141,15 @@ impl Candidate {
             return Err(OpenError::ShortSegment { file, found_bytes, expected_bytes });
         }
         let sealed = !matches!(self.footer, Footer::Absent);
+        let next_sequence = match self.footer {
+            Footer::Damaged { next_sequence } => Some(next_sequence),
+            Footer::Whole(_) | Footer::Absent => None,
+        };
         Ok(match (self.footer, self.scan) {
             (Footer::Whole(index), _) => SegmentFound { header, index, sealed, scanned: None },
             (_, Some(scan)) => {
                 let Scan { index, stop, stop_header, frontier_beyond, remains, .. } = scan;
-                let end = ScanEnd { stop, stop_header, frontier_beyond, remains };
+                let end = ScanEnd { stop, stop_header, frontier_beyond, remains, next_sequence };
                 SegmentFound { header, index, sealed, scanned: Some(end) }
             }
             (_, None) => return Err(OpenError::BadSegmentHeader { file }),
@@ -263,7 +269,9 @@ fn check_chain(disk: &dyn Disk, survey: &mut Survey) -> Result<(), OpenError> {
     }
     for (number, segment) in survey.segments.range_mut(last.unwrap_or(survey.oldest)..) {
         let Some(end) = &segment.scanned else { continue };
-        if end.frontier_beyond.is_some_and(|frontier| frontier > next_sequence) {
+        // A trailer is written when everything before it is durable.
+        let is_short = end.next_sequence.is_some_and(|due| due != segment.index.next_sequence);
+        if is_short || end.frontier_beyond.is_some_and(|frontier| frontier > next_sequence) {
             return Err(damaged(disk, *number, end));
         }
         if end.remains {

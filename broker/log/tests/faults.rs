@@ -280,6 +280,30 @@ fn purging_makes_room_without_a_restart() {
     assert!(log.failure().is_none());
 }
 
+/// Where files are copied on write, a write into a prepared segment may find no space, too. It is over when the write
+/// succeeds, though no further segment is prepared then.
+#[test]
+fn a_write_that_found_no_space_is_over_when_it_succeeds() {
+    let disk = SimDisk::new();
+    let (send, told) = mpsc::channel();
+    let options = Options { observer: Arc::new(Told(Mutex::new(send))), ..options() };
+    let spares = options.spare_segments as u64;
+    let (log, _) = open_with(Arc::new(disk.clone()), options).unwrap();
+    while log.size().segments < 1 + spares {
+        std::thread::yield_now();
+    }
+    disk.set_out_of_space(true);
+    let (send, receive) = mpsc::channel();
+    log.append(G1, vec![entry(1, 1, 100)], Box::new(move |result| send.send(result.is_ok()).unwrap()));
+    assert!(told.recv().expect("told"), "there is no space");
+    assert!(!log.has_room(100_000_000) && log.is_full());
+    disk.set_out_of_space(false);
+    assert!(receive.recv().expect("answered"), "the write was tried again");
+    let patience = std::time::Duration::from_secs(30);
+    assert!(!told.recv_timeout(patience).expect("told"), "there is space again");
+    assert!(!log.is_full() && log.has_room(3_000));
+}
+
 #[test]
 fn more_space_makes_room_without_a_restart() {
     let (disk, log, told, next) = filled();

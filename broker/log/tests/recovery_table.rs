@@ -214,6 +214,52 @@ fn a_bad_footer_is_made_again() {
     }
 }
 
+/// The last segment that holds records is sealed, and nothing was written into the next one yet: its trailer alone says
+/// where its records end.
+#[test]
+fn a_bad_last_flush_of_a_sealed_segment_refuses_without_its_footer_too() {
+    let disk = SimDisk::new();
+    let (log, _) = open(&disk).unwrap();
+    let mut next = 1;
+    // Until an entry begins the second segment: the copy from just before has a sealed first one, or nearly.
+    while written_segments(&disk).len() < 2 {
+        fill(&log, G1, next, 1, 4_000);
+        next += 1;
+    }
+    let [first, second] = &written_segments(&disk)[..] else { panic!("two segments") };
+    // As if the power had failed between the seal and the next flush.
+    let mut contents = disk.contents(second).unwrap();
+    contents[4_096..].fill(0);
+    let sealed = disk.copy();
+    sealed.put(second, contents);
+    let at = *records(&sealed.contents(first).unwrap()).last().unwrap();
+    assert_eq!(all(&open(&sealed.copy()).unwrap().0, G1).len() as u64, next - 2);
+    for what in ["nothing", "its header", "its body", "all of it"] {
+        let disk = sealed.copy();
+        disk.flip_bit(first, (65_536 - 8_192 + 20) * 8);
+        match what {
+            "nothing" => {}
+            "its header" => disk.flip_bit(first, (at + 20) * 8),
+            "its body" => disk.flip_bit(first, (at + 500) * 8),
+            _ => {
+                let mut contents = disk.contents(first).unwrap();
+                contents[at..at + 4_096].fill(0);
+                disk.put(first, contents);
+            }
+        }
+        match open(&disk) {
+            Ok((log, _)) => assert!(what == "nothing" && all(&log, G1).len() as u64 == next - 2, "{what}"),
+            Err(OpenError::Damaged(damage)) => {
+                assert!(
+                    what != "nothing" && damage.file == *first && damage.position == at as u64,
+                    "{what}: {damage:?}"
+                );
+            }
+            Err(error) => panic!("{what}: {error}"),
+        }
+    }
+}
+
 #[test]
 fn a_bad_checkpoint_falls_back_to_an_older_one_or_to_the_whole_log() {
     // (checkpoints taken after these entries, purged up to, damaged checkpoints from the end, what is left)
@@ -319,7 +365,7 @@ fn a_directory_of_somebody_else_is_refused() {
 fn another_format_version_is_refused_and_named() {
     let reversion = |disk: &SimDisk, name: &str| {
         let mut contents = disk.contents(name).unwrap();
-        contents[4..8].copy_from_slice(&2_u32.to_le_bytes());
+        contents[4..8].copy_from_slice(&3_u32.to_le_bytes());
         let crc = crc32c::crc32c(&contents[4..128]);
         contents[..4].copy_from_slice(&crc.to_le_bytes());
         disk.put(name, contents);
@@ -328,7 +374,7 @@ fn another_format_version_is_refused_and_named() {
         let disk = closed_log(3, 100);
         reversion(&disk, name);
         let error = open(&disk).expect_err("refused");
-        assert!(matches!(&error, OpenError::Version { file, found: 2, supported: 1 } if file == name), "{error}");
+        assert!(matches!(&error, OpenError::Version { file, found: 3, supported: 2 } if file == name), "{error}");
     }
 }
 

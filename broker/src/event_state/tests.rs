@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use pelton_client::{CursorUpdate, Position, Progress, Selection, TriggerId, Upto};
+use pelton_client::{Cursor, CursorUpdate, Position, Progress, RangeSet, Selection, TriggerId, Upto};
 use pelton_consensus::{Command, Group, GroupOptions, NodeId, Outcome, ProposeError, Space};
-use pelton_env::{ManualClock, SeededChance};
+use pelton_env::{Chance, ManualClock, SeededChance};
 use pelton_log::{Disk, Identity, Options, SimDisk};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -74,6 +74,37 @@ fn progress(done: (u64, u64)) -> Change {
         dead_letters: vec![],
     };
     Change::Progress(Progress { scanned: Offset(done.1 + 2), cursors: vec![update] })
+}
+
+/// What the documentation promises of stalled triggers: a checkpoint holds the live state and the trailing copy.
+#[test]
+fn two_hundred_full_windows_of_scattered_events_fit_into_a_checkpoint() {
+    const TRIGGERS: u64 = 20;
+    let chance = SeededChance::new(1);
+    // A few different ones; further apart than LZ4 looks back, so that they do not stand for each other.
+    let scattered = || {
+        let mut pending = RangeSet::new();
+        let mut at = 1_000_000_000;
+        for _ in 0..65_536 {
+            pending.insert(Offset(at));
+            at += 2 + chance.below(60);
+        }
+        pending
+    };
+    let windows: Vec<_> = (0..4).map(|_| scattered()).collect();
+    let state = EventState::new(GROUP);
+    for trigger in 0..TRIGGERS {
+        let mut cursor = Cursor::starting(1, 1, Offset(0));
+        cursor.pending = windows[trigger as usize % windows.len()].clone();
+        let attempted: Vec<_> = cursor.pending.iter().take(512).collect();
+        cursor.attempts.extend(attempted.into_iter().map(|offset| (offset, 3)));
+        state.inner.lock().live.group.cursors.insert(TriggerId(u128::from(trigger) << 64), cursor);
+    }
+    let checkpoint = state.checkpoint();
+    assert!(2 * 200 * checkpoint.len() as u64 / TRIGGERS < crate::node::MAX_RECORD_BYTES, "{} B", checkpoint.len());
+    let read = EventState::new(GROUP);
+    read.restore(&checkpoint, None).unwrap();
+    assert_eq!(read.inner.lock().live, state.inner.lock().live);
 }
 
 #[tokio::test]

@@ -265,6 +265,54 @@ async fn a_lost_store_is_rebuilt_when_the_log_no_longer_holds_what_it_was_made_o
     }
 }
 
+/// A registry whose log was purged to its end holds no entry; its store is not ahead of it.
+#[tokio::test]
+async fn a_store_is_kept_after_the_registrys_log_was_purged() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::open(options(dir.path())).await.unwrap();
+    apply(&node.client(), &format!("{BROKER}---\n{TRIGGER}")).await;
+    let before: Vec<_> = node.client().resources().borrow().iter().collect();
+    let registry = &node.shared.registry.raft;
+    registry.purge_to_watermark().await.unwrap();
+    let purged = async {
+        while node.log().group(REGISTRY).last.is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), purged).await.expect("the registry's log is purged in time");
+    node.shutdown().await;
+    let node = Node::open(options(dir.path())).await.unwrap();
+    let after: Vec<_> = node.client().resources().borrow().iter().collect();
+    assert_eq!(after, before);
+    node.shutdown().await;
+    let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let aside: Vec<_> = names.filter(|name| name.to_string_lossy().contains("aside")).collect();
+    assert!(aside.is_empty(), "{aside:?}");
+}
+
+/// A trigger is started when its apply returns, also while others are applied.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_trigger_is_started_when_its_apply_returns() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::open(options(dir.path())).await.unwrap();
+    apply(&node.client(), BROKER).await;
+    let applies: Vec<_> = (0..64)
+        .map(|n| {
+            let client = node.client();
+            tokio::spawn(async move {
+                let name = format!("t{n}");
+                apply(&client, &TRIGGER.replace("name: t}", &format!("name: {name}}}"))).await;
+                let (id, _) = client.resources().borrow().trigger("default", &name).unwrap();
+                assert!(client.cursors(GROUP).await.unwrap().cursors.contains_key(&id), "{name}");
+            })
+        })
+        .collect();
+    for apply in applies {
+        apply.await.unwrap();
+    }
+    node.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_node_that_goes_down_refuses_and_says_so() {
     let dir = tempfile::tempdir().unwrap();

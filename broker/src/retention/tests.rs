@@ -103,12 +103,12 @@ async fn what_a_cursor_needs_stays_and_is_an_alarm() {
     it.tend().await;
     assert_eq!(it.first(), 30);
     let mut alarmed = false;
-    report_size(&it.node.shared, &mut alarmed);
+    report_size(&it.node.shared, &mut alarmed, true);
     let over = it.node.recorded.gauge("pelton_log_bytes_over_limit");
     assert!(alarmed && over == over_limit(&it.node.shared) as f64 && over > 0.0, "{over}");
     it.node.change(&Change::Drop(vec![crate::test_node::TRIGGER])).await;
     it.within_limit().await;
-    report_size(&it.node.shared, &mut alarmed);
+    report_size(&it.node.shared, &mut alarmed, true);
     assert!(!alarmed && it.node.recorded.gauge("pelton_log_bytes_over_limit") == 0.0);
 }
 
@@ -179,7 +179,7 @@ async fn a_full_disk_costs_no_dead_letter_and_no_event() {
     }
     assert_eq!((it.node.letters(), it.expired(), it.first()), (vec![1, 2, 25, 26], 0, 0));
     let (mut alarmed, shared) = (false, &it.node.shared);
-    report_size(shared, &mut alarmed);
+    report_size(shared, &mut alarmed, true);
     assert!(!alarmed && it.node.recorded.gauge("pelton_log_bytes_over_limit") == 0.0, "its limit is not passed");
     it.disk.set_capacity(None);
     it.node.until(|| !shared.log.is_full()).await;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::slot::Alarm;
 use super::{Group, Happened};
-use crate::dead_letter::{kept, last_answer};
+use crate::dead_letter::{kept, kept_destination, last_answer};
 use crate::delivery::{Attempted, Content, Next, NoAnswer, Verdict, classify};
 use crate::metrics::Ended;
 use crate::plan::Plan;
@@ -121,7 +121,8 @@ impl<C: Client> Group<C> {
     }
 
     fn give_up(&mut self, ticket: Ticket, plan: &std::sync::Arc<Plan>, cause: Cause, answer: LastAnswer) {
-        let destination = plan.subscriber.as_ref().map_or_else(String::new, |subscriber| subscriber.url.to_string());
+        let destination =
+            plan.subscriber.as_ref().map_or_else(String::new, |subscriber| kept_destination(&subscriber.url));
         if plan.sink.is_none() {
             return self.keep(ticket.slot, ticket.offset, cause, destination, answer);
         }
@@ -147,7 +148,7 @@ impl<C: Client> Group<C> {
         match plan.retries.after_failure(verdict, attempted, tries, now, jitter) {
             Next::Retry { wait, .. } => slot.state.retry_at(ticket.offset, after(wait)),
             Next::GiveUp(_) => {
-                let destination = plan.sink.as_ref().map_or_else(String::new, |sink| sink.url.to_string());
+                let destination = plan.sink.as_ref().map_or_else(String::new, |sink| kept_destination(&sink.url));
                 self.keep(ticket.slot, ticket.offset, cause, destination, last_answer(attempted));
             }
         }
@@ -160,9 +161,10 @@ impl<C: Client> Group<C> {
         let attempts = slot.state.attempts(offset);
         tracing::info!(trigger = %slot.id, %position, cause = cause.as_str(), attempts, "kept as a dead letter");
         let trigger = slot.id;
-        slot.state.dead(DeadLetter { trigger, position, attempts, cause, destination, answer, at: now });
+        let letter = DeadLetter { trigger, position, attempts, cause, destination, answer, at: now };
         self.progress.ended();
-        self.progress.kept(slot.metrics.clone(), cause);
+        self.progress.kept(slot.metrics.clone(), &letter);
+        slot.state.dead(letter);
         self.touched(at);
         self.after_end(at);
     }

@@ -4,16 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pelton_client::{Cause, Client, CursorUpdate, Offset, OperationError, Progress};
+use pelton_client::{Cause, Client, CursorUpdate, DeadLetter, Offset, OperationError, Progress};
 use tokio::time::Instant;
 
 use super::{Group, Happened, RETRY_AFTER};
 use crate::Options;
 use crate::metrics::TriggerMetrics;
 
-/// What goes into one entry: an update weighs 1 and 1 a range, a dead letter 16. The rest follows in the next. One
-/// update always goes, whatever it weighs.
+/// What goes into one entry, in units of 16 bytes: an update weighs 1 and 1 a range, a dead letter its bytes. The rest
+/// follows in the next. One update always goes, whatever it weighs: its ranges are bounded by the trigger's window, its
+/// letters by [`MAX_UNSAVED_LETTER_BYTES`].
 const MAX_WEIGHT: usize = 32_768;
+
+/// No attempt starts while dead letters of so many bytes are not stored. With those of the attempts that are on their
+/// way then, they fit into one entry of the log (28 MiB).
+const MAX_UNSAVED_LETTER_BYTES: usize = 4 << 20;
 
 /// What is to be stored, and how it stands with the storing.
 #[derive(Debug)]
@@ -27,6 +32,7 @@ pub(super) struct ProgressKeeper {
     joining: BTreeMap<Offset, Vec<u32>>,
     unsaved: usize,
     letters: Vec<(Arc<TriggerMetrics>, Cause)>,
+    letter_bytes: usize,
     /// The mark as it was stored last.
     stored: Offset,
     due: Option<Instant>,
@@ -38,8 +44,10 @@ pub(super) struct ProgressKeeper {
 #[derive(Debug)]
 struct Saving {
     progress: Progress,
+    /// What the entry stores of these; nothing for a part of what there was, which leaves them to the last part.
     unsaved: usize,
     letters: Vec<(Arc<TriggerMetrics>, Cause)>,
+    letter_bytes: usize,
     again: Option<Instant>,
 }
 
@@ -54,6 +62,7 @@ impl ProgressKeeper {
             joining: BTreeMap::new(),
             unsaved: 0,
             letters: Vec::new(),
+            letter_bytes: 0,
             stored: Offset(0),
             due: None,
             saving: None,
@@ -87,8 +96,9 @@ impl ProgressKeeper {
     }
 
     /// A dead letter was kept.
-    pub fn kept(&mut self, metrics: Arc<TriggerMetrics>, cause: Cause) {
-        self.letters.push((metrics, cause));
+    pub fn kept(&mut self, metrics: Arc<TriggerMetrics>, letter: &DeadLetter) {
+        self.letters.push((metrics, letter.cause));
+        self.letter_bytes += letter.stored_bytes();
     }
 
     /// A trigger could not start for want of room here.
@@ -103,7 +113,7 @@ impl ProgressKeeper {
 
     /// Whether so much is unsaved that nothing more may start.
     pub fn is_full(&self) -> bool {
-        self.unsaved >= self.max_unsaved
+        self.unsaved >= self.max_unsaved || self.letter_bytes >= MAX_UNSAVED_LETTER_BYTES
     }
 
     /// Whether an entry is on its way or waits to be sent again.
@@ -142,12 +152,14 @@ impl<C: Client> Group<C> {
         }
         self.progress.due = None;
         let progress = self.build_progress();
-        self.progress.saving = Some(Saving {
-            progress: progress.clone(),
-            unsaved: self.progress.unsaved,
-            letters: std::mem::take(&mut self.progress.letters),
-            again: None,
-        });
+        let mut saving =
+            Saving { progress: progress.clone(), unsaved: 0, letters: vec![], letter_bytes: 0, again: None };
+        if self.progress.dirty.is_empty() {
+            saving.unsaved = self.progress.unsaved;
+            saving.letters = std::mem::take(&mut self.progress.letters);
+            saving.letter_bytes = self.progress.letter_bytes;
+        }
+        self.progress.saving = Some(saving);
         self.send_progress(progress);
     }
 
@@ -207,12 +219,19 @@ impl<C: Client> Group<C> {
     pub(super) fn on_progress(&mut self, result: Result<(), OperationError>) {
         let Some(saving) = &mut self.progress.saving else { return };
         if let Err(why) = result {
+            if why == OperationError::TooLarge {
+                // The same again would be refused for ever, and nothing more be stored.
+                tracing::error!(group = %self.group, "progress does not fit into one entry: it is stored without the \
+                    texts of its dead letters");
+                drop_texts(&mut saving.progress);
+            }
             tracing::warn!(group = %self.group, %why, "progress is not stored yet");
             saving.again = Some(Instant::now() + RETRY_AFTER);
             return;
         }
         let Some(saved) = self.progress.saving.take() else { return };
         self.progress.unsaved -= saved.unsaved;
+        self.progress.letter_bytes -= saved.letter_bytes;
         for (metrics, cause) in saved.letters {
             metrics.dead_letter(cause);
         }
@@ -228,5 +247,49 @@ impl<C: Client> Group<C> {
             None if self.cursors_reading => None,
             None => self.progress.due,
         }
+    }
+}
+
+fn drop_texts(progress: &mut Progress) {
+    for letter in progress.cursors.iter_mut().flat_map(|update| &mut update.dead_letters) {
+        letter.destination.clear();
+        letter.answer.detail.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use pelton_client::{GroupId, LastAnswer, Position, TriggerId};
+    use pelton_env::UnixMillis;
+    use pelton_resource::limits::MAX_URI_BYTES;
+
+    use super::*;
+    use crate::delivery::KEPT_BODY_BYTES;
+
+    /// The largest letters there can be, until nothing more may start, and those of the attempts that are on their way
+    /// then: two targets, each with as many as it may have.
+    #[test]
+    fn dead_letters_that_are_not_stored_are_bounded_in_bytes() {
+        let options = Options::default();
+        let mut keeper = ProgressKeeper::new(&options);
+        let metrics = crate::metrics::Metrics::new(1).of("n", "t", "b");
+        let letter = DeadLetter {
+            trigger: TriggerId(1),
+            position: Position { group: GroupId(1), offset: Offset(1) },
+            attempts: 1,
+            cause: Cause::Rejected,
+            destination: "x".repeat(MAX_URI_BYTES),
+            answer: LastAnswer { code: None, detail: Bytes::from(vec![b'x'; KEPT_BODY_BYTES]) },
+            at: UnixMillis(0),
+        };
+        let mut letters = 0;
+        while !keeper.is_full() {
+            keeper.ended();
+            keeper.kept(metrics.clone(), &letter);
+            letters += 1;
+        }
+        letters += 2 * options.max_connections;
+        assert!(letters * letter.stored_bytes() < 14 << 20, "{letters} letters");
     }
 }

@@ -74,10 +74,12 @@ impl Unsaved {
             && self.dead_letters.is_empty()
     }
 
-    /// How large the update would be: 1, and 1 for each range and count, and 16 for each dead letter.
+    /// How large the update would be, in units of 16 bytes: 1, and 1 for each range and count, and what each dead
+    /// letter takes.
     #[must_use]
     pub fn weight(&self) -> usize {
-        1 + self.matched.range_count() + self.done.range_count() + self.attempts.len() + 16 * self.dead_letters.len()
+        let letters = self.dead_letters.iter().map(|letter| letter.stored_bytes().div_ceil(16)).sum::<usize>();
+        1 + self.matched.range_count() + self.done.range_count() + self.attempts.len() + letters
     }
 
     /// The update, after which nothing is unsaved.

@@ -227,6 +227,21 @@ async fn progress_that_fails_is_repeated() {
     assert_eq!(world.letters().len(), 1);
 }
 
+/// An entry that is too large is not sent again as it is: the group would store nothing any more.
+#[tokio::test]
+async fn progress_that_is_too_large_is_stored_without_texts() {
+    let sink = Sink::start(|_| status(400)).await;
+    let world = World::new().await;
+    world.trigger("t", &sink.url("/"), "").await;
+    world.settled().await;
+    world.client.limit_letters(64);
+    world.send_numbered(0..10).await;
+    world.settled().await;
+    let letters = world.letters();
+    assert_eq!(letters.len(), 10);
+    assert!(letters.iter().all(|letter| letter.destination.is_empty() && letter.answer.code == Some(400)));
+}
+
 /// F22: a backlog beyond the window. Memory holds positions and a bounded cache; the log is read again; each event
 /// arrives once; a neighbour is not kept waiting.
 #[tokio::test]

@@ -61,6 +61,18 @@ fn destinations_that_cannot_work_are_refused() {
     }
 }
 
+/// A dead letter names the URI it was sent to, so the length is bounded; the message does not repeat it.
+#[test]
+fn a_uri_has_a_longest_length() {
+    let long = |head: &str, length: usize| head.to_owned() + &"x".repeat(length - head.len());
+    let relative = |uri: String| Destination { reference: Some(broker()), ..Destination::from_uri(uri) };
+    let want = "invalid value: spec.subscriber.uri\nat most 2048 bytes";
+    for (made, head) in [(Destination::from_uri as fn(String) -> _, "http://a/"), (relative as _, "/")] {
+        assert_eq!(errors_of(&made(long(head, MAX_URI_BYTES))), Vec::<String>::new(), "{head}");
+        assert_eq!(errors_of(&made(long(head, MAX_URI_BYTES + 1))), [want], "{head}");
+    }
+}
+
 #[test]
 fn destinations_that_can_work_are_taken() {
     let with = |reference: KReference, uri: Option<&str>| Destination {

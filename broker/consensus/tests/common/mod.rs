@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use pelton_consensus::{
-    Applied, Command, Group, GroupOptions, NodeId, Outcome, ProposeError, Space, StateMachine, Watermark,
+    Applied, Command, Group, GroupError, GroupOptions, NodeId, Outcome, ProposeError, Space, StateMachine, Watermark,
 };
 use pelton_env::{ManualClock, SeededChance};
 use pelton_log::{Disk, GroupId, Identity, Log, LogIndex, OpenError, Options, SimDisk};
@@ -78,22 +78,44 @@ impl Outcome for Told {
     }
 }
 
+pub fn options() -> Options {
+    Options::small(Identity { cluster: 7, node: 1 })
+}
+
 pub fn open_log(disk: &SimDisk) -> Result<Log, OpenError> {
-    let options = Options::small(Identity { cluster: 7, node: 1 });
+    open_log_with(disk, options())
+}
+
+fn open_log_with(disk: &SimDisk, options: Options) -> Result<Log, OpenError> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let opened = Log::open(disk, Arc::new(ManualClock::default()), Arc::new(SeededChance::new(1)), options);
     opened.map(|(log, _)| log)
 }
 
 pub async fn open(disk: &SimDisk) -> Group<Journal> {
-    let log = open_log(disk).unwrap();
-    Group::open_single(GROUP, log, Arc::new(Journal::default()), &GroupOptions::new(NodeId(1))).await.unwrap()
+    reopen(disk).await.unwrap()
+}
+
+pub async fn reopen(disk: &SimDisk) -> Result<Group<Journal>, GroupError> {
+    open_with(disk, options()).await
+}
+
+pub async fn open_with(disk: &SimDisk, options: Options) -> Result<Group<Journal>, GroupError> {
+    let log = open_log_with(disk, options).unwrap();
+    Group::open_single(GROUP, log, Arc::new(Journal::default()), &GroupOptions::new(NodeId(1))).await
 }
 
 pub async fn propose(group: &Group<Journal>, body: u8, events: u32) -> Result<LogIndex, ProposeError> {
+    let body = Bytes::copy_from_slice(&[body]);
+    send(group, Command { kind: 16, event_count: events, body, space: Space::Ordinary }).await
+}
+
+pub async fn offer(group: &Group<Journal>, body: Bytes, space: Space) -> Result<LogIndex, ProposeError> {
+    send(group, Command { kind: 16, event_count: 1, body, space }).await
+}
+
+async fn send(group: &Group<Journal>, command: Command) -> Result<LogIndex, ProposeError> {
     let (told, fate) = oneshot::channel();
-    let command =
-        Command { kind: 16, event_count: events, body: Bytes::copy_from_slice(&[body]), space: Space::Ordinary };
     group.propose(command, Arc::new(Told(Mutex::new(Some(told))))).await;
     fate.await.expect("every proposal is told its fate")
 }

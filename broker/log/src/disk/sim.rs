@@ -237,6 +237,7 @@ struct State {
     no_descriptors: bool,
     direct: bool,
     capacity_bytes: Option<u64>,
+    no_space: bool,
     /// Calls of each sort that still succeed before one fails.
     writes_left: Option<u64>,
     syncs_left: Option<u64>,
@@ -333,6 +334,11 @@ impl SimDisk {
     /// From now on files together may have this many bytes; `None`: any number.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state.lock().capacity_bytes = bytes;
+    }
+
+    /// From now on no write finds space, also where a file has bytes already: so it is where files are copied on write.
+    pub fn set_out_of_space(&self, out: bool) {
+        self.state.lock().no_space = out;
     }
 
     /// Bytes of all files.
@@ -525,6 +531,9 @@ impl DiskFile for SimFile {
         count_down(&mut state.writes_left)?;
         let length = state.image.files.get(&self.id).map_or(0, |bytes| bytes.len());
         let growth = (at + bytes.len()).saturating_sub(length) as u64;
+        if state.no_space {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         if growth > 0 && state.capacity_bytes.is_some_and(|capacity| state.used_bytes() + growth > capacity) {
             return Err(io::ErrorKind::StorageFull.into());
         }

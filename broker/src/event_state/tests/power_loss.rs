@@ -91,7 +91,7 @@ async fn run(seed: u64, commands: u64) -> Recorded {
         group.applied().wait_for(|applied| *applied >= index).await.unwrap();
         acked.push((moment, index, group.state().with(Clone::clone)));
         match chance.below(10) {
-            0 => group.checkpoint().await.unwrap(),
+            0 => assert!(group.checkpoint().await.unwrap(), "there is room"),
             1 => {
                 let index = change(&group, &Change::Trim(trim.0)).await;
                 acked.push((disk.recorded(), index, group.state().with(Clone::clone)));
