@@ -17,6 +17,7 @@ mod exit;
 mod http;
 mod manifests;
 mod node;
+mod open_files;
 mod ready_file;
 mod role_runtime;
 mod signals;

@@ -11,6 +11,7 @@ use super::print;
 use crate::config::{Settings, SettingsArgs};
 use crate::exit::{Failure, INTERRUPTED, with_causes};
 use crate::node::{DEFAULT_BROKER, Node, StartError, reachable};
+use crate::open_files;
 use crate::ready_file::{Ready, ReadyFile};
 use crate::signals::Signals;
 use crate::telemetry::{Metrics, install_log};
@@ -34,6 +35,7 @@ const LINGER: Duration = Duration::from_secs(1);
 pub fn run(args: &UpArgs) -> Result<(), Failure> {
     let settings = args.settings.settings()?;
     install_log(&settings.log);
+    open_files::take_all();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.workers.get())
         .thread_name("pelton")
