@@ -44,7 +44,7 @@ pub(crate) async fn run(shared: Shared) {
     let mut alarmed = false;
     let mut checkpointed = vec![Checkpointed::default(); shared.groups.len()];
     let mut registry_purged = 0;
-    let mut looks_left: u32 = 0;
+    let mut looks_left = LOOKS_IN_VAIN;
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut checkpoints = tokio::time::interval(LOOK_FOR_CHECKPOINT_EVERY);
@@ -62,7 +62,7 @@ pub(crate) async fn run(shared: Shared) {
                 continue;
             }
         }
-        let before = first_offsets(&shared);
+        let before = (first_offsets(&shared), registry_purged);
         for (group, checkpointed) in shared.groups.iter().zip(&mut checkpointed) {
             if let Err(error) = tend(&shared, group, checkpointed).await {
                 if let Hindrance::Read(error) = &error {
@@ -74,7 +74,8 @@ pub(crate) async fn run(shared: Shared) {
         if let Err(error) = tend_registry(&shared, &mut registry_purged).await {
             tracing::warn!(%error, "the registry's log could not be purged; tried again later");
         }
-        looks_left = if first_offsets(&shared) == before { looks_left.saturating_sub(1) } else { LOOKS_IN_VAIN };
+        let now = (first_offsets(&shared), registry_purged);
+        looks_left = if now == before { looks_left.saturating_sub(1) } else { LOOKS_IN_VAIN };
         if looks_left > 0 && over_limit(&shared) > 0 {
             ticks.reset_after(EVERY_ABOVE_LIMIT);
         }

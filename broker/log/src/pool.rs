@@ -265,7 +265,8 @@ impl Preparer {
         let mut state = self.pool.state.lock();
         state.next_number = number;
         self.pool.ready.notify_all();
-        let is_worth_a_try = !state.freed.is_empty();
+        // Where not even a segment that is there can be begun anew, the next will not do better at once.
+        let is_worth_a_try = !state.freed.is_empty() && recycled.is_none();
         state.freed.extend(recycled);
         self.pool.publish(&state);
         if !state.failed && !is_worth_a_try {

@@ -131,7 +131,7 @@ impl<C: Client> Group<C> {
             self.queue(at);
         } else if cursor.changed > slot.changed {
             slot.changed = cursor.changed;
-            slot.state.merge(cursor);
+            slot.state.merge(cursor, self.scanned);
             self.queue(at);
         }
     }

@@ -184,13 +184,18 @@ impl<C: Client> Group<C> {
     }
 
     pub(super) fn fetch_again(&mut self, at: Offset, mut slots: Vec<u32>) {
-        slots.retain(|at_slot| {
-            let Some(slot) = self.slots.get_mut(*at_slot) else { return false };
+        let mut elsewhere = Vec::new();
+        slots.retain(|&at_slot| {
+            let Some(slot) = self.slots.get_mut(at_slot) else { return false };
             let is_next = [Asked::Sink, Asked::Subscriber].into_iter().any(|asked| slot.state.next(asked) == Some(at));
-            // A trigger that was rewound has somewhere else to go.
-            slot.fetching &= is_next;
+            if !is_next {
+                // It was rewound, or a retry or a redriven event became due meanwhile: what woke it found it waiting.
+                slot.fetching = false;
+                elsewhere.push(at_slot);
+            }
             is_next
         });
+        elsewhere.into_iter().for_each(|at_slot| self.queue(at_slot));
         if slots.is_empty() {
             self.reads.over(Reader::Fetch, at);
         } else {

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use pelton_client::{Hops, Offset};
 use pelton_event::Event;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::{Permit, ReplyCharge, Target};
-use crate::delivery::Attempted;
+use crate::delivery::{Attempted, NoAnswer};
 use crate::plan::Plan;
 use crate::trigger::Asked;
 
@@ -58,6 +60,8 @@ pub struct Job {
     pub target: Arc<Target>,
     /// The bytes of the reply, once it is read.
     pub reply: Option<ReplyCharge>,
+    /// Something of it may have been sent: dropped, it is an attempt that failed.
+    pub is_sent: bool,
     answer_to: Option<mpsc::Sender<Outcome>>,
 }
 
@@ -72,7 +76,7 @@ impl Job {
         target: Arc<Target>,
         answer_to: mpsc::Sender<Outcome>,
     ) -> Self {
-        Self { ticket, plan, event, permit, target, reply: None, answer_to: Some(answer_to) }
+        Self { ticket, plan, event, permit, target, reply: None, is_sent: false, answer_to: Some(answer_to) }
     }
 
     /// What a reply is counted by.
@@ -110,8 +114,13 @@ impl Job {
 impl Drop for Job {
     fn drop(&mut self) {
         if let Some(answer_to) = self.answer_to.take() {
-            let outcome = self.outcome(None);
-            let _ = answer_to.try_send(outcome);
+            let broken = || Err(NoAnswer::Broken("the attempt was cut off by a fault of the dispatcher".to_owned()));
+            let outcome = self.outcome(self.is_sent.then(broken));
+            if let Err(TrySendError::Full(outcome)) = answer_to.try_send(outcome)
+                && let Ok(runtime) = Handle::try_current()
+            {
+                runtime.spawn(async move { answer_to.send(outcome).await });
+            }
         }
     }
 }

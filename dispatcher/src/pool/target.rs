@@ -243,8 +243,10 @@ impl Target {
     }
 
     /// A worker ended without being counted out: it was dropped with its runtime, or it panicked.
-    pub(super) fn lost_worker(&self) {
-        self.state.lock().workers -= 1;
+    pub(super) fn lost_worker(&self, rested: bool) {
+        let mut state = self.state.lock();
+        state.workers -= 1;
+        state.idle -= usize::from(rested);
     }
 
     fn call_worker(self: &Arc<Self>, state: &mut State) {

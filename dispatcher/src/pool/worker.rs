@@ -19,7 +19,7 @@ const LONGEST_ATTEMPT: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 pub async fn run(target: Arc<Target>) {
     let alarm = Box::pin(sleep(target.options().idle_timeout));
     let line = Line { target, connection: None, settled: false };
-    let mut worker = Worker { line, alarm, counted_out: false };
+    let mut worker = Worker { line, alarm, counted_out: false, rests: false };
     while let Some(job) = worker.next_job().await {
         worker.make(job).await;
         worker.line.settle();
@@ -32,13 +32,15 @@ struct Worker {
     /// go through the runtime's timer wheel, and its lock, twice a delivery.
     alarm: Pin<Box<Sleep>>,
     counted_out: bool,
+    /// Counted as idle.
+    rests: bool,
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
         self.line.settle();
         if !self.counted_out {
-            self.line.target.lost_worker();
+            self.line.target.lost_worker(self.rests);
         }
     }
 }
@@ -46,7 +48,7 @@ impl Drop for Worker {
 impl Worker {
     /// The next job, or `None` when this worker is to end.
     async fn next_job(&mut self) -> Option<Job> {
-        let Self { line: Line { target, connection, .. }, alarm, .. } = self;
+        let Self { line: Line { target, connection, .. }, alarm, rests, .. } = self;
         if let Some(job) = target.take() {
             return Some(job);
         }
@@ -54,6 +56,7 @@ impl Worker {
             if let Some(job) = target.rest() {
                 return Some(job);
             }
+            *rests = true;
             let stays = match connection {
                 None => false,
                 Some(connection) => {
@@ -66,6 +69,7 @@ impl Worker {
                     }
                 }
             };
+            *rests = false;
             match target.rise(stays) {
                 Some(job) => return Some(job),
                 None if stays => {}
@@ -106,6 +110,7 @@ impl Line {
         let Some(route) = job.plan.endpoint(job.ticket.asked).and_then(|endpoint| endpoint.route.as_ref().ok()) else {
             return Err(NoAnswer::Impossible("there is no URL any more".to_owned()));
         };
+        job.is_sent = true;
         let mut request = delivery_request(&job.plan, job.ticket.asked, route, &job.event);
         loop {
             let mut connection = self.connect().await?;

@@ -463,8 +463,14 @@ impl TriggerState {
     // --- storing ---
 
     /// Takes in offsets that are pending in the store and were not here: dead letters that were sent again.
-    pub fn merge(&mut self, cursor: &Cursor) {
+    ///
+    /// `scanned` is where the scan at the tail has come to.
+    pub fn merge(&mut self, cursor: &Cursor, scanned: Offset) {
         let waiting = self.lanes.offsets();
+        let to_come = match self.follow {
+            Follow::Own => self.at,
+            Follow::Tail { from } => from.max(scanned),
+        };
         for offset in cursor.pending.iter() {
             let known = self.active.contains_key(&offset)
                 || self.restored.contains(offset)
@@ -472,7 +478,7 @@ impl TriggerState {
                 || self.unsaved.ended(offset);
             if !known {
                 self.lanes.push(offset, LaneId::REDRIVEN);
-                if self.follow == Follow::Own && offset >= self.at {
+                if offset >= to_come {
                     self.ahead.insert(offset);
                 }
             }

@@ -98,7 +98,7 @@ fn an_event_that_is_pending_is_not_taken_by_a_scan_as_well() {
     for (ordered, max_in_flight) in [(false, 1), (false, 100), (true, 100)] {
         let mut state = TriggerState::restore(ID, &rewound(0, []), Offset(20), ordered, max_in_flight);
         // Sent again while the trigger's own scan is below it, and on its way when the scan comes to it.
-        state.merge(&rewound(0, [5]));
+        state.merge(&rewound(0, [5]), Offset(20));
         state.start(Asked::Subscriber, Offset(5));
         for offset in 0..20 {
             assert!(state.scan(Offset(offset), LaneId(50 + offset), || true));
@@ -111,9 +111,23 @@ fn an_event_that_is_pending_is_not_taken_by_a_scan_as_well() {
         assert_eq!(rest, (0..20).filter(|offset| *offset != 5).collect::<Vec<_>>(), "ordered: {ordered}");
         assert_eq!((state.pending(), state.in_flight()), (0, 0), "ordered: {ordered}");
         // The lane of what is sent again is free for the next.
-        state.merge(&rewound(0, [7]));
+        state.merge(&rewound(0, [7]), Offset(20));
         assert_eq!(deliver_all(&mut state), [7], "ordered: {ordered}");
     }
+}
+
+/// A dead letter above the mark that is stored, as a crash between two parts of one progress leaves it.
+#[test]
+fn a_redriven_event_that_the_tail_scan_has_still_to_come_to_is_taken_once() {
+    let mut state = at_tail(1);
+    state.merge(&rewound(0, [5]), Offset(0));
+    state.start(Asked::Subscriber, Offset(5));
+    for offset in 0..10 {
+        assert!(state.matched_at_tail(Offset(offset), LaneId::KEYLESS));
+    }
+    state.done(Offset(5));
+    assert_eq!(deliver_all(&mut state), [0, 1, 2, 3, 4, 6, 7, 8, 9]);
+    assert_eq!((state.pending(), state.in_flight()), (0, 0));
 }
 
 /// A crash between two parts of one progress: the store has matches above the mark that is stored.
@@ -330,7 +344,7 @@ fn dead_letters_sent_again_are_taken_once() {
     state.dead(letter(Offset(2)));
     let mut cursor = Cursor::starting(1, 9, Offset(5));
     cursor.pending.insert_range(Offset(0), Offset(5));
-    state.merge(&cursor);
+    state.merge(&cursor, Offset(0));
     assert_eq!(start_all(&mut state), [0]);
 }
 
