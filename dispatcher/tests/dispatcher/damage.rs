@@ -97,6 +97,35 @@ async fn a_fetch_that_fails_holds_up_its_own_trigger_only() {
     until(&handle, STALLED, "reader=\"fetch\"", |stalled| stalled == 0.0).await;
 }
 
+/// A trigger that waits for an unreadable event and is rewound past it goes on, though nothing else wakes it.
+#[tokio::test(flavor = "current_thread")]
+async fn a_rewind_past_an_event_that_cannot_be_fetched_goes_on() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let handle = recorder.handle();
+    let gate = watch::Sender::new(false);
+    let held = gate.clone();
+    let sink =
+        Sink::start(move |received| if received.id() == "0" { status(202).when(&held) } else { status(202) }).await;
+    let mut world = world().await;
+    world.start();
+    let timeout = "delivery: {timeout: PT1H}";
+    let id = world.trigger_with("t", &sink.url("/"), timeout, "pelton.dev/max-in-flight: '1'").await;
+    for n in 0..10 {
+        world.send_numbered(n..n + 1).await;
+    }
+    sink.wait("/", 1).await;
+    world.until("all is matched", |state| state.scanned == Offset(10)).await;
+    world.client.fail_reads_at(Some(Offset(2)));
+    gate.send_replace(true);
+    until(&handle, STALLED, "reader=\"fetch\"", |stalled| stalled == 1.0).await;
+    world.client.rewind(id, Start::Offset(Offset(7))).await.unwrap();
+    sink.wait("/", 2 + 3).await;
+    until(&handle, STALLED, "reader=\"fetch\"", |stalled| stalled == 0.0).await;
+    world.client.fail_reads_at(None);
+    world.settled().await;
+}
+
 /// A trigger behind the tail cannot read on. Another that is further on, and those at the tail, do.
 #[tokio::test(flavor = "current_thread")]
 async fn a_scan_of_its_own_that_fails_holds_up_nobody_else() {
