@@ -11,20 +11,12 @@ const KEPT_RANGES: usize = 16;
 ///
 /// Memory is that of its ranges, not of its members. All operations cost a search and the ranges between the place and
 /// the nearer end, which is next to nothing where sets grow at the end and shrink at the beginning, as these do.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RangeSet {
     /// `(start, end)`, end exclusive, in order.
     ranges: VecDeque<(u64, u64)>,
     members: u64,
 }
-
-impl PartialEq for RangeSet {
-    fn eq(&self, other: &Self) -> bool {
-        self.members == other.members && self.ranges == other.ranges
-    }
-}
-
-impl Eq for RangeSet {}
 
 impl RangeSet {
     /// The empty set.

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// The longest wait before an attempt, and the longest attempt, whatever a trigger says: a policy may ask for more than
+/// a clock can add.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// The bounds of a dispatcher. Memory, connections and work that is lost in a crash are all limited by these.
 #[derive(Debug, Clone)]
 pub struct Options {

@@ -11,13 +11,11 @@ use super::{Group, Happened};
 use crate::dead_letter::{kept, kept_destination, last_answer};
 use crate::delivery::{Attempted, Content, Next, NoAnswer, Verdict, classify};
 use crate::metrics::Ended;
+use crate::options::LONGEST_WAIT;
 use crate::plan::Plan;
 use crate::pool::{Outcome, Ticket};
 use crate::reply::stored_reply;
 use crate::trigger::{Asked, SinkErrand};
-
-/// The longest wait that is held in memory. A policy may ask for more than a clock can add.
-const LONGEST_WAIT: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 impl<C: Client> Group<C> {
     pub(super) fn on_outcome(&mut self, outcome: Outcome) {

@@ -2,18 +2,15 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::connection::Connection;
 use super::{Job, Target};
 use crate::delivery::{Attempted, NoAnswer};
+use crate::options::LONGEST_WAIT;
 use crate::reply::{Collected, Want, read_answer};
 use crate::request::delivery_request;
-
-/// No attempt may take longer than this, whatever its trigger says: a clock cannot add just any duration.
-const LONGEST_ATTEMPT: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// Makes attempts at `target`, one after the other, until there is nothing to do for a while.
 pub async fn run(target: Arc<Target>) {
@@ -85,7 +82,7 @@ impl Worker {
         if !self.line.target.still_admits(job.permit) {
             return job.finish(None).await;
         }
-        self.alarm.as_mut().reset(Instant::now() + job.plan.timeout.min(LONGEST_ATTEMPT));
+        self.alarm.as_mut().reset(Instant::now() + job.plan.timeout.min(LONGEST_WAIT));
         let attempted = tokio::select! {
             biased;
             attempted = self.line.attempt(&mut job) => attempted,
