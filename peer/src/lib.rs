@@ -20,7 +20,7 @@ mod tls;
 mod version;
 
 pub use address::{BadAddress, PeerAddress};
-pub use channel::{ChannelOptions, channel};
+pub use channel::{ChannelOptions, ConnectError, channel};
 pub use network::{BoxedIo, Io, Network, PeerListener, TcpNetwork};
 pub use pool::{Channels, Pool};
 pub use routes::Routes;

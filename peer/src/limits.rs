@@ -17,6 +17,9 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a peer that connected may take for its handshake and the preface of HTTP/2.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a peer whose certificate was refused may take to read that. It is part of the handshake's time.
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Handshakes in progress at a listener. At the bound a new connection is closed at once: a peer tries again, and one
 /// that only holds places gains nothing but these.
 pub const MAX_HANDSHAKES: usize = 64;
