@@ -8,6 +8,7 @@
 
 mod address;
 mod channel;
+mod handshakes;
 pub mod limits;
 mod network;
 mod pool;
@@ -17,6 +18,7 @@ mod security;
 mod serve;
 mod stall;
 mod tls;
+mod turned_away;
 mod version;
 
 pub use address::{BadAddress, PeerAddress};

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use tonic::Code;
 use tonic::metadata::MetadataValue;
 
-use crate::support::{MEMORY_ADDRESS, MemoryNetwork, Node, PANIC, client, named, sized, tcp_channel};
+use crate::support::{HELD, MEMORY_ADDRESS, MemoryNetwork, Node, PANIC, client, named, sized, tcp_channel};
 
 const BUFFER_BYTES: usize = 64 * 1024;
 
@@ -128,14 +128,38 @@ async fn handshakes_at_a_time_are_bounded() {
     let options = ServeOptions { max_handshakes: 2, ..ServeOptions::default() };
     let network = MemoryNetwork::new(BUFFER_BYTES);
     let _node = network.node(Security::Plaintext, options).await;
-    let (first, second, third) = (network.raw().await, network.raw().await, network.raw().await);
+    let (first, mut second, third) = (network.raw().await, network.raw().await, network.raw().await);
+    assert_eq!(closed_after(first).await, Duration::ZERO, "the oldest gives way");
+    // One that comes to its end leaves its place, and is not cut for others any more.
+    second.write_all(HELLO).await.unwrap();
+    assert_ne!(second.read_u8().await.ok(), None);
+    let fourth = network.raw().await;
+    is_well(&network).await;
     assert_eq!(closed_after(third).await, Duration::ZERO);
-    // A place that is given up is free for the next.
-    drop(first);
-    is_well(&network).await;
-    // And what is past its handshake takes no place of a handshake.
-    is_well(&network).await;
-    drop(second);
+    let (second, fourth) = tokio::join!(closed_after(second), closed_after(fourth));
+    assert!(near(fourth, limits::HANDSHAKE_TIMEOUT), "{fourth:?}");
+    assert!(near(second, limits::KEEPALIVE_INTERVAL + limits::KEEPALIVE_TIMEOUT), "{second:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_of_a_connection_at_a_time_are_bounded() {
+    let options = ServeOptions { max_concurrent_streams: 1, ..ServeOptions::default() };
+    let network = MemoryNetwork::new(BUFFER_BYTES);
+    let node = network.node(Security::Plaintext, options).await;
+    let client = client(channel(network.clone(), Security::Plaintext, &address(), ChannelOptions::default()));
+    let call = |name| {
+        let mut client = client.clone();
+        tokio::spawn(async move { client.hello(named(name)).await })
+    };
+    // Now the client knows of the bound.
+    call("a").await.unwrap().unwrap();
+    let held = call(HELD);
+    node.echo.arrived.notified().await;
+    let mut second = call("b");
+    timeout(Duration::from_secs(1), &mut second).await.expect_err("it does not wait for its turn");
+    node.echo.release.notify_one();
+    held.await.unwrap().unwrap();
+    second.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
