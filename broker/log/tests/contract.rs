@@ -9,8 +9,8 @@ use std::sync::mpsc;
 use bytes::Bytes;
 use common::*;
 use parking_lot::Mutex;
-use pelton_env::{ManualClock, SeededChance, UnixMillis};
-use pelton_log::{GroupView, Log, LogIndex, Offset, Options, ReadError, Refused, SimDisk, Term, verify};
+use pelton_env::{ManualClock, UnixMillis};
+use pelton_log::{GroupView, LogIndex, Offset, Options, ReadError, Refused, SimDisk, Term, verify};
 
 fn refusal(result: Result<(), Arc<std::io::Error>>) -> Refused {
     let error = result.expect_err("refused");
@@ -145,10 +145,7 @@ fn positions_are_found_in_memory_and_on_disk() {
     let tiny_cache = Options { tail_cache_bytes: 0, index_cache_segments: 1, ..options() };
     for options in [options(), tiny_cache] {
         let clock = ManualClock::new(UnixMillis(0));
-        let open = || {
-            Log::open(Arc::new(disk.copy()), Arc::new(clock.clone()), Arc::new(SeededChance::new(1)), options.clone())
-        };
-        let (log, _) = open().unwrap();
+        let (log, _) = open_at(Arc::new(disk.copy()), clock.clone(), options).unwrap();
         for index in 1..=60 {
             clock.set(UnixMillis(index * 100));
             append(&log, G1, vec![entry(1, index, 4_000)]);
