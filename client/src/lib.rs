@@ -8,6 +8,7 @@ pub mod admission;
 mod batch;
 mod client;
 mod cluster;
+pub mod codec;
 mod cursor;
 mod dead_letter;
 mod error;
