@@ -79,7 +79,8 @@ impl ClusterState {
     fn add(&mut self, info: NodeInfo, nonce: Nonce) -> NodeId {
         let id = NodeId(self.next_node);
         self.next_node += 1;
-        self.nodes.insert(id, NodeRecord { info: NodeInfo { phase: NodePhase::Active, ..info }, nonce });
+        let info = NodeInfo { phase: NodePhase::Active, ..info };
+        self.nodes.insert(id, NodeRecord { info, nonce, has_group: false });
         id
     }
 
@@ -131,6 +132,7 @@ impl ClusterState {
             return Err(Refusal::Outdated(group));
         }
         self.may_hold(group, &replicas, &BTreeSet::new(), Some(home))?;
+        self.houses(home);
         let (preferred, home) = (Some(home), Some(home));
         self.next_group += 1;
         self.groups.insert(group, GroupRecord { replicas, preferred, home, keyed, ..GroupRecord::default() });
@@ -166,7 +168,17 @@ impl ClusterState {
         let record = self.group_mut(group).expect("it was found");
         (record.replicas, record.preferred, record.home) = (replicas, preferred, home);
         record.version += 1;
+        if let Some(home) = home {
+            self.houses(home);
+        }
         Ok(Answer::Changed)
+    }
+
+    /// The node has a group of its own from now on.
+    fn houses(&mut self, home: NodeId) {
+        if let Some(node) = self.nodes.get_mut(&home) {
+            node.has_group = true;
+        }
     }
 
     fn settle(&mut self, group: GroupId, term: u64, voters: BTreeSet<NodeId>) -> Outcome {
