@@ -12,7 +12,7 @@
 //! - `controller` starts new triggers, drops gone ones and keeps every status true.
 
 mod ack;
-#[allow(dead_code, reason = "the node takes it up step by step")]
+#[allow(dead_code, unused_imports, reason = "the node takes it up step by step")]
 mod cluster;
 mod command;
 mod controller;

@@ -43,6 +43,8 @@ pub(crate) struct NodeRecord {
     pub(crate) info: NodeInfo,
     /// Of its data directory.
     pub(crate) nonce: Nonce,
+    /// Whether a group was made for it, or given to it. Each node gets one, wherever that is at home later.
+    pub(crate) has_group: bool,
 }
 
 /// Where a log group belongs, and where its leader last found it to be.
