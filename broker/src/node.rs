@@ -15,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::event_state::EventState;
+use crate::formation::CannotEnter;
 use crate::identity;
 use crate::local_client::LocalClient;
 use crate::metrics::BrokerMetrics;
@@ -90,6 +91,9 @@ pub enum OpenError {
     /// A log group did not come up.
     #[error(transparent)]
     Group(#[from] GroupError),
+    /// The node cannot come into the cluster, or not go on in it.
+    #[error(transparent)]
+    Enter(#[from] CannotEnter),
 }
 
 /// A running broker. Dropping it without [`Node::shutdown`] is like a crash: nothing acknowledged is lost.
