@@ -30,6 +30,7 @@ impl ClusterState {
         match command {
             ClusterCommand::Form { .. } => Err(Refusal::AlreadyFormed),
             ClusterCommand::Join { info, nonce } => self.join(info, nonce),
+            ClusterCommand::Update { node, info, nonce } => self.update(node, info, nonce),
             ClusterCommand::Drain(node) => self.set_phase(node, NodePhase::Draining),
             ClusterCommand::Undrain(node) => self.set_phase(node, NodePhase::Active),
             ClusterCommand::Remove { node, lost } => self.remove(node, lost),
@@ -47,7 +48,7 @@ impl ClusterState {
         if self.is_formed() {
             return Err(Refusal::AlreadyFormed);
         }
-        check_name(&info.name)?;
+        self.check_name(&info.name, None)?;
         (self.initial_nodes, self.replication) = (initial_nodes, replication);
         (self.next_node, self.next_group) = (1, 1);
         let first = self.add(info, nonce);
@@ -57,23 +58,40 @@ impl ClusterState {
     }
 
     fn join(&mut self, info: NodeInfo, nonce: Nonce) -> Outcome {
-        let known = self.nodes.iter().find(|(_, node)| node.nonce == nonce).map(|(id, _)| *id);
-        if let Some(id) = known {
-            self.present(id)?;
+        if let Some(known) = self.nodes.iter().find(|(_, node)| node.nonce == nonce).map(|(id, _)| *id) {
+            return self.update(known, info, nonce).map(|_| Answer::Joined(known));
         }
-        check_name(&info.name)?;
-        if let Some(node) = self.named(&info.name).filter(|node| Some(*node) != known) {
-            return Err(Refusal::NameTaken { name: info.name, node });
+        self.check_name(&info.name, None)?;
+        if self.members().count() >= MAX_NODES {
+            return Err(Refusal::TooManyNodes { limit: MAX_NODES });
         }
-        let Some(id) = known else {
-            if self.members().count() >= MAX_NODES {
-                return Err(Refusal::TooManyNodes { limit: MAX_NODES });
-            }
-            return Ok(Answer::Joined(self.add(info, nonce)));
-        };
-        let node = self.nodes.get_mut(&id).expect("its nonce was found");
-        node.info = NodeInfo { phase: node.info.phase, ..info };
-        Ok(Answer::Joined(id))
+        Ok(Answer::Joined(self.add(info, nonce)))
+    }
+
+    fn update(&mut self, id: NodeId, info: NodeInfo, nonce: Nonce) -> Outcome {
+        let phase = self.present(id)?.phase;
+        self.check_name(&info.name, Some(id))?;
+        let node = self.nodes.get_mut(&id).expect("it is present");
+        if node.nonce != nonce {
+            return Err(Refusal::OtherDirectory(id));
+        }
+        let info = NodeInfo { phase, ..info };
+        if node.info == info {
+            return Ok(Answer::Unchanged);
+        }
+        node.info = info;
+        Ok(Answer::Changed)
+    }
+
+    /// Refuses what is no name, and one that a node other than `own` has.
+    fn check_name(&self, name: &str, own: Option<NodeId>) -> Result<(), Refusal> {
+        if !is_label(name) {
+            return Err(Refusal::BadName { name: name.to_owned() });
+        }
+        match self.named(name).filter(|node| Some(*node) != own) {
+            Some(node) => Err(Refusal::NameTaken { name: name.to_owned(), node }),
+            None => Ok(()),
+        }
     }
 
     fn add(&mut self, info: NodeInfo, nonce: Nonce) -> NodeId {
@@ -124,7 +142,13 @@ impl ClusterState {
             return Err(Refusal::Moving(id));
         }
         let other = group.settled.iter().any(|other| *other != node && self.member(*other).is_some());
-        if other || (lost && id != REGISTRY) { Ok(()) } else { Err(Refusal::LastReplica { node, group: id }) }
+        match (other, id == REGISTRY) {
+            (true, _) => Ok(()),
+            // Nothing is left of a cluster without it.
+            (false, true) => Err(Refusal::LastVoter(node)),
+            (false, false) if lost => Ok(()),
+            (false, false) => Err(Refusal::LastReplica { node, group: id }),
+        }
     }
 
     fn create_group(&mut self, group: GroupId, replicas: BTreeSet<NodeId>, home: NodeId, keyed: bool) -> Outcome {
@@ -253,10 +277,9 @@ impl GroupRecord {
     }
 }
 
-fn check_name(name: &str) -> Result<(), Refusal> {
+fn is_label(name: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let edge = |byte: Option<&u8>| byte.is_some_and(|byte| *byte != b'-');
     let bytes = name.as_bytes();
-    let good = bytes.len() <= MAX_NAME_BYTES && bytes.iter().copied().all(inner) && edge(bytes.first());
-    if good && edge(bytes.last()) { Ok(()) } else { Err(Refusal::BadName { name: name.to_owned() }) }
+    bytes.len() <= MAX_NAME_BYTES && bytes.iter().copied().all(inner) && edge(bytes.first()) && edge(bytes.last())
 }

@@ -20,9 +20,11 @@ pub(crate) enum ClusterCommand {
         info: NodeInfo,
         nonce: Nonce,
     },
-    /// A node comes in and gets an id, or one that has an id tells what it is called and where it is now. The phase in
-    /// `info` says nothing: a new node is active, another stays as it is.
+    /// A new node comes in and gets an id; the same one when it asks again. The phase in `info` says nothing: a new node
+    /// is active, another stays as it is.
     Join { info: NodeInfo, nonce: Nonce },
+    /// A node that has an id tells what it is called and where it is now. The phase in `info` says nothing.
+    Update { node: NodeId, info: NodeInfo, nonce: Nonce },
     /// The node is to hand over everything.
     Drain(NodeId),
     /// A draining node may hold replicas again.

@@ -25,6 +25,13 @@ pub(crate) enum Refusal {
          directory to join as a new node"
     )]
     Removed { node: NodeId, name: String },
+    #[error(
+        "node {0} has another data directory: start with that one, or with an empty one to join as a new node under \
+         another name"
+    )]
+    OtherDirectory(NodeId),
+    #[error("node {0} holds the registry's only vote: drain it first")]
+    LastVoter(NodeId),
     #[error("node {0} is not a broker: it holds no replicas")]
     NotABroker(NodeId),
     #[error("node {0} is draining")]

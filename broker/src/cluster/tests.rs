@@ -114,6 +114,22 @@ fn a_nonce_gets_one_id_and_a_name_belongs_to_one_nonce() {
 }
 
 #[test]
+fn a_node_tells_where_it_is_as_itself_only() {
+    let mut state = formed(&["a", "b"]);
+    let update = |node: u64, name: u64, nonce_of: u64| {
+        let info = NodeInfo { api: Some("n2:8001".into()), phase: NodePhase::Draining, ..broker_info(name, "z") };
+        ClusterCommand::Update { node: NodeId(node), info, nonce: nonce(nonce_of) }
+    };
+    assert_eq!(state.apply(5, update(2, 2, 2)), Ok(Answer::Changed));
+    assert_eq!(state.apply(6, update(2, 2, 2)), Ok(Answer::Unchanged));
+    let info = state.member(NodeId(2)).unwrap();
+    assert_eq!((info.zone.as_str(), info.phase, state.version), ("z", NodePhase::Active, 5));
+    assert_eq!(state.apply(7, update(2, 2, 9)), Err(Refusal::OtherDirectory(NodeId(2))));
+    assert_eq!(state.apply(8, update(3, 3, 9)), Err(Refusal::UnknownNode(NodeId(3))), "it gets no id by that");
+    assert!(matches!(state.apply(9, update(2, 1, 2)), Err(Refusal::NameTaken { .. })));
+}
+
+#[test]
 fn names_are_dns_labels() {
     let long = "a".repeat(63);
     for (name, good) in [
@@ -208,7 +224,7 @@ fn a_removal_takes_nothing_that_nobody_else_has_unless_it_is_lost() {
     assert_eq!(state.clone().apply(20, remove(9, true)), Err(Refusal::UnknownNode(NodeId(9))));
     assert_eq!(
         state.clone().apply(20, remove(1, true)),
-        Err(Refusal::LastReplica { node: NodeId(1), group: REGISTRY }),
+        Err(Refusal::LastVoter(NodeId(1))),
         "the registry is never given up"
     );
     assert_eq!(state.apply(20, remove(3, false)), Ok(Answer::Changed));
@@ -269,6 +285,10 @@ fn any_command() -> impl Strategy<Value = ClusterCommand> {
     let group = || (0_u32..4).prop_map(GroupId);
     prop_oneof![
         (1_u64..7, 1_u64..9).prop_map(|(number, nonce)| join(number, nonce)),
+        (1_u64..7, 1_u64..9, 1_u64..9).prop_map(|(node, name, nonce_of)| {
+            let info = broker_info(name, "b");
+            ClusterCommand::Update { node: NodeId(node), info, nonce: nonce(nonce_of) }
+        }),
         node().prop_map(ClusterCommand::Drain),
         node().prop_map(ClusterCommand::Undrain),
         (node(), any::<bool>()).prop_map(|(node, lost)| ClusterCommand::Remove { node, lost }),

@@ -77,7 +77,7 @@ pub(super) async fn hello_all(pool: &Pool, addresses: &[&PeerAddress], presence:
 
 /// Asks to be let in, or tells where the node is now; follows those who know better to whom they point.
 pub(super) async fn join(pool: &Pool, presence: &Presence, info: &NodeInfo, at: Vec<PeerAddress>) -> JoinAnswer {
-    let ours = presence.identity().map(|identity| identity.cluster);
+    let ours = presence.identity();
     let mut route = Route::new(at);
     while let Some(address) = route.next() {
         let channels = pool.channels(&address);
@@ -186,19 +186,21 @@ fn request_to_join(presence: &Presence, info: &NodeInfo) -> wire::JoinRequest {
         product_version: presence.version().to_owned(),
         ingress: info.ingress.clone().unwrap_or_default(),
         api: info.api.clone().unwrap_or_default(),
+        node: presence.identity().map_or(0, |identity| identity.node),
     }
 }
 
 fn read_joined(
     joined: wire::join_response::Joined,
-    ours: Option<u128>,
+    ours: Option<Identity>,
 ) -> Result<(Identity, BTreeMap<NodeId, PeerAddress>), &'static str> {
     let cluster = cluster_from_wire(&joined.cluster)?.filter(|_| joined.node > 0).ok_or("it gives no identity")?;
-    if ours.is_some_and(|ours| ours != cluster) {
-        return Err("it answers for another cluster");
+    let identity = Identity { cluster, node: joined.node };
+    if ours.is_some_and(|ours| ours != identity) {
+        return Err("it answers for another node");
     }
     let member = |member: &wire::join_response::Member| Some((NodeId(member.node), member.peer_address.parse().ok()?));
-    Ok((Identity { cluster, node: joined.node }, joined.members.iter().filter_map(member).collect()))
+    Ok((identity, joined.members.iter().filter_map(member).collect()))
 }
 
 pub(super) fn role_name(role: Role) -> &'static str {

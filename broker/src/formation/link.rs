@@ -11,7 +11,7 @@ use super::calls::{JoinAnswer, SettleAnswer, join, settle};
 use super::decide::CannotEnter;
 use super::hello::Presence;
 use super::service::{Registrar, leader_of};
-use crate::cluster::ClusterCommand;
+use crate::cluster::{ClusterCommand, Refusal};
 
 /// Between two attempts to reach the registry's leader.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -42,19 +42,19 @@ impl RegistryLink {
     /// # Errors
     /// [`CannotEnter::Refused`]: the node is not wanted, as after it was removed.
     pub(crate) async fn announce(&self, info: &NodeInfo) -> Result<(), CannotEnter> {
+        let identity = self.presence.identity().expect("a node is announced once it has an identity");
         loop {
-            let command = ClusterCommand::Join { info: info.clone(), nonce: self.presence.nonce() };
+            let (node, info, nonce) = (NodeId(identity.node), info.clone(), self.presence.nonce());
+            let command = ClusterCommand::Update { node, info: info.clone(), nonce };
             let error = match self.registrar.commit(command).await {
                 Ok(Ok(_)) => return Ok(()),
+                // Its first node forms it, soon.
+                Ok(Err(Refusal::NotFormed)) => OperationError::Unavailable,
                 Ok(Err(refusal)) => return Err(CannotEnter::Refused { text: refusal.to_string() }),
                 Err(error) => error,
             };
-            match join(&self.pool, &self.presence, info, self.others(&error)).await {
-                JoinAnswer::Joined { identity, .. } if Some(identity) == self.presence.identity() => return Ok(()),
-                JoinAnswer::Joined { identity, .. } => {
-                    let text = format!("it knows this data directory as node {}", identity.node);
-                    return Err(CannotEnter::Refused { text });
-                }
+            match join(&self.pool, &self.presence, &info, self.others(&error)).await {
+                JoinAnswer::Joined { .. } => return Ok(()),
                 JoinAnswer::Refused(text) => return Err(CannotEnter::Refused { text }),
                 JoinAnswer::Later(why) => tracing::debug!(%why, "the node could not be announced yet"),
             }

@@ -58,6 +58,10 @@ impl MembershipService {
         self.presence.versions().negotiate(theirs).map_err(apart)?;
         let invalid = |why: String| (Reason::Invalid, why);
         let cluster = cluster_from_wire(&request.cluster).map_err(|why| invalid(why.to_owned()))?;
+        let node = (request.node > 0).then_some(NodeId(request.node));
+        if cluster.is_some() != node.is_some() {
+            return Err(invalid("it has a cluster without an id, or an id without a cluster".to_owned()));
+        }
         let (info, nonce) = read_join(request).map_err(invalid)?;
         let no_leader = |why: &str| (Reason::NoLeader, why.to_owned());
         let (Some(registrar), Some(identity)) = (self.registrar.get(), self.presence.identity()) else {
@@ -67,13 +71,21 @@ impl MembershipService {
             let why = format!("this is cluster {:032x}, and the node belongs to {theirs:032x}", identity.cluster);
             return Err((Reason::WrongCluster, why));
         }
-        match registrar.commit(ClusterCommand::Join { info, nonce }).await {
-            Ok(Ok(Answer::Joined(node))) => {
+        let command = match node {
+            Some(node) => ClusterCommand::Update { node, info, nonce },
+            None => ClusterCommand::Join { info, nonce },
+        };
+        match registrar.commit(command).await {
+            Ok(Ok(answer)) => {
+                let joined = match answer {
+                    Answer::Joined(new) => Some(new),
+                    Answer::Created(_) | Answer::Changed | Answer::Unchanged => node,
+                };
+                let node = joined.expect("a node that has no id gets one").0;
                 let cluster = cluster_to_wire(Some(identity.cluster));
                 let members = members(&registrar.cluster().borrow());
-                Ok(wire::join_response::Result::Joined(wire::join_response::Joined { cluster, node: node.0, members }))
+                Ok(wire::join_response::Result::Joined(wire::join_response::Joined { cluster, node, members }))
             }
-            Ok(Ok(answer)) => unreachable!("joining gives an id, not {answer:?}"),
             Ok(Err(refusal)) => Err((reason_of(&refusal), refusal.to_string())),
             Err(OperationError::OutcomeUnknown) => {
                 Err((Reason::UnknownOutcome, OperationError::OutcomeUnknown.to_string()))

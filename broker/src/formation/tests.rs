@@ -332,6 +332,8 @@ fn what_says_nonsense_of_itself_is_no_node() {
 async fn a_request_to_join_that_is_not_well_formed_is_refused_by_reason() {
     let cluster = three().await;
     let leader = &cluster.nodes[0].service;
+    let own = cluster.nodes[0].formation.presence.identity().unwrap().cluster.to_be_bytes().to_vec();
+    let own: bytes::Bytes = own.into();
     let good = wire::JoinRequest {
         name: "d".into(),
         peer_address: "d:7400".into(),
@@ -356,7 +358,10 @@ async fn a_request_to_join_that_is_not_well_formed_is_refused_by_reason() {
         (wire::JoinRequest { roles: vec!["king".into()], ..good.clone() }, Reason::Invalid),
         (wire::JoinRequest { zone: "z".repeat(513), ..good.clone() }, Reason::Invalid),
         (wire::JoinRequest { cluster: vec![1; 3].into(), ..good.clone() }, Reason::Invalid),
-        (wire::JoinRequest { cluster: vec![1; 16].into(), ..good.clone() }, Reason::WrongCluster),
+        (wire::JoinRequest { cluster: vec![1; 16].into(), ..good.clone() }, Reason::Invalid),
+        (wire::JoinRequest { node: 2, ..good.clone() }, Reason::Invalid),
+        (wire::JoinRequest { cluster: vec![1; 16].into(), node: 2, ..good.clone() }, Reason::WrongCluster),
+        (wire::JoinRequest { cluster: own.clone(), node: 2, ..good.clone() }, Reason::Invalid),
         (wire::JoinRequest { protocol_min: 8, protocol_max: 9, ..good.clone() }, Reason::Version),
         (wire::JoinRequest { name: "b".into(), ..good.clone() }, Reason::NameTaken),
     ] {

@@ -242,3 +242,6 @@ impl StateMachine for RegistryState {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
