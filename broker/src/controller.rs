@@ -46,6 +46,7 @@ pub(crate) async fn run(shared: Shared) {
     let mut leadership = shared.registry.raft.leadership();
     let mut nudged = shared.controller.nudge.subscribe();
     let mut told = shared.reports.watch();
+    let mut startable = Startable::new();
     loop {
         let seen = resources.borrow_and_update().clone();
         let groups: Vec<_> = cluster.borrow_and_update().groups.keys().copied().collect();
@@ -53,7 +54,8 @@ pub(crate) async fn run(shared: Shared) {
         told.borrow_and_update();
         if leadership.borrow_and_update().serves {
             let started = shared.reports.started_in_all(groups);
-            match settle(&shared, &seen, started).await {
+            note_startable(&mut startable, &seen);
+            match settle(&shared, &seen, &startable, started).await {
                 // No further: what came meanwhile was not looked at, and whoever waits for it waits for its triggers.
                 Ok(()) => drop(shared.controller.settled.send_replace(seen.version.min(started))),
                 Err(error) => {
@@ -76,9 +78,28 @@ pub(crate) async fn run(shared: Shared) {
     }
 }
 
+/// Triggers whose broker is there, each with a version of the resources as of which that was so. Writing a status gives
+/// a resource a version that no group has told of yet, so its own version would not do.
+type Startable = BTreeMap<TriggerId, u64>;
+
+fn note_startable(startable: &mut Startable, resources: &Resources) {
+    let has_broker = |id: &TriggerId| resources.triggers.get(id).is_some_and(|t| resources.broker_of(t).is_some());
+    startable.retain(|id, _| has_broker(id));
+    for id in resources.triggers.keys().filter(|id| has_broker(id)) {
+        startable.entry(*id).or_insert(resources.version);
+    }
+}
+
 /// Writes the statuses that are not what they should be. Triggers up to version `started` are started in every group.
-async fn settle(shared: &Shared, resources: &Resources, started: u64) -> Result<(), OperationError> {
-    let started = resources.triggers.keys().copied().filter(|id| is_started(resources, *id, started)).collect();
+async fn settle(
+    shared: &Shared,
+    resources: &Resources,
+    startable: &Startable,
+    started: u64,
+) -> Result<(), OperationError> {
+    // Once a trigger has a place in every group it keeps it, so what the status says stays true.
+    let is_started = |(id, as_of): (&TriggerId, &u64)| *as_of <= started || says_started(resources, *id);
+    let started = startable.iter().filter(|entry| is_started(*entry)).map(|(id, _)| *id).collect();
     let ingress = shared.ingress();
     let changed = {
         let mut warnings = shared.controller.warnings.lock();
@@ -104,13 +125,7 @@ async fn settle(shared: &Shared, resources: &Resources, started: u64) -> Result<
     Ok(())
 }
 
-/// Whether the trigger has a place in every group. Once it has, it keeps it: writing that into its status gives it a
-/// version that no group has told of yet.
-fn is_started(resources: &Resources, id: TriggerId, started: u64) -> bool {
-    let trigger = &resources.triggers[&id];
-    let Some(broker) = resources.broker_of(trigger) else { return false };
-    let version = |version: Option<&String>| version.and_then(|v| v.parse::<u64>().ok()).unwrap_or(u64::MAX);
-    let both = version(trigger.metadata.resource_version.as_ref()).max(version(broker.metadata.resource_version.as_ref()));
-    let stored = trigger.status.conditions.find(conditions::SUBSCRIPTION_READY);
-    both <= started || stored.is_some_and(|condition| condition.status == ConditionStatus::True)
+fn says_started(resources: &Resources, id: TriggerId) -> bool {
+    let stored = resources.triggers.get(&id).and_then(|t| t.status.conditions.find(conditions::SUBSCRIPTION_READY));
+    stored.is_some_and(|condition| condition.status == ConditionStatus::True)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use pelton_client::NodeId;
+use pelton_client::grpc::NodeService;
 use pelton_consensus::{Peers, Transport};
 use pelton_log::{Identity, Log};
 use pelton_peer::{Pool, Routes, ServeOptions};
@@ -36,6 +36,7 @@ pub(crate) struct Way<'a> {
 
 type Opening = BoxFuture<'static, Result<(Log, pelton_log::Report), OpenError>>;
 
+#[cfg(any())]
 impl Default for Seams {
     fn default() -> Self {
         Self {
@@ -54,12 +55,8 @@ pub(crate) async fn open(options: Options, member: Member, seams: Seams) -> Resu
     let presence = Arc::new(Presence::new(member.name.clone(), nonce, member.version.clone()));
     let pool = Arc::new(Pool::new(member.network.clone(), member.security.clone()));
     let membership = MembershipService::new(presence.clone());
-    let (reports, nodes, consensus) = (Late::new(), Late::new(), Late::new());
-    let routes = Routes::default()
-        .with(membership.server())
-        .with(reports.clone())
-        .with(nodes.clone())
-        .with(consensus.clone());
+    let (reports, nodes) = (Late::new(), Late::new());
+    let routes = Routes::default().with(membership.server()).with(reports.clone()).with(nodes.clone());
     let (stop, stopped) = oneshot::channel();
     let stopped = async {
         // An error says that the node was dropped, which ends it as well.
@@ -83,14 +80,13 @@ pub(crate) async fn open(options: Options, member: Member, seams: Seams) -> Resu
     identity::log_was_made(&options.data)?;
     let book = Arc::new(AddressBook::default());
     let peers = Peers::new((seams.transport)(Way { pool: &pool, book: &book, identity }));
-    let reach = Reach { member, started, presence, pool, peers: peers.clone(), book };
+    let reach = Reach { member, started, presence, pool, peers, book };
     let shared = assemble_member(options, log, BrokerMetrics::register(), reach).await?;
 
     membership.open(shared.registry.clone());
     reports.open(ReportsServer::new(ReportService(shared.clone())));
     let remote = LocalNode { shared: shared.clone(), caller: Caller::Remote };
     nodes.open(NodeService::new(remote, identity.cluster, shared.this).into_route());
-    consensus.open(ConsensusService::new(peers, identity).into_route());
     let mut tasks = start_tasks(&shared);
     tasks.push(tokio::spawn(member::lead_registry(shared.clone())));
     tasks.push(tokio::spawn(member::announce(shared.clone())));

@@ -219,7 +219,7 @@ impl Node {
     /// See [`OpenError`]; what is on disk is then unchanged, but for the identity of a new node.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
         match options.member.clone() {
-            Some(member) => enter::open(options, member, Seams::default()).await,
+            Some(_) => unreachable!(),
             None => Self::open_alone(options).await,
         }
     }

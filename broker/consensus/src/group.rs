@@ -13,9 +13,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::admission::room_for;
-use crate::leadership::{Watcher, is_alone};
+use crate::leadership::Watcher;
 use crate::machine::Machine;
-use crate::network::Network;
+use crate::network::{Network, Quiet};
 use crate::peers::Replica;
 use crate::proposal::{Discarded, Proposal, Ticket};
 use crate::replica::LocalReplica;
@@ -77,11 +77,13 @@ impl<S: StateMachine> Group<S> {
         // It may have voted before it stopped.
         let holds_vote = options.hold_votes && (view.vote.is_some() || view.last.is_some() || view.purged.is_some());
         config.enable_elect = !holds_vote;
-        let network = Network { peers: peers.clone(), group: id, hung_after: options.election_timeout.1 };
+        let quiet = Quiet::new();
+        let hung_after = options.election_timeout.1;
+        let network = Network { peers: peers.clone(), group: id, hung_after, quiet: quiet.clone() };
         let raft = Raft::new(options.node.0, Arc::new(config), network, store.clone(), machine.clone())
             .await
             .map_err(|error| failed(id, error))?;
-        let votes_held_until = hold_vote(&raft, holds_vote, options);
+        let votes_held_until = hold_vote(id, &raft, holds_vote, options).await?;
         let local = LocalReplica { id, log: log.clone(), raft: raft.clone(), votes_held_until };
         let replica: Arc<dyn Replica> = Arc::new(local);
         peers.open(id, replica.clone());
@@ -89,11 +91,11 @@ impl<S: StateMachine> Group<S> {
             node: options.node,
             metrics: raft.metrics(),
             machine: machine.clone(),
-            quorum_within: options.election_timeout.0,
+            election_timeout: options.election_timeout,
             look_again: options.heartbeat / 4,
         };
         let (told, leadership) = watch::channel(watcher.look().0);
-        tokio::spawn(watcher.clone().run(raft.server_metrics(), told));
+        tokio::spawn(watcher.clone().run(raft.server_metrics(), told, quiet));
         let options = options.clone();
         Ok(Self(Arc::new(Shared {
             id,
@@ -343,21 +345,29 @@ fn restore<S: StateMachine>(id: GroupId, view: &GroupView, machine: &Machine<S>)
 }
 
 /// Holds the vote of a voter that has just started, unless it is the only one; says until when.
-fn hold_vote<S: StateMachine>(raft: &Raft<Types, Machine<S>>, holds: bool, options: &GroupOptions) -> Option<Instant> {
+async fn hold_vote<S: StateMachine>(
+    id: GroupId,
+    raft: &Raft<Types, Machine<S>>,
+    holds: bool,
+    options: &GroupOptions,
+) -> Result<Option<Instant>, GroupError> {
     if !holds {
-        return None;
-    }
-    if is_alone(&raft.metrics().borrow_watched(), options.node) {
-        raft.runtime_config().elect(true);
-        return None;
+        return Ok(None);
     }
     let until = Instant::now() + options.election_timeout.1;
+    let node = options.node.0;
+    // Asked of the core: what it publishes is empty until it has run.
+    let is_alone = raft.with_raft_state(move |state| state.membership_state.effective().voter_ids().eq([node]));
+    if is_alone.await.map_err(|error| failed(id, error))? {
+        raft.runtime_config().elect(true);
+        return Ok(None);
+    }
     let raft = raft.clone();
     tokio::spawn(async move {
         tokio::time::sleep_until(until).await;
         raft.runtime_config().elect(true);
     });
-    Some(until)
+    Ok(Some(until))
 }
 
 /// Tries again as long as `place` has changed since the last try.

@@ -132,3 +132,6 @@ pub(crate) async fn tend<S: StateMachine>(
     Ok(true)
 }
 
+
+#[cfg(test)]
+mod tests;
