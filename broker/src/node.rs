@@ -20,8 +20,8 @@ use crate::controller::ControllerInput;
 use crate::enter::{self, Seams};
 use crate::formation::{CannotEnter, Keeper, Presence, RegistryLink, Started};
 use crate::groups::{DataGroup, Groups, OpenAs};
-use crate::local_node::LocalNode;
 use crate::ids;
+use crate::local_node::LocalNode;
 use crate::member::{self, AddressBook, Member, MemberParts};
 use crate::metrics::BrokerMetrics;
 use crate::registrar::Registry;
@@ -247,6 +247,12 @@ impl Node {
     #[must_use]
     pub fn client(&self) -> LocalNode {
         LocalNode { shared: self.shared.clone(), caller: Caller::Own }
+    }
+
+    /// Which node of which cluster this is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.shared.identity
     }
 
     /// What opening the log found and did.

@@ -57,10 +57,15 @@ pub(crate) async fn open_held(shared: &Shared, cluster: &ClusterState) -> Result
             Ok(opened) => {
                 let opened = Arc::new(opened);
                 shared.groups.insert(opened.clone());
-                let watched = tokio::spawn(watch_failure(shared.clone(), opened.raft.clone()));
-                let led = tokio::spawn(super::lead::run(shared.clone(), opened.clone()));
-                opened.start_task(led.abort_handle());
-                drop(watched);
+                let (watched, led) = (shared.clone(), opened.clone());
+                // One task, so that a group that is closed on purpose is no failure.
+                let tended = tokio::spawn(async move {
+                    tokio::join!(
+                        watch_failure(watched.clone(), led.raft.clone()),
+                        super::lead::run(watched, led.clone())
+                    )
+                });
+                opened.start_task(tended.abort_handle());
             }
             Err(error) => {
                 let failure = Failure { why: error.to_string(), since: shared.clock.now() };
@@ -149,7 +154,8 @@ async fn forget(shared: &Shared, group: GroupId) {
 /// cluster the other replicas go on, and this one is shown as failed.
 async fn watch_failure(shared: Shared, raft: Group<EventState>) {
     let (group, why) = (GroupId(raft.id().0), raft.failed().await);
-    let closed = shared.groups.find(group).is_none_or(|open| open.raft.state().as_ref() as *const _ != raft.state().as_ref());
+    let closed =
+        shared.groups.find(group).is_none_or(|open| open.raft.state().as_ref() as *const _ != raft.state().as_ref());
     if closed {
         return;
     }
