@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::nodes::{Connect, Nodes};
-use crate::routing::Routes;
+use crate::routing::{Deduplicating, Routes};
 use crate::{ClusterView, GroupInfo, NodeClient, NodeId, NodePhase, Resources, Role};
 
 /// Nodes that are asked at most, with the seeds. Each sends every change of the view and of the resources.
@@ -21,9 +21,15 @@ pub(super) async fn keep_routes(
     mut resources: watch::Receiver<Arc<Resources>>,
     routes: Arc<ArcSwap<Routes>>,
 ) {
+    let mut known = Arc::new(Resources::default());
+    let mut deduplicating = Deduplicating::default();
     loop {
         let (now, of) = (view.borrow_and_update().clone(), resources.borrow_and_update().clone());
-        let drawn = Routes::of(&now, &of);
+        if !Deduplicating::is_of_both(&known, &of) {
+            deduplicating = Deduplicating::of(&of);
+        }
+        known = of;
+        let drawn = Routes::of(&now, deduplicating.clone());
         if **routes.load() != drawn {
             routes.store(Arc::new(drawn));
         }

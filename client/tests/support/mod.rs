@@ -67,5 +67,6 @@ impl Connect for OverGrpc {
     }
 }
 
+#[allow(dead_code, reason = "not every test has such a client")]
 /// For clients that have no node in their process.
 pub type NoNode = MemoryNode;
