@@ -19,7 +19,7 @@ use pelton_env::SeededChance;
 use pelton_event::{DataKind, Event};
 use pelton_peer::{Network as _, Routes, Security, ServeOptions, TcpNetwork, serve};
 use pelton_proto::broker::v1 as wire;
-use support::{CLUSTER, NoNode, OverGrpc, Served, pool};
+use support::{CLUSTER, OverGrpc, Served, pool};
 use tokio::time::timeout;
 use tonic::{Code, Request, Status};
 use wire::node_client::NodeClient as Stub;
@@ -245,8 +245,7 @@ async fn a_client_apart_goes_on_when_a_node_is_gone() {
     let mut nodes = served;
     let options = ClusterOptions { try_timeout: Duration::from_millis(500), patience: Duration::from_secs(3) };
     let seeds = (1..=3).map(|n| format!("n{n}.test:7400")).collect();
-    let client =
-        ClusterClient::<NoNode, _>::apart(Some(NodeId(9)), seeds, over, options, Arc::new(SeededChance::new(3)));
+    let client = ClusterClient::apart(Some(NodeId(9)), seeds, over, options, Arc::new(SeededChance::new(3)));
     client.cluster().wait_for(|view| view.groups.len() == 3).await.unwrap();
     assert_eq!(client.cluster().borrow().this, Some(NodeId(9)));
     let mut served = client.served();
