@@ -48,6 +48,21 @@ fn commands_end_with_the_documented_codes() {
         ),
         (&["up", "--config", &nowhere], 2, &["nowhere"]),
         (&["up", "-f", &bad, "--data", &nowhere], 2, &["bad.yaml", "borker"]),
+        (&["up", "--join", "127.0.0.1:7400"], 2, &["join", "belongs to `pelton server`"]),
+        (
+            &["server", "--name", "A", "--peer-listen", "10.0.0.1:1", "--replicas", "9"],
+            2,
+            &["3 mistakes", "peer-insecure"],
+        ),
+        (
+            &["server", "--name", "a", "--peer-ca", &nowhere, "--peer-cert", &nowhere, "--peer-key", &nowhere],
+            2,
+            &["nowhere"],
+        ),
+        (&["cluster", "dev", "--resume", &nowhere, "--node", "a"], 2, &["there is no cluster in", "nowhere"]),
+        (&["status", "--api", &api], 3, &["is `pelton up` running at"]),
+        (&["ready", "--metrics", &api], 3, &["cannot connect"]),
+        (&["cert", "node", "a", "--host", "127.0.0.1", "--dir", &nowhere], 1, &["pelton cert ca"]),
         (&["get", "brokers", "--api", &api], 3, &["is `pelton up` running at"]),
         (&["get", "brokers", "--api", "https://x"], 2, &["only http"]),
         (&["apply", "-f", &bad, "--api", &api], 2, &["bad.yaml", "borker"]),
@@ -159,6 +174,11 @@ fn a_session_from_up_to_stop() {
     assert_eq!(get(up.address("metrics"), "/healthz").0, 200);
     let brokers = up.ok(&["get", "brokers"]);
     assert!(brokers.contains("default") && brokers.contains("True"), "{brokers}");
+
+    let status = up.ok(&["status"]);
+    assert!(status.starts_with("1 node, all is well") && status.contains("registry"), "{status}");
+    let metrics = format!("http://{}", up.address("metrics"));
+    assert_eq!(up.ok(&["ready", "--metrics", &metrics]), "ready\n");
 
     let display = Running::start(pelton().args(["display", "--listen", "127.0.0.1:0", "--fail-first", "1"]));
     let url = display.line_with("Waiting for events").split_whitespace().last().unwrap().to_owned();

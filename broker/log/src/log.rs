@@ -285,6 +285,17 @@ impl Log {
         inner.finish(outcome);
     }
 
+    /// Drops everything of a group: entries, vote, checkpoint, purge mark. Once `done` says so it is as if the group had
+    /// never been here, and it holds no segment; it may begin anew at any index. Nothing is done where nothing is.
+    pub fn forget(&self, group: GroupId, done: Completion) {
+        let inner = &*self.inner;
+        let now = inner.clock.now();
+        let mut core = inner.core.lock();
+        let outcome = core.forget(group, now, &inner.options, done);
+        drop(core);
+        inner.finish(outcome);
+    }
+
     /// Saves the state of a group as of `index`. The latest one is kept whatever is purged.
     pub fn save_checkpoint(&self, group: GroupId, index: LogIndex, term: Term, state: Bytes, done: Completion) {
         let inner = &*self.inner;

@@ -308,6 +308,45 @@ fn a_snapshot_says_where_the_offsets_go_on() {
 }
 
 #[test]
+fn a_forgotten_group_was_never_there_and_holds_no_segment() {
+    let disk = SimDisk::new();
+    let (log, _) = open(&disk).unwrap();
+    wait(|done| log.forget(G2, done)).unwrap();
+    assert_eq!(log.stats().records, 0, "nothing is nothing");
+    fill(&log, G1, 1, 2, 3_000);
+    fill(&log, G2, 1, 200, 3_000);
+    wait(|done| log.save_vote(G2, Bytes::from_static(b"vote"), done)).unwrap();
+    wait(|done| log.save_checkpoint(G2, LogIndex(9), Term(1), Bytes::from_static(b"state"), done)).unwrap();
+    log.save_committed(G2, LogIndex(9));
+    let two = log.entry_meta(G2, LogIndex(5)).unwrap().unwrap().log_id();
+    wait(|done| log.purge(G2, two, done)).unwrap();
+    let one = log.entry_meta(G1, LogIndex(2)).unwrap().unwrap().log_id();
+    wait(|done| log.purge(G1, one, done)).unwrap();
+    let full = log.size().record_bytes;
+    // Entries that are still on their way are forgotten, too.
+    log.append(G2, (201..=204).map(|index| entry(1, index, 500)).collect(), Box::new(|result| result.unwrap()));
+    for _ in 0..2 {
+        wait(|done| log.forget(G2, done)).unwrap();
+        assert_eq!((log.group(G2), log.groups()), (GroupView::default(), vec![G1]));
+        assert!(log.read(G2, LogIndex(100), LogIndex(101), 1).unwrap().is_empty());
+        assert!(log.read_from_offset(G2, Offset(0), 1).unwrap().is_empty());
+    }
+    fill(&log, G1, 3, 3, 3_000);
+    assert!(log.size().record_bytes < full / 4, "{:?}, {full} before", log.size());
+    log.shutdown();
+    let (log, _) = open(&disk).unwrap();
+    assert_eq!((log.group(G2), log.groups()), (GroupView::default(), vec![G1]));
+    // It comes back as another, at any index.
+    append(&log, G2, vec![entry(7, 40, 10)]);
+    log.shutdown();
+    let (log, _) = open(&disk).unwrap();
+    assert_eq!(all(&log, G2), [entry(7, 40, 10)]);
+    assert_eq!((log.group(G2).vote, log.group(G2).checkpoint, log.group(G2).purged), (None, None, None));
+    log.shutdown();
+    assert!(verify(&disk).unwrap().is_whole());
+}
+
+#[test]
 fn the_commit_index_rides_along() {
     let disk = SimDisk::new();
     let (log, _) = open(&disk).unwrap();

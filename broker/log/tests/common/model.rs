@@ -18,6 +18,7 @@ pub enum Op {
     Purge(GroupId, LogId),
     Reset(GroupId, LogId, Offset),
     Checkpoint(GroupId, LogIndex, Bytes),
+    Forget(GroupId),
 }
 
 /// The state of one group.
@@ -66,6 +67,7 @@ impl Model {
                 *group =
                     GroupModel { entries: Vec::new(), purged: Some(*upto), next_offset: *next_offset, ..group.clone() };
             }
+            Op::Forget(group) => drop(self.0.remove(group)),
             Op::Checkpoint(group, index, state) => {
                 self.0.entry(*group).or_default().checkpoint = Some((*index, state.clone()));
             }
@@ -117,6 +119,7 @@ impl Model {
                 let upto = due + chance.below(5);
                 Op::Reset(group, (Term(*term), 2, LogIndex(upto)), Offset(state.next_offset.0 + chance.below(50)))
             }
+            (7, _) if chance.below(8) == 0 => Op::Forget(group),
             _ => {
                 let count = 1 + chance.below(3);
                 let mut next = state.next_offset;
@@ -139,6 +142,7 @@ pub fn submit(log: &Log, op: &Op, done: Completion) {
         Op::Truncate(group, index) => log.truncate_after(*group, *index, done),
         Op::Purge(group, upto) => log.purge(*group, *upto, done),
         Op::Reset(group, upto, next_offset) => log.reset(*group, *upto, *next_offset, done),
+        Op::Forget(group) => log.forget(*group, done),
         Op::Checkpoint(group, index, state) => log.save_checkpoint(*group, *index, Term(1), state.clone(), done),
     }
 }
