@@ -48,6 +48,8 @@ struct Next {
     number: u64,
     /// Sequence of its first record, and the hash that this one names.
     start: (u64, u64),
+    /// No lost segment lies in between.
+    is_adjacent: bool,
     opening: Option<(Place, Standing)>,
 }
 
@@ -163,7 +165,7 @@ impl Keep<'_> {
         let piece = self.pieces.remove(&number).unwrap_or_else(|| {
             Piece::Lost(OpenError::MissingSegment { file: self.disk.describe(&segment_name(number)) })
         });
-        let next = self.next();
+        let next = self.next(number);
         let opening = next.as_ref().and_then(|next| next.opening.as_ref());
         let told_use = opening
             .and_then(|(_, standing)| standing.before)
@@ -184,12 +186,13 @@ impl Keep<'_> {
     }
 
     /// The next segment whose records can be read from the first on.
-    fn next(&self) -> Option<Next> {
+    fn next(&self, before: u64) -> Option<Next> {
         let (number, piece) = self.pieces.iter().find(|(_, piece)| piece.holds_records())?;
         match piece {
             Piece::Here { found, opening } if !found.index.is_empty() => Some(Next {
                 number: *number,
                 start: (found.index.first_sequence, found.index.first_previous),
+                is_adjacent: *number == before + 1,
                 opening: opening.clone(),
             }),
             Piece::Here { .. } | Piece::Lost(_) => None,
@@ -201,7 +204,12 @@ impl Keep<'_> {
         let index = &found.index;
         let goes_on =
             index.is_empty() || self.before.start.is_none_or(|due| due == (index.first_sequence, index.first_previous));
-        let is_gone_on_from = next.is_none_or(|next| next.start == (index.next_sequence, index.last_hash));
+        let is_gone_on_from = match next {
+            None => true,
+            Some(next) if next.is_adjacent => next.start == (index.next_sequence, index.last_hash),
+            // Its footer says where it ends; without one, what is missing at its end cannot be told from the rest.
+            Some(_) => found.scanned.is_none(),
+        };
         let ends_well = found.scanned.as_ref().is_none_or(|end| !end.is_damaged(index.next_sequence));
         goes_on && is_gone_on_from && ends_well && (next.is_none() || !index.is_empty())
     }
@@ -211,8 +219,10 @@ impl Keep<'_> {
         let header = found.header;
         let file = open_segment(self.disk, number, None)?;
         let records = read_all(&*file, header.use_id, header.size_bytes).map_err(reading)?;
-        let behind = next
-            .map(|next| Behind { start: next.start, standing: next.opening.as_ref().map(|(_, standing)| standing) });
+        let behind = next.map(|next| Behind {
+            start: Some(next.start).filter(|_| next.is_adjacent),
+            standing: next.opening.as_ref().map(|(_, standing)| standing),
+        });
         let durable = self.durable(&found, &records, behind.as_ref());
         let salvaged = rebuild(number, &records, &self.before, behind.as_ref(), durable);
         let refusal = || damaged(self.disk, number, found.scanned.as_ref(), None);
@@ -242,7 +252,7 @@ impl Keep<'_> {
     fn durable(&self, found: &SegmentFound, records: &[Found], behind: Option<&Behind<'_>>) -> u64 {
         let trailer = found.scanned.as_ref().and_then(|end| end.next_sequence).unwrap_or(0);
         let frontier = records.iter().map(|record| record.header.frontier).max().unwrap_or(0);
-        let behind = behind.map_or(0, |behind| behind.start.0);
+        let behind = behind.map_or(0, |behind| behind.start.map_or(u64::MAX, |start| start.0));
         frontier.max(trailer).max(behind)
     }
 
@@ -257,7 +267,7 @@ impl Keep<'_> {
         let start = self.before.start.unwrap_or(next.start);
         let mut index = SegmentIndex::empty(start.0, start.1, self.survey.oldest);
         index.settle(number, standing, None, &self.before.groups());
-        if next.number == number + 1 {
+        if next.is_adjacent {
             (index.next_sequence, index.last_hash) = next.start;
         }
         let mut salvaged = Salvaged { index, ..Salvaged::default() };

@@ -5,8 +5,9 @@ use crate::error::{Damage, ReadError};
 use crate::index::Slot;
 use crate::log::Inner;
 use crate::options::OnDamage;
-use crate::record::{HEADER_BYTES, Header, stored_bytes};
-use crate::segment::{BLOCK_BYTES, segment_name};
+use crate::record::{HEADER_BYTES, Header};
+use crate::salvage::read_all;
+use crate::segment::segment_name;
 use crate::types::{Entry, EntryMeta, GroupId, LogIndex, Offset};
 
 /// What is known of an entry that cannot be read.
@@ -81,11 +82,11 @@ impl Inner {
         // It may be the copy that went bad.
         let copy = state.placed.repairs.get(&index.0).map(|(segment, _)| *segment);
         let Some(segment) = copy.or(state.placed.run_of(index.0).map(|run| run.segment)) else { return };
-        let use_id = core.sealed.get(&segment).map_or(core.active.use_id, |sealed| sealed.use_id);
+        let active = (core.active.use_id, core.active.size_bytes);
+        let file_use = core.sealed.get(&segment).map_or(active, |sealed| (sealed.use_id, sealed.size_bytes));
         drop(core);
         let offsets = damage.offsets.map_or((0, 0), |(from, to)| (from.0, to.0));
-        let length = meta.map_or(0, |meta| meta.body_bytes);
-        let body_crc = self.known_crc(segment, use_id, damage.position, length);
+        let body_crc = meta.as_ref().and_then(|meta| self.known_crc(segment, file_use, damage.position, meta));
         let fault = Fault { segment, position: damage.position, meta, offsets, body_crc };
         core = self.core.lock();
         if let Some(state) = core.groups.get_mut(&group)
@@ -99,21 +100,21 @@ impl Inner {
         self.options.observer.damaged(damage);
     }
 
-    /// Checksum of the body of a damaged record: its own header says it, or the record behind it does.
-    fn known_crc(&self, segment: u64, use_id: u64, position: u64, body_bytes: u32) -> Option<u32> {
+    /// Checksum of the body of the damaged record of an entry: its own header says it, or the record behind it does.
+    /// Whole records in the wrong places say nothing, so the second needs all of the segment to be read.
+    fn known_crc(&self, segment: u64, (use_id, size_bytes): (u64, u64), position: u64, own: &EntryMeta) -> Option<u32> {
         let file = self.disk.open_read_only(&segment_name(segment)).ok()?;
-        let header_at = |at: u64| {
-            let mut bytes = [0; HEADER_BYTES];
-            let read = file.read_at(&mut bytes, at).ok()?;
-            Header::decode(&bytes[..read]).filter(|header| header.use_id == use_id)
-        };
-        if let Some(header) = header_at(position) {
+        let mut bytes = [0; HEADER_BYTES];
+        let read = file.read_at(&mut bytes, position).ok()?;
+        let header = Header::decode(&bytes[..read]).filter(|header| header.use_id == use_id);
+        if let Some(header) = header.filter(|header| header.log_id() == own.log_id()) {
             return Some(header.body_crc);
         }
-        let end = position + stored_bytes(u64::from(body_bytes));
-        let block = BLOCK_BYTES as u64;
-        let behind = header_at(end).or_else(|| header_at(end.next_multiple_of(block)))?;
-        Some((behind.previous & u64::from(u32::MAX)) as u32)
+        let found = read_all(&*file, use_id, size_bytes).ok()?;
+        let behind = found
+            .windows(2)
+            .find(|two| two[0].end() == position && two[0].header.sequence + 2 == two[1].header.sequence)?;
+        Some(behind[1].crc_before())
     }
 
     /// As it is given to callers: what is wrong with an entry that is faulty.

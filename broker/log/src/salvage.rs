@@ -30,9 +30,15 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    fn end(&self) -> u64 {
+    /// Where the next record would lie.
+    pub(crate) fn end(&self) -> u64 {
         let end = u64::from(self.position) + self.header.stored_bytes();
         if self.header.flags & FLUSH_LAST != 0 { align_up(end, BLOCK) } else { end }
+    }
+
+    /// Checksum of the body of the record before.
+    pub(crate) fn crc_before(&self) -> u32 {
+        (self.header.previous & u64::from(u32::MAX)) as u32
     }
 
     fn place(&self) -> Place {
@@ -120,8 +126,8 @@ impl Before {
 /// What comes behind a segment.
 #[derive(Debug)]
 pub(crate) struct Behind<'a> {
-    /// Sequence of its first record, and the hash that this one names.
-    pub start: (u64, u64),
+    /// Sequence of its first record, and the hash that this one names; `None` when a lost segment lies in between.
+    pub start: Option<(u64, u64)>,
     pub standing: Option<&'a Standing>,
 }
 
@@ -155,16 +161,16 @@ struct Hole {
 }
 
 impl Hole {
-    fn widen(&mut self, lost: u64, before: Option<Counts>, behind: &Header) {
+    fn widen(&mut self, lost: u64, before: Option<Counts>, behind: &Found) {
         let is_first = self.lost == 0;
-        let gap = before.zip(behind.counts).map(|(before, now)| {
+        let gap = before.zip(behind.header.counts).map(|(before, now)| {
             let states = now.states.wrapping_sub(before.states);
             // The count of states comes round: a large hole may hold one more turn of it.
             (u64::from(now.entries.wrapping_sub(before.entries)), states != 0 || lost > u64::from(u8::MAX))
         });
         self.entries = if is_first { gap.map(|gap| gap.0) } else { self.entries.zip(gap).map(|(a, b)| a + b.0) };
         self.is_states = if is_first { gap.map(|gap| gap.1) } else { self.is_states.zip(gap).map(|(a, b)| a || b.1) };
-        self.crc = (is_first && lost == 1).then_some((behind.previous & u64::from(u32::MAX)) as u32);
+        self.crc = (is_first && lost == 1).then(|| behind.crc_before());
         self.lost += lost;
     }
 
@@ -186,7 +192,7 @@ pub(crate) fn rebuild(
     durable: u64,
 ) -> Result<Salvaged, OutOfOrder> {
     let start = before.start.or(found.first().map(|first| (first.header.sequence, first.header.previous)));
-    let (sequence, hash) = start.or(behind.map(|behind| behind.start)).unwrap_or((1, 0));
+    let (sequence, hash) = start.or(behind.and_then(|behind| behind.start)).unwrap_or((1, 0));
     let mut work = Work {
         number,
         before,
@@ -224,7 +230,7 @@ impl Work<'_> {
         let lost = header.sequence - self.out.index.next_sequence;
         if lost > 0 {
             let counts = Some(self.out.index.counts).filter(|_| self.is_counted);
-            self.hole.widen(lost, counts, header);
+            self.hole.widen(lost, counts, record);
             self.out.first_bad.get_or_insert(self.out.index.end);
         }
         if !record.body_is_whole {
@@ -326,13 +332,14 @@ impl Work<'_> {
     }
 
     fn close(&mut self, behind: &Behind<'_>) {
-        let (sequence, hash) = behind.start;
         let index = &mut self.out.index;
-        if index.next_sequence < sequence {
+        if behind.start.is_none_or(|(sequence, _)| index.next_sequence < sequence) {
             self.out.first_bad.get_or_insert(index.end);
-            self.hole.lost += sequence - index.next_sequence;
+            self.hole.lost += 1;
             (self.hole.entries, self.hole.is_states, self.hole.crc) = (None, None, None);
-            (index.next_sequence, index.last_hash) = (sequence, hash);
+        }
+        if let Some(start) = behind.start.filter(|(sequence, _)| index.next_sequence < *sequence) {
+            (index.next_sequence, index.last_hash) = start;
         }
         if let Some(standing) = behind.standing {
             self.settle(standing, None);
