@@ -32,6 +32,8 @@ enum Piece {
         found: SegmentFound,
         /// Its first record, when it is a mark: where it lies, and what it says.
         opening: Option<(Place, Standing)>,
+        /// The file ends before it should: why it would be refused.
+        short: Option<OpenError>,
     },
     /// Nothing of it can be used, and why it would be refused.
     Lost(OpenError),
@@ -143,7 +145,9 @@ fn look(
         }
     };
     let found = SegmentFound { header, index, sealed, scanned, is_rebuilt: is_short, is_lost: false };
-    Ok(Piece::Here { found, opening })
+    let (found_bytes, expected_bytes) = (candidate.size_bytes, size_bytes);
+    let short = is_short.then_some(OpenError::ShortSegment { file, found_bytes, expected_bytes });
+    Ok(Piece::Here { found, opening, short })
 }
 
 /// The use id that the records of segment `number` name: its upper half is the number.
@@ -171,6 +175,8 @@ impl Keep<'_> {
             .and_then(|(_, standing)| standing.before)
             .and_then(|(before, use_id)| (before == number).then_some(use_id));
         let found = match piece {
+            // What was cut off may have been the end of the log: nothing tells.
+            Piece::Here { short: Some(error), .. } if number == self.last => return Err(error),
             Piece::Here { found, .. } if told_use.is_none_or(|told| told == found.header.use_id) => Ok(found),
             Piece::Here { .. } => Err(OpenError::StaleSegment { file: self.disk.describe(&segment_name(number)) }),
             Piece::Lost(error) => Err(error),
@@ -189,7 +195,7 @@ impl Keep<'_> {
     fn next(&self, before: u64) -> Option<Next> {
         let (number, piece) = self.pieces.iter().find(|(_, piece)| piece.holds_records())?;
         match piece {
-            Piece::Here { found, opening } if !found.index.is_empty() => Some(Next {
+            Piece::Here { found, opening, .. } if !found.index.is_empty() => Some(Next {
                 number: *number,
                 start: (found.index.first_sequence, found.index.first_previous),
                 is_adjacent: *number == before + 1,
@@ -340,6 +346,8 @@ impl Keep<'_> {
         for (number, piece) in std::mem::take(&mut self.pieces) {
             match piece {
                 Piece::Here { .. } if !self.files.contains(&number) => {}
+                Piece::Here { short: Some(error), .. } if number == active => return Err(error),
+                Piece::Here { short: Some(_), .. } => self.drop_prepared(number),
                 Piece::Here { mut found, .. } => {
                     found.index = SegmentIndex::empty(next_sequence, last_hash, self.survey.oldest);
                     self.survey.segments.insert(number, found);
