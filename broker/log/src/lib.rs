@@ -8,6 +8,8 @@
 //! - A thread owned by the log, the flusher, takes everything that waits and writes it as one *flush*: aligned blocks,
 //!   one sync, then the completions. A second thread prepares segments: files written full of zeros once, then used
 //!   again, so that a sync does not have to commit file metadata.
+//! - Instead of threads the caller can drive the same steps ([`Log::open_stepped`]): a simulation on one thread and one
+//!   clock needs that.
 //! - Opening decides what a bad byte means. A flush that was cut short is not part of the log; damage to what was
 //!   durable is never cut, it refuses to open ([`OpenError`]). The difference is told by the *frontier* in every
 //!   record: everything below it was durable when the record was written.
@@ -21,26 +23,34 @@ mod aligned;
 mod cache;
 mod core;
 mod disk;
+mod driver;
 mod error;
 mod flusher;
 mod group;
 mod index;
+mod keep;
 mod log;
 mod options;
 mod pool;
 mod reader;
 mod record;
 mod recovery;
+mod repair;
+mod salvage;
 mod scan;
 mod segment;
+mod standing;
 mod survey;
 mod types;
 mod verify;
 
-pub use crate::disk::{CrashPlan, DirectoryLock, Disk, DiskFile, FileInfo, RealDisk, SimDisk, SimTrace, TraceOp};
+pub use crate::disk::{
+    Crash, CrashPlan, DirectoryLock, Disk, DiskFile, FileInfo, RealDisk, SimDisk, SimTrace, TraceOp,
+};
+pub use crate::driver::{Stepper, Turn, WorkHook};
 pub use crate::error::{Damage, OpenError, ReadError, Refused};
 pub use crate::log::{Log, Stats};
-pub use crate::options::{DirectIo, FatalHook, Flush, NoObserver, Observer, Options};
+pub use crate::options::{DirectIo, FatalHook, Flush, NoObserver, Observer, OnDamage, Options};
 pub use crate::types::{
     Completion, Cut, Entry, EntryMeta, GroupId, GroupView, Identity, LogId, LogIndex, Offset, Report, Room, Size, Term,
 };
