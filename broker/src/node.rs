@@ -15,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::event_state::EventState;
+use crate::formation::CannotEnter;
 use crate::identity;
 use crate::local_client::LocalClient;
 use crate::metrics::BrokerMetrics;
@@ -90,6 +91,9 @@ pub enum OpenError {
     /// A log group did not come up.
     #[error(transparent)]
     Group(#[from] GroupError),
+    /// The node cannot come into the cluster, or not go on in it.
+    #[error(transparent)]
+    Enter(#[from] CannotEnter),
 }
 
 /// A running broker. Dropping it without [`Node::shutdown`] is like a crash: nothing acknowledged is lost.
@@ -309,7 +313,7 @@ async fn open_registry(options: &Options, log: &Log, group: &GroupOptions) -> Re
     // A log that was purged to its end holds no entry, and still reflects them.
     let view = log.group(REGISTRY);
     let last_index = view.last.max(view.purged).map_or(0, |(_, _, index)| index.0);
-    let state = Arc::new(RegistryState::open(&path, last_index, options.clock.now().0));
+    let state = Arc::new(RegistryState::open(Some(&path), last_index, options.clock.now().0));
     let raft = Group::open_single(REGISTRY, log.clone(), state.clone(), group).await?;
     Ok(Registry { raft, state, writing: tokio::sync::Mutex::new(()) })
 }
