@@ -16,24 +16,44 @@ use pelton_env::UnixMillis;
 
 /// A batch of events.
 pub(crate) const EVENTS: u8 = 16;
-/// A batch of events, some of them with a key in the deduplication window.
+/// A batch of events, some of them with a key of their own or of their call.
 pub(crate) const EVENTS_WITH_KEYS: u8 = 17;
 /// Everything else: a [`Change`].
 pub(crate) const CHANGE: u8 = 18;
 
-const VERSION: u8 = 2;
+/// Of changes. In version 2 progress did not say in which session it was made, and a start or drop of triggers did not
+/// say as of which resources.
+const VERSION: u8 = 3;
+const WITHOUT_SESSIONS: u8 = 2;
+
+/// Of a group's state.
+const STATE_VERSION: u8 = 2;
 
 /// A change to a group's cursors, dead letters or watermark.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// What a dispatcher did.
-    Progress(Progress),
+    /// What a dispatcher did in a session that the leader of `term` gave. It counts only as an entry of that term: a
+    /// leader of a later one may have given the group to another dispatcher, which starts from what is stored.
+    Progress {
+        /// 0 in what a program before sessions wrote: then there was one node, and one dispatcher.
+        term: u64,
+        /// What it did.
+        progress: Progress,
+    },
     /// Triggers that begin, each at an offset, or after the last event there is.
-    Start(Vec<(TriggerId, Option<Offset>)>),
+    Start {
+        /// The version of the resources that list them.
+        version: u64,
+        triggers: Vec<(TriggerId, Option<Offset>)>,
+    },
     /// A trigger that begins again elsewhere; `None` is after the last event there is.
     Rewind(TriggerId, Option<Offset>),
     /// Triggers that are gone.
-    Drop(Vec<TriggerId>),
+    Drop {
+        /// The version of the resources that list them no longer.
+        version: u64,
+        triggers: Vec<TriggerId>,
+    },
     /// Dead letters to be sent again.
     Redrive(Selection),
     /// Dead letters to be dropped because someone said so.
@@ -51,7 +71,9 @@ impl Change {
     pub(crate) fn space(&self) -> Space {
         match self {
             Self::Expire(..) | Self::Trim(_) | Self::Discard(_) => Space::Last,
-            Self::Progress(_) | Self::Start(_) | Self::Rewind(..) | Self::Drop(_) | Self::Redrive(_) => Space::Reserve,
+            Self::Progress { .. } | Self::Start { .. } | Self::Rewind(..) | Self::Drop { .. } | Self::Redrive(_) => {
+                Space::Reserve
+            }
         }
     }
 
@@ -59,14 +81,16 @@ impl Change {
         let mut out = BytesMut::with_capacity(64);
         out.put_u8(VERSION);
         match self {
-            Self::Progress(progress) => {
+            Self::Progress { term, progress } => {
                 out.put_u8(1);
+                out.put_u64_le(*term);
                 put_progress(&mut out, progress);
             }
-            Self::Start(starts) => {
+            Self::Start { version, triggers } => {
                 out.put_u8(2);
-                put_length(&mut out, starts.len());
-                for (trigger, at) in starts {
+                out.put_u64_le(*version);
+                put_length(&mut out, triggers.len());
+                for (trigger, at) in triggers {
                     out.put_u128_le(trigger.0);
                     put_start(&mut out, *at);
                 }
@@ -76,8 +100,9 @@ impl Change {
                 out.put_u128_le(trigger.0);
                 put_start(&mut out, *at);
             }
-            Self::Drop(triggers) => {
+            Self::Drop { version, triggers } => {
                 out.put_u8(4);
+                out.put_u64_le(*version);
                 put_length(&mut out, triggers.len());
                 triggers.iter().for_each(|trigger| out.put_u128_le(trigger.0));
             }
@@ -105,15 +130,21 @@ impl Change {
     pub(crate) fn decode(bytes: &Bytes, group: GroupId) -> Result<Self> {
         let mut bytes = bytes.clone();
         let version = bytes.try_get_u8()?;
-        if version != VERSION {
+        if !(WITHOUT_SESSIONS..=VERSION).contains(&version) {
             return Err(Undecodable::Version(version));
         }
         let bytes = &mut bytes;
-        let change = match bytes.try_get_u8()? {
-            1 => Self::Progress(get_progress(bytes, group)?),
-            2 => Self::Start(get_list(bytes, |b| Ok((TriggerId(b.try_get_u128_le()?), get_start(b)?)))?),
+        let tag = bytes.try_get_u8()?;
+        // What version 3 brought: a term, or the version of the resources.
+        let since = if version > WITHOUT_SESSIONS && matches!(tag, 1 | 2 | 4) { bytes.try_get_u64_le()? } else { 0 };
+        let change = match tag {
+            1 => Self::Progress { term: since, progress: get_progress(bytes, group)? },
+            2 => {
+                let triggers = get_list(bytes, |b| Ok((TriggerId(b.try_get_u128_le()?), get_start(b)?)))?;
+                Self::Start { version: since, triggers }
+            }
             3 => Self::Rewind(TriggerId(bytes.try_get_u128_le()?), get_start(bytes)?),
-            4 => Self::Drop(get_list(bytes, |b| Ok(TriggerId(b.try_get_u128_le()?)))?),
+            4 => Self::Drop { version: since, triggers: get_list(bytes, |b| Ok(TriggerId(b.try_get_u128_le()?)))? },
             5 => Self::Redrive(get_selection(bytes, group)?),
             6 => Self::Discard(get_selection(bytes, group)?),
             7 => Self::Expire(UnixMillis(bytes.try_get_u64_le()?), Offset(bytes.try_get_u64_le()?)),
@@ -126,7 +157,7 @@ impl Change {
 
 /// The state of a group's cursors and dead letters, for checkpoints and snapshots.
 pub(crate) fn put_state(out: &mut BytesMut, state: &GroupState) {
-    out.put_u8(VERSION);
+    out.put_u8(STATE_VERSION);
     out.put_u64_le(state.scanned.0);
     put_length(out, state.cursors.len());
     for (trigger, cursor) in &state.cursors {
@@ -139,7 +170,7 @@ pub(crate) fn put_state(out: &mut BytesMut, state: &GroupState) {
 /// Reads what [`put_state`] wrote.
 pub(crate) fn get_state(bytes: &mut Bytes, group: GroupId) -> Result<GroupState> {
     let version = bytes.try_get_u8()?;
-    if version != VERSION {
+    if version != STATE_VERSION {
         return Err(Undecodable::Version(version));
     }
     let scanned = Offset(bytes.try_get_u64_le()?);
@@ -188,10 +219,10 @@ mod tests {
             dead_letters: vec![letter()],
         };
         vec![
-            Change::Progress(Progress { scanned: Offset(90), cursors: vec![update] }),
-            Change::Start(vec![(TriggerId(1), None), (TriggerId(u128::MAX), Some(Offset(3)))]),
+            Change::Progress { term: 3, progress: Progress { scanned: Offset(90), cursors: vec![update] } },
+            Change::Start { version: 8, triggers: vec![(TriggerId(1), None), (TriggerId(u128::MAX), Some(Offset(3)))] },
             Change::Rewind(TriggerId(1), Some(Offset(0))),
-            Change::Drop(vec![TriggerId(2)]),
+            Change::Drop { version: 9, triggers: vec![TriggerId(2)] },
             Change::Redrive(Selection::One(TriggerId(9), letter().position)),
             Change::Discard(Selection::Trigger(TriggerId(9))),
             Change::Redrive(Selection::All),
@@ -220,6 +251,27 @@ mod tests {
         }
     }
 
+    /// What a data directory of the program before sessions holds.
+    #[test]
+    fn changes_of_the_version_before_are_read() {
+        for change in changes() {
+            let mut older = change.encode().to_vec();
+            older[0] = WITHOUT_SESSIONS;
+            let want = match change.clone() {
+                Change::Progress { progress, .. } => Change::Progress { term: 0, progress },
+                Change::Start { triggers, .. } => Change::Start { version: 0, triggers },
+                Change::Drop { triggers, .. } => Change::Drop { version: 0, triggers },
+                other => other,
+            };
+            if want != change {
+                older.drain(2..10);
+            }
+            assert_eq!(Change::decode(&older.into(), GROUP), Ok(want));
+        }
+        let oldest = Bytes::from_static(&[1, 8, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Change::decode(&oldest, GROUP), Err(Undecodable::Version(1)));
+    }
+
     /// Damage in one place of something sound, which gets further than mere noise does.
     fn spoil(bytes: &[u8], at: Index, with: u8) -> Bytes {
         let mut bytes = bytes.to_vec();
@@ -231,7 +283,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_a_change_or_a_state_panic(noise in vec(any::<u8>(), 0..256), tag in 1_u8..9) {
-            let mut tagged = vec![VERSION, tag];
+            let mut tagged = vec![WITHOUT_SESSIONS + u8::from(noise.len() % 2 == 0), tag];
             tagged.extend_from_slice(&noise);
             for bytes in [Bytes::from(tagged), Bytes::from(noise)] {
                 if let Ok(change) = Change::decode(&bytes, GROUP) {
@@ -257,7 +309,7 @@ mod tests {
     fn state() -> GroupState {
         let mut state = GroupState::default();
         state.start(TriggerId(9), Offset(0), 4);
-        let Change::Progress(progress) = &changes()[0] else { unreachable!() };
+        let Change::Progress { progress, .. } = &changes()[0] else { unreachable!() };
         state.cursors.get_mut(&TriggerId(9)).unwrap().epoch = 3;
         state.progress(progress);
         state

@@ -144,7 +144,7 @@ pub fn get_start(bytes: &mut Bytes) -> Result<Option<Offset>> {
 }
 
 /// A number in LEB128: seven bits a byte, the lowest first.
-fn put_number(out: &mut BytesMut, number: impl Into<u128>) {
+pub fn put_number(out: &mut BytesMut, number: impl Into<u128>) {
     let mut number = number.into();
     while number >= 0x80 {
         out.put_u8(number as u8 | 0x80);
@@ -166,7 +166,11 @@ fn get_number(bytes: &mut Bytes) -> Result<u128> {
     Err(Undecodable::Malformed)
 }
 
-fn get_u64(bytes: &mut Bytes) -> Result<u64> {
+/// Reads what [`put_number`] wrote, of 64 bits at most.
+///
+/// # Errors
+/// The bytes are not such a thing.
+pub fn get_u64(bytes: &mut Bytes) -> Result<u64> {
     u64::try_from(get_number(bytes)?).map_err(|_| Undecodable::Malformed)
 }
 

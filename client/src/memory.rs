@@ -230,7 +230,7 @@ impl MemoryClient {
             return Err(error);
         }
         let mut body = BytesMut::new();
-        events.iter().for_each(|event| encode_record(&mut body, broker, hops, None, event));
+        events.iter().for_each(|event| encode_record(&mut body, broker, hops, None, None, event));
         let base = state.batches.last().map_or(Offset(0), EventBatch::end);
         let count = events.len() as u32;
         let batch = EventBatch { group: self.0.group, base, count, sealed: self.0.clock.now(), body: body.freeze() };
