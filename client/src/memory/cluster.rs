@@ -348,6 +348,7 @@ impl NodeClient for MemoryNode {
             let mut is_wanted = true;
             while is_wanted {
                 is_wanted = tokio::select! {
+                    biased;
                     () = sender.closed() => false,
                     moved = moves.changed() => moved.is_ok(),
                 };
