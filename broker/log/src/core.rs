@@ -135,6 +135,11 @@ impl Core {
         }
     }
 
+    /// Whether the flusher has something to do at once.
+    pub(crate) fn is_work_due(&self) -> bool {
+        self.failed.is_some() || self.check_free || self.stopping || !self.queue.is_empty()
+    }
+
     fn refuse_if_over(&self) -> Result<(), io::Error> {
         match &self.failed {
             Some(error) => Err(io::Error::new(error.kind(), Arc::clone(error))),
