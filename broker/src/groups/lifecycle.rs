@@ -132,6 +132,7 @@ async fn close_left(shared: &Shared, cluster: &ClusterState) {
         open.proposer.close();
         open.stop_task();
         open.stop_serving(open.leader());
+        open.metrics.clear();
         if let Err(error) = open.raft.shutdown().await {
             tracing::warn!(%group, %error, "no last checkpoint of a log group that moved away");
         }
