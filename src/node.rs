@@ -92,7 +92,7 @@ impl Node {
     /// # Errors
     /// [`StartError`].
     pub async fn start(settings: &Settings, metrics: Metrics) -> Result<Self, StartError> {
-        let resources = manifests::read(&settings.files)?;
+        let mut resources = manifests::read(&settings.files)?;
         let tls = read_tls(settings)?;
         let security = tls.clone().map_or(Security::Plaintext, Security::Tls);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -105,6 +105,9 @@ impl Node {
         let (broker, client) = open(settings, security, listeners.peer, &addresses, &clock, &health).await?;
         let api = Api::new(client.clone(), Arc::clone(&clock), settings.api_hosts.clone());
         let api = api.start(listeners.api).map_err(StartError::Address)?;
+        if makes_default_broker(settings, broker.as_ref()) {
+            resources.extend(default_broker(&client, &resources));
+        }
         apply(&client, resources, settings, &health).await?;
         let dispatcher = match has(settings, Role::Dispatcher) {
             true => Some(dispatch(settings, client.clone(), &clock)?),
@@ -330,19 +333,21 @@ fn ingress_options(settings: &Settings) -> pelton_ingress::Options {
     pelton_ingress::Options { max_event_bytes: settings.max_event_bytes, ..pelton_ingress::Options::default() }
 }
 
-/// Stores the resources of the configuration, and the default Broker when there is none. One call: all or none.
-///
-/// A cluster that takes no changes now, because too few of its nodes are there, is waited for.
+/// Whether this process makes the default Broker: one by itself, or the node that formed the cluster. Any other could
+/// not tell a cluster that has none from one that it has not heard all of yet, and would write over what there is.
+fn makes_default_broker(settings: &Settings, broker: Option<&pelton_broker::Node>) -> bool {
+    const FIRST: u64 = 1;
+    settings.cluster.is_none() || broker.is_some_and(|broker| broker.identity().node == FIRST)
+}
+
+/// Stores resources: all or none. A cluster that takes no changes now, because too few of its nodes are there, is waited
+/// for.
 async fn apply(
     client: &AnyClient,
-    mut resources: Vec<Resource>,
+    resources: Vec<Resource>,
     settings: &Settings,
     health: &Health,
 ) -> Result<(), ApplyError> {
-    // A process that keeps nothing is not who sets a cluster up.
-    if settings.cluster.as_ref().is_none_or(ClusterSettings::keeps_replicas) {
-        resources.extend(default_broker(client, &resources));
-    }
     if resources.is_empty() {
         return Ok(());
     }

@@ -141,6 +141,21 @@ fn a_stop_finishes_what_was_begun() {
     assert_eq!(up.running.wait().code(), Some(0));
 }
 
+/// A node that only takes events in has nobody to give them to yet: it says so, and can be stopped.
+#[test]
+fn a_node_without_a_cluster_says_what_it_waits_for() {
+    let (metrics, nobody) = (closed(), closed().to_string());
+    let mut command = pelton();
+    command.args(["server", "--name", "i", "--role", "ingress", "--join", &nobody, "--log", "warn"]);
+    command.args(["--ingress-listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"]);
+    let running = Running::start(command.args(["--metrics-listen", &metrics.to_string()]));
+    let url = format!("http://{metrics}");
+    let mut answers = std::iter::repeat_with(|| run(pelton().args(["ready", "--metrics", &url])));
+    let (_, _, said) = answers.find(|(code, _, said)| *code == 1 && !said.contains("starting")).unwrap();
+    assert!(said.contains("waiting for a node of a cluster") && said.contains(&nobody), "{said}");
+    assert_eq!(running.stop().code(), Some(0));
+}
+
 #[test]
 fn a_second_signal_ends_at_once() {
     let folder = tempfile::tempdir().unwrap();
