@@ -252,6 +252,12 @@ impl Node {
         LocalNode { shared: self.shared.clone(), caller: Caller::Own }
     }
 
+    /// Which node of which cluster this is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.shared.identity
+    }
+
     /// What opening the log found and did.
     #[must_use]
     pub fn report(&self) -> &pelton_log::Report {
