@@ -71,6 +71,7 @@ pub(crate) struct Inner {
     pub clock: Arc<dyn Clock>,
     pub options: Options,
     pub counters: Counters,
+    pub scrub: Mutex<crate::scrub::Cursor>,
     lock: Mutex<Option<Box<dyn DirectoryLock>>>,
 }
 
@@ -310,7 +311,7 @@ impl Log {
     }
 
     /// Entries of a group that are part of the log and cannot be read, with [`crate::OnDamage::Keep`]: damage that
-    /// opening found, or that a read met. Their indexes stay claimed; what is known of them is
+    /// opening found, that a read met, or that a scrub came across. Their indexes stay claimed; what is known of them is
     /// in [`Log::entry_meta`], and reading them is [`ReadError::Damaged`] until they are repaired.
     #[must_use]
     pub fn faulty(&self, group: GroupId) -> Vec<RangeInclusive<LogIndex>> {
@@ -331,6 +332,16 @@ impl Log {
         let outcome = core.repair(group, entry, now, prepared, &inner.options, done);
         drop(core);
         inner.finish(outcome);
+    }
+
+    /// Looks at about `max_bytes` more of the sealed segments, past the page cache, and checks every checksum. An entry
+    /// that is rotten becomes faulty ([`crate::OnDamage::Keep`]; else the observer is told, and no more), a vote or
+    /// checkpoint is written again from memory, a footer is kept in memory. Blocks on the disk; the caller says how often.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`]; the rest of that segment is passed over in this round.
+    pub fn scrub(&self, max_bytes: u64) -> Result<crate::Scrubbed, ReadError> {
+        self.inner.scrub(max_bytes)
     }
 
     /// The state of a group, as submitted.
@@ -569,6 +580,7 @@ fn assemble(
         clock,
         options: options.clone(),
         counters: Counters::default(),
+        scrub: Mutex::default(),
         lock: Mutex::new(Some(lock)),
     });
     let flusher = Flusher::new(Arc::clone(&inner));
