@@ -173,7 +173,17 @@ impl Cluster {
             });
             (all && led).then_some(())
         };
-        until("the cluster is in order", settled).await;
+        let in_order = tokio::time::timeout(PATIENCE / 2, until("the cluster is in order", settled));
+        if in_order.await.is_err() {
+            for (nth, node) in self.running() {
+                let state = node.shared.registry.state.current_cluster();
+                eprintln!("node {nth}: {:?} {:?}", state.groups, state.registry);
+                for (id, group) in node.shared.groups.all().iter() {
+                    eprintln!("  {id}: serving {} {:?}", *group.serving.borrow(), group.raft.status());
+                }
+            }
+            panic!("the cluster does not come in order");
+        }
     }
 
     /// Appends at whoever leads the group, as often as it takes.
