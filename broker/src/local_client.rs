@@ -1,12 +1,14 @@
 //! The in-process form of the client.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pelton_client::admission::{admit, uid_from_bits};
 use pelton_client::{
-    ApplyError, BrokerName, Client, DeadLetter, EventBatch, GroupCursors, GroupId, Hops, Offset, OperationError,
-    Position, Progress, ReadError, Resources, Selection, Start, TriggerId, Warning,
+    ApplyError, BrokerName, Client, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch, GroupCursors,
+    GroupId, Hops, NodeId, NodeReport, Offset, OperationError, Position, Progress, ReadError, Resources, Selection,
+    Session, Start, TriggerId, Warning,
 };
 use pelton_event::Event;
 use pelton_resource::{Kind, Resource, ResourceKey, Time};
@@ -127,7 +129,13 @@ impl Client for LocalClient {
         Ok(self.group(group)?.state.watch_changes())
     }
 
-    async fn progress(&self, group: GroupId, progress: Progress) -> Result<(), OperationError> {
+    fn served(&self) -> watch::Receiver<Arc<BTreeMap<GroupId, Session>>> {
+        let session = |group: &DataGroup| Session { term: group.raft.status().term, grant: 1 };
+        let served = self.0.groups.iter().map(|group| (GroupId(group.raft.id().0), session(group)));
+        watch::Sender::new(Arc::new(served.collect())).subscribe()
+    }
+
+    async fn progress(&self, group: GroupId, _session: Session, progress: Progress) -> Result<(), OperationError> {
         let data = self.group(group).map_err(|_| OperationError::UnknownGroup(group))?;
         data.proposer.change(&Change::Progress(progress)).await.map(|_| ())
     }
@@ -197,6 +205,18 @@ impl Client for LocalClient {
         Ok(())
     }
 
+    fn cluster(&self) -> watch::Receiver<Arc<ClusterView>> {
+        watch::Sender::default().subscribe()
+    }
+
+    async fn report(&self, _node: NodeId) -> Option<NodeReport> {
+        None
+    }
+
+    async fn change_cluster(&self, _change: ClusterChange) -> Result<(), ClusterError> {
+        Err(ClusterError::Refused("this node is a cluster by itself".to_owned()))
+    }
+
     async fn warn(&self, trigger: TriggerId, warning: Option<Warning>) -> Result<(), ApplyError> {
         let resources = self.0.registry.state.current();
         if !resources.triggers.contains_key(&trigger) {
@@ -250,6 +270,8 @@ fn apply_error(error: OperationError) -> ApplyError {
         OperationError::UnknownTrigger
         | OperationError::UnknownDeadLetter
         | OperationError::UnknownGroup(_)
+        | OperationError::SessionEnded
+        | OperationError::NotLeader { .. }
         | OperationError::Unavailable => ApplyError::Unavailable,
     }
 }

@@ -309,7 +309,7 @@ async fn open_registry(options: &Options, log: &Log, group: &GroupOptions) -> Re
     // A log that was purged to its end holds no entry, and still reflects them.
     let view = log.group(REGISTRY);
     let last_index = view.last.max(view.purged).map_or(0, |(_, _, index)| index.0);
-    let state = Arc::new(RegistryState::open(&path, last_index, options.clock.now().0));
+    let state = Arc::new(RegistryState::open(Some(&path), last_index, options.clock.now().0));
     let raft = Group::open_single(REGISTRY, log.clone(), state.clone(), group).await?;
     Ok(Registry { raft, state, writing: tokio::sync::Mutex::new(()) })
 }

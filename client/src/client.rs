@@ -1,5 +1,6 @@
 //! The trait.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -8,8 +9,9 @@ use pelton_resource::{Resource, ResourceKey};
 use tokio::sync::watch;
 
 use crate::{
-    AppendError, ApplyError, BrokerName, DeadLetter, EventBatch, GroupCursors, GroupId, Hops, Offset, OperationError,
-    Position, Progress, ReadError, Resources, Selection, Start, TriggerId,
+    AppendError, ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch,
+    GroupCursors, GroupId, Hops, NodeId, NodeReport, Offset, OperationError, Position, Progress, ReadError, Resources,
+    Selection, Session, Start, TriggerId,
 };
 
 /// An append that was acknowledged: a quorum has it in synced storage.
@@ -78,8 +80,21 @@ pub trait Client: Clone + Send + Sync + 'static {
     /// [`ReadError::UnknownGroup`].
     fn cursor_changes(&self, group: GroupId) -> Result<watch::Receiver<u64>, ReadError>;
 
-    /// Stores what a dispatcher did. Returns once it is committed.
-    fn progress(&self, group: GroupId, progress: Progress) -> impl Future<Output = Result<(), OperationError>> + Send;
+    /// The groups whose events the dispatcher behind this client is to deliver now, and by which right. It starts and
+    /// stops as they come and go.
+    fn served(&self) -> watch::Receiver<Arc<BTreeMap<GroupId, Session>>>;
+
+    /// Stores what a dispatcher did while it held `session`. Returns once it is committed.
+    ///
+    /// # Errors
+    /// [`OperationError::SessionEnded`] when another one serves the group since: what was done is then not stored, and
+    /// that other one does it again.
+    fn progress(
+        &self,
+        group: GroupId,
+        session: Session,
+        progress: Progress,
+    ) -> impl Future<Output = Result<(), OperationError>> + Send;
 
     /// Puts a trigger's cursor somewhere else, in every group.
     fn rewind(&self, trigger: TriggerId, to: Start) -> impl Future<Output = Result<(), OperationError>> + Send;
@@ -107,6 +122,15 @@ pub trait Client: Clone + Send + Sync + 'static {
 
     /// Deletes a resource.
     fn delete(&self, key: ResourceKey) -> impl Future<Output = Result<(), ApplyError>> + Send;
+
+    /// The cluster as this client knows it, and how it changes.
+    fn cluster(&self) -> watch::Receiver<Arc<ClusterView>>;
+
+    /// Asks a node for its report. `None` when it did not answer.
+    fn report(&self, node: NodeId) -> impl Future<Output = Option<NodeReport>> + Send;
+
+    /// Has the cluster changed. Returns once the change is committed; moves and hand-overs follow.
+    fn change_cluster(&self, change: ClusterChange) -> impl Future<Output = Result<(), ClusterError>> + Send;
 
     /// Shows a warning on a trigger's status, or takes it away.
     fn warn(&self, trigger: TriggerId, warning: Option<Warning>)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{GroupId, Offset};
+use crate::{GroupId, NodeId, Offset};
 
 /// Why an append was not acknowledged. All of a call's events share its fate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +24,12 @@ pub enum AppendError {
         /// The largest batch.
         limit_bytes: usize,
     },
+    /// This node does not lead the log group. Nothing was written.
+    #[error("this node does not lead the log group")]
+    NotLeader {
+        /// Who does, as far as this node knows.
+        leader: Option<NodeId>,
+    },
     /// No leader took it: the group has none, or this node is going down. Nothing was written.
     #[error("the log group has no leader that takes events now")]
     Unavailable,
@@ -37,7 +43,11 @@ impl AppendError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Overloaded { .. } | Self::StorageFull | Self::Unavailable | Self::OutcomeUnknown => true,
+            Self::Overloaded { .. }
+            | Self::StorageFull
+            | Self::NotLeader { .. }
+            | Self::Unavailable
+            | Self::OutcomeUnknown => true,
             Self::TooLarge { .. } => false,
         }
     }
@@ -60,6 +70,12 @@ pub enum ReadError {
     /// The log could not be read here.
     #[error("the log could not be read: {0}")]
     Storage(String),
+    /// This node does not lead the log group. Nothing was read.
+    #[error("this node does not lead the log group")]
+    NotLeader {
+        /// Who does, as far as this node knows.
+        leader: Option<NodeId>,
+    },
     /// No answer.
     #[error("the log group did not answer")]
     Unavailable,
@@ -77,6 +93,15 @@ pub enum OperationError {
     /// There is no such group.
     #[error("there is no log group {0}")]
     UnknownGroup(GroupId),
+    /// This node does not lead the log group. Nothing was done.
+    #[error("this node does not lead the log group")]
+    NotLeader {
+        /// Who does, as far as this node knows.
+        leader: Option<NodeId>,
+    },
+    /// The session has ended: another dispatcher delivers the group's events. Nothing was done.
+    #[error("another dispatcher serves the log group now")]
+    SessionEnded,
     /// No leader took it, or the disk is full. Nothing was done.
     #[error("the log group takes no changes now")]
     Unavailable,
@@ -119,7 +144,33 @@ pub enum ApplyError {
         /// `namespace/name`.
         name: String,
     },
+    /// This node does not lead the registry. Nothing was stored.
+    #[error("this node does not lead the registry")]
+    NotLeader {
+        /// Who does, as far as this node knows.
+        leader: Option<NodeId>,
+    },
     /// The registry takes no changes now. Nothing was stored.
+    #[error("the registry takes no changes now")]
+    Unavailable,
+    /// It was handed over and no answer came.
+    #[error("the outcome is not known")]
+    OutcomeUnknown,
+}
+
+/// Why a change to the cluster was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// It makes no sense, or would lose something. Nothing was changed.
+    #[error("{0}")]
+    Refused(String),
+    /// This node does not lead the registry. Nothing was changed.
+    #[error("this node does not lead the registry")]
+    NotLeader {
+        /// Who does, as far as this node knows.
+        leader: Option<NodeId>,
+    },
+    /// The registry takes no changes now. Nothing was changed.
     #[error("the registry takes no changes now")]
     Unavailable,
     /// It was handed over and no answer came.

@@ -7,6 +7,7 @@
 pub mod admission;
 mod batch;
 mod client;
+mod cluster;
 mod cursor;
 mod dead_letter;
 mod error;
@@ -14,6 +15,7 @@ mod group;
 pub mod memory;
 
 mod name;
+mod node_client;
 mod position;
 mod range_set;
 mod resources;
@@ -21,11 +23,16 @@ pub mod status;
 
 pub use batch::{BadBatch, DedupKey, EventBatch, Hops, RECORD_OVERHEAD_BYTES, Record, encode_record, records};
 pub use client::{Appended, Client, Warning};
+pub use cluster::{
+    ClusterChange, ClusterView, FollowerReport, GroupInfo, NodeId, NodeInfo, NodePhase, NodeReport, PRODUCER_WINDOW,
+    Problem, ProducerKey, ReplicaReport, ReplicaRole, Role, Session,
+};
 pub use cursor::{Cursor, CursorUpdate, GroupCursors, Progress, Start, TriggerId, Upto};
 pub use dead_letter::{Cause, DeadLetter, LastAnswer, Selection};
-pub use error::{AppendError, ApplyError, OperationError, ReadError};
+pub use error::{AppendError, ApplyError, ClusterError, OperationError, ReadError};
 pub use group::{GroupState, MAX_ANSWER_BYTES, MAX_DEAD_LETTERS};
 pub use name::BrokerName;
+pub use node_client::NodeClient;
 pub use position::{GroupId, NotAPosition, Offset, Position};
 pub use range_set::RangeSet;
 pub use resources::Resources;

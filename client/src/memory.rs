@@ -19,9 +19,9 @@ use tokio::sync::watch;
 use crate::admission::{admit, uid_from_bits};
 use crate::status::{Facts, reconcile};
 use crate::{
-    AppendError, Appended, ApplyError, BrokerName, Client, DeadLetter, EventBatch, GroupCursors, GroupId, GroupState,
-    Hops, Offset, OperationError, Position, Progress, ReadError, Resources, Selection, Start, TriggerId, Warning,
-    encode_record,
+    AppendError, Appended, ApplyError, BrokerName, Client, ClusterChange, ClusterError, ClusterView, DeadLetter,
+    EventBatch, GroupCursors, GroupId, GroupState, Hops, NodeId, NodeReport, Offset, OperationError, Position,
+    Progress, ReadError, Resources, Selection, Session, Start, TriggerId, Warning, encode_record,
 };
 
 /// The one group there is.
@@ -37,6 +37,8 @@ struct Shared {
     tail: watch::Sender<Offset>,
     changes: watch::Sender<u64>,
     resources: watch::Sender<Arc<Resources>>,
+    served: watch::Sender<Arc<BTreeMap<GroupId, Session>>>,
+    cluster: watch::Sender<Arc<ClusterView>>,
     held: watch::Sender<bool>,
     clock: ManualClock,
 }
@@ -73,6 +75,8 @@ impl MemoryClient {
             tail: watch::Sender::new(Offset(0)),
             changes: watch::Sender::new(0),
             resources: watch::Sender::new(Arc::default()),
+            served: watch::Sender::new(Arc::new(BTreeMap::from([(GROUP, Session { term: 1, grant: 1 })]))),
+            cluster: watch::Sender::default(),
             held: watch::Sender::new(false),
             clock: ManualClock::new(UnixMillis(1_700_000_000_000)),
         }))
@@ -137,6 +141,14 @@ impl MemoryClient {
     /// Refuses progress from now on in which a dead letter takes more than so many bytes.
     pub fn limit_letters(&self, bytes: usize) {
         self.0.state.lock().letter_limit = Some(bytes);
+    }
+
+    /// Ends the session of the dispatcher that serves [`GROUP`] and gives the next one, as a change of leader does.
+    pub fn end_session(&self) {
+        self.0.served.send_modify(|served| {
+            let next = served.get(&GROUP).map_or(1, |session| session.term + 1);
+            *served = Arc::new(BTreeMap::from([(GROUP, Session { term: next, grant: 1 })]));
+        });
     }
 
     /// Everything that was appended, in order.
@@ -310,9 +322,16 @@ impl Client for MemoryClient {
         if group == GROUP { Ok(self.0.changes.subscribe()) } else { Err(ReadError::UnknownGroup(group)) }
     }
 
-    async fn progress(&self, group: GroupId, progress: Progress) -> Result<(), OperationError> {
+    fn served(&self) -> watch::Receiver<Arc<BTreeMap<GroupId, Session>>> {
+        self.0.served.subscribe()
+    }
+
+    async fn progress(&self, group: GroupId, session: Session, progress: Progress) -> Result<(), OperationError> {
         if group != GROUP {
             return Err(OperationError::UnknownGroup(group));
+        }
+        if self.0.served.borrow().get(&group) != Some(&session) {
+            return Err(OperationError::SessionEnded);
         }
         let mut state = self.0.state.lock();
         if let Some(error) = state.progress_failures.pop_front() {
@@ -391,6 +410,18 @@ impl Client for MemoryClient {
         let next = current.without(&key, state.index);
         self.settle(&mut state, next);
         Ok(())
+    }
+
+    fn cluster(&self) -> watch::Receiver<Arc<ClusterView>> {
+        self.0.cluster.subscribe()
+    }
+
+    async fn report(&self, _node: NodeId) -> Option<NodeReport> {
+        None
+    }
+
+    async fn change_cluster(&self, _change: ClusterChange) -> Result<(), ClusterError> {
+        Err(ClusterError::Refused("a broker in memory is no cluster".to_owned()))
     }
 
     async fn warn(&self, trigger: TriggerId, warning: Option<Warning>) -> Result<(), ApplyError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pelton_client::{Client, GroupId, ReadError};
+use pelton_client::{Client, GroupId, ReadError, Session};
 use pelton_env::{Chance, Clock};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -45,10 +45,13 @@ impl Dispatcher {
         let (stop, stopped) = watch::channel(None);
         let mut tasks = JoinSet::new();
         let mut snapshots = Vec::new();
-        for id in client.groups() {
+        let served = client.served().borrow().clone();
+        for (&id, &session) in served.iter() {
             let snapshot = Arc::new(GroupSnapshot::default());
-            let group = Group::new(client.clone(), id, shared.clone(), snapshot.clone())?;
-            tasks.spawn(keep_running(group, client.clone(), id, shared.clone(), snapshot.clone(), stopped.clone()));
+            let group = Group::new(client.clone(), id, session, shared.clone(), snapshot.clone())?;
+            let group =
+                keep_running(group, client.clone(), (id, session), shared.clone(), snapshot.clone(), stopped.clone());
+            tasks.spawn(group);
             snapshots.push((id, snapshot));
         }
         Ok(DispatcherHandle { stop, tasks, snapshots })
@@ -86,7 +89,7 @@ impl DispatcherHandle {
 async fn keep_running<C: Client>(
     group: Group<C>,
     client: C,
-    id: GroupId,
+    (id, session): (GroupId, Session),
     shared: Arc<Shared>,
     snapshot: Arc<GroupSnapshot>,
     stopped: watch::Receiver<Option<Instant>>,
@@ -107,7 +110,7 @@ async fn keep_running<C: Client>(
         }
         tokio::time::sleep(BEGIN_AGAIN_AFTER).await;
         snapshot.reset();
-        match Group::new(client.clone(), id, shared.clone(), snapshot.clone()) {
+        match Group::new(client.clone(), id, session, shared.clone(), snapshot.clone()) {
             Ok(group) => next = Some(group),
             Err(why) => tracing::error!(group = %id, %why, "the group cannot begin again"),
         }

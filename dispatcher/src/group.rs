@@ -27,6 +27,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use pelton_client::{
     AppendError, BrokerName, Client, EventBatch, GroupCursors, GroupId, Offset, OperationError, ReadError, Resources,
+    Session,
 };
 use pelton_env::{Chance, Clock};
 use tokio::sync::{mpsc, watch};
@@ -100,6 +101,7 @@ type Work = FuturesUnordered<Pin<Box<dyn Future<Output = Happened> + Send>>>;
 pub(crate) struct Group<C: Client> {
     client: C,
     group: GroupId,
+    session: Session,
     shared: Arc<Shared>,
     slots: Slots,
     brokers: HashMap<BrokerName, MatchIndex<u32>>,
@@ -150,6 +152,7 @@ impl<C: Client> Group<C> {
     pub fn new(
         client: C,
         group: GroupId,
+        session: Session,
         shared: Arc<Shared>,
         snapshot: Arc<GroupSnapshot>,
     ) -> Result<Self, ReadError> {
@@ -162,6 +165,7 @@ impl<C: Client> Group<C> {
             resource_changes,
             client,
             group,
+            session,
             slots: Slots::default(),
             brokers: HashMap::new(),
             unclaimed: BTreeMap::new(),

@@ -243,7 +243,7 @@ fn append_verdict(error: &AppendError) -> Verdict {
         }
         AppendError::StorageFull => Verdict::new(BUSY, Reason::StorageFull, "The disk is full").retry_after(ROOM),
         AppendError::TooLarge { .. } => too_large(),
-        AppendError::Unavailable => {
+        AppendError::NotLeader { .. } | AppendError::Unavailable => {
             Verdict::new(BUSY, Reason::Unavailable, "The log takes no events now").retry_after(SOON)
         }
         AppendError::OutcomeUnknown => outcome_unknown(),
@@ -255,6 +255,7 @@ fn after_append(error: &AppendError) -> &'static str {
         AppendError::Overloaded { .. }
         | AppendError::StorageFull
         | AppendError::TooLarge { .. }
+        | AppendError::NotLeader { .. }
         | AppendError::Unavailable => "; nothing was stored",
         AppendError::OutcomeUnknown => ": the event may or may not be stored",
     }
@@ -273,6 +274,7 @@ mod tests {
             (later(Duration::from_millis(20)), 503, Some(1)),
             (later(Duration::from_millis(2_001)), 503, Some(3)),
             (AppendError::StorageFull, 503, Some(5)),
+            (AppendError::NotLeader { leader: None }, 503, Some(1)),
             (AppendError::Unavailable, 503, Some(1)),
             (AppendError::OutcomeUnknown, 503, Some(1)),
             (AppendError::TooLarge { size_bytes: 2, limit_bytes: 1 }, 413, None),

@@ -58,7 +58,7 @@ impl From<ApplyError> for Problem {
             ApplyError::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             ApplyError::Conflict { .. } => StatusCode::CONFLICT,
             ApplyError::NotFound { .. } => StatusCode::NOT_FOUND,
-            ApplyError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ApplyError::NotLeader { .. } | ApplyError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             ApplyError::OutcomeUnknown => StatusCode::GATEWAY_TIMEOUT,
         };
         match error {
@@ -75,7 +75,7 @@ impl From<ReadError> for Problem {
             ReadError::Purged { .. } => StatusCode::GONE,
             ReadError::UnknownGroup(_) => StatusCode::NOT_FOUND,
             ReadError::Storage(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            ReadError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ReadError::NotLeader { .. } | ReadError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, error.to_string())
     }
@@ -88,7 +88,9 @@ impl From<OperationError> for Problem {
                 StatusCode::NOT_FOUND
             }
             OperationError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            OperationError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            OperationError::NotLeader { .. } | OperationError::SessionEnded | OperationError::Unavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             OperationError::OutcomeUnknown => StatusCode::GATEWAY_TIMEOUT,
         };
         Self::new(status, error.to_string())

@@ -98,7 +98,8 @@ impl Setup {
             attempts: vec![],
             dead_letters: letters,
         };
-        client.progress(group, Progress { scanned: last, cursors: vec![update] }).await.unwrap();
+        let session = client.served().borrow()[&group];
+        client.progress(group, session, Progress { scanned: last, cursors: vec![update] }).await.unwrap();
     }
 }
 

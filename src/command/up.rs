@@ -103,9 +103,10 @@ fn explain(error: StartError) -> Failure {
             let said = with_causes(&error);
             match cause {
                 ApplyError::Invalid { .. } => Failure::Usage(said),
-                ApplyError::Conflict { .. } | ApplyError::NotFound { .. } | ApplyError::Unavailable => {
-                    Failure::Failed(said)
-                }
+                ApplyError::Conflict { .. }
+                | ApplyError::NotFound { .. }
+                | ApplyError::NotLeader { .. }
+                | ApplyError::Unavailable => Failure::Failed(said),
                 ApplyError::OutcomeUnknown => Failure::NoAnswer(said),
             }
         }

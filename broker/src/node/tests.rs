@@ -144,7 +144,8 @@ async fn a_trigger_starts_at_the_tail_and_its_progress_survives() {
         dead_letters: vec![letter.clone()],
     };
     let progress = pelton_client::Progress { scanned: Offset(4), cursors: vec![update] };
-    client.progress(GROUP, progress).await.unwrap();
+    let session = client.served().borrow()[&GROUP];
+    client.progress(GROUP, session, progress).await.unwrap();
     drop(client);
     node.shutdown().await;
 

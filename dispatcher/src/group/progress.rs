@@ -164,8 +164,8 @@ impl<C: Client> Group<C> {
     }
 
     fn send_progress(&mut self, progress: Progress) {
-        let (client, group) = (self.client.clone(), self.group);
-        self.begin(async move { Happened::Progress(client.progress(group, progress).await) });
+        let (client, group, session) = (self.client.clone(), self.group, self.session);
+        self.begin(async move { Happened::Progress(client.progress(group, session, progress).await) });
     }
 
     /// Everything that happened since the last entry, or as much of it as fits. The mark moves only with the last

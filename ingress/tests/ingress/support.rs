@@ -1,5 +1,6 @@
 //! A log in memory whose answers a test decides, and a producer that sends raw bytes.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -7,8 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pelton_client::{
-    AppendError, Appended, ApplyError, BrokerName, Client, DeadLetter, EventBatch, GroupCursors, GroupId, Hops, Offset,
-    OperationError, Position, Progress, ReadError, Resources, Selection, Start, TriggerId, Warning,
+    AppendError, Appended, ApplyError, BrokerName, Client, ClusterChange, ClusterError, ClusterView, DeadLetter,
+    EventBatch, GroupCursors, GroupId, Hops, NodeId, NodeReport, Offset, OperationError, Position, Progress, ReadError,
+    Resources, Selection, Session, Start, TriggerId, Warning,
 };
 use pelton_env::{ManualClock, UnixMillis};
 use pelton_event::Event;
@@ -154,7 +156,23 @@ impl Client for FakeLog {
         Err(ReadError::UnknownGroup(group))
     }
 
-    async fn progress(&self, group: GroupId, _: Progress) -> Result<(), OperationError> {
+    fn served(&self) -> watch::Receiver<Arc<BTreeMap<GroupId, Session>>> {
+        watch::Sender::default().subscribe()
+    }
+
+    fn cluster(&self) -> watch::Receiver<Arc<ClusterView>> {
+        watch::Sender::default().subscribe()
+    }
+
+    async fn report(&self, _: NodeId) -> Option<NodeReport> {
+        None
+    }
+
+    async fn change_cluster(&self, _: ClusterChange) -> Result<(), ClusterError> {
+        Err(ClusterError::Unavailable)
+    }
+
+    async fn progress(&self, group: GroupId, _: Session, _: Progress) -> Result<(), OperationError> {
         Err(OperationError::UnknownGroup(group))
     }
 
