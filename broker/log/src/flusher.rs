@@ -14,7 +14,7 @@ use crate::driver::Step;
 use crate::log::Inner;
 use crate::options::{Flush, Options};
 use crate::pool::{Freed, NoSpace, Pool, Spare};
-use crate::record::{FLUSH_FIRST, FLUSH_LAST, Header, Placing, Record};
+use crate::record::{Counts, FLUSH_FIRST, FLUSH_LAST, Header, Placing, Record};
 use crate::segment::{BLOCK_BYTES, Trailer};
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
@@ -133,6 +133,7 @@ pub(crate) struct Flusher {
     headers: Vec<(Header, u64)>,
     next_sequence: u64,
     last_hash: u64,
+    counts: Counts,
     oldest: u64,
     /// Records were written since the last mark.
     unmarked: bool,
@@ -140,9 +141,10 @@ pub(crate) struct Flusher {
 
 impl Flusher {
     pub(crate) fn new(inner: Arc<Inner>) -> Self {
-        let (next_sequence, last_hash, oldest) = {
+        let (next_sequence, last_hash, counts, oldest) = {
             let core = inner.core.lock();
-            (core.active.index.next_sequence, core.active.index.last_hash, core.oldest)
+            let index = &core.active.index;
+            (index.next_sequence, index.last_hash, index.counts, core.oldest)
         };
         let staging = Staging { buffer: AlignedBuffer::new(inner.options.staging_bytes), filled: 0, at: 0 };
         Self {
@@ -157,6 +159,7 @@ impl Flusher {
             headers: Vec::new(),
             next_sequence,
             last_hash,
+            counts,
             oldest,
             // What was found on opening may carry no mark yet.
             unmarked: next_sequence > 1,
@@ -307,13 +310,13 @@ impl Flusher {
         self.headers.clear();
         self.staging.begin(start);
         let frontier = self.next_sequence;
-        let (mut sequence, mut previous) = (self.next_sequence, self.last_hash);
+        let (mut sequence, mut previous, mut counts) = (self.next_sequence, self.last_hash, self.counts);
         let records = &self.batch.records[self.written..self.written + count];
         let mut position = start;
         for (nth, record) in records.iter().enumerate() {
             let mut flags = if nth == 0 { FLUSH_FIRST } else { 0 };
             flags |= if nth + 1 == count { FLUSH_LAST } else { 0 };
-            let placing = Placing { use_id, sequence, frontier, oldest: self.oldest, previous, flags };
+            let placing = Placing { use_id, sequence, frontier, oldest: self.oldest, previous, counts, flags };
             let (header, bytes) = Header::encode(record, &placing);
             self.staging.push(&*file, &bytes, &space)?;
             self.staging.push(&*file, &record.body, &space)?;
@@ -322,10 +325,11 @@ impl Flusher {
             position += record.stored_bytes();
             sequence += 1;
             previous = header.hash;
+            counts = counts.after(record.kind);
         }
         self.staging.end(&*file, &space)?;
         file.sync_data()?;
-        (self.next_sequence, self.last_hash) = (sequence, previous);
+        (self.next_sequence, self.last_hash, self.counts) = (sequence, previous, counts);
         let end = align_up(position, BLOCK);
 
         let mut core = inner.core.lock();

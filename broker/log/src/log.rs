@@ -248,8 +248,19 @@ impl Log {
     }
 
     /// Drops the entries up to and including `upto`, which need not be held: a snapshot may have brought the group
-    /// past its last entry.
+    /// past its last entry ([`Log::reset`] also says where its offsets go on then).
     pub fn purge(&self, group: GroupId, upto: LogId, done: Completion) {
+        self.purge_to(group, upto, None, done);
+    }
+
+    /// A snapshot takes the place of everything up to and including `upto`: as [`Log::purge`], and the next event of
+    /// the group gets `next_offset` when no entry after `upto` is held. Where one is, or where `upto` itself is held,
+    /// the log knows better, and `next_offset` is not looked at.
+    pub fn reset(&self, group: GroupId, upto: LogId, next_offset: Offset, done: Completion) {
+        self.purge_to(group, upto, Some(next_offset), done);
+    }
+
+    fn purge_to(&self, group: GroupId, upto: LogId, next_offset: Option<Offset>, done: Completion) {
         let inner = &*self.inner;
         let meta = match inner.entry_meta(group, upto.2) {
             Err(ReadError::Purged { .. }) | Ok(None) => None,
@@ -264,8 +275,23 @@ impl Log {
             drop(core);
             return inner.finish(outcome);
         }
-        let next_offset = meta.map_or(state.next_offset, |m| m.first_offset.0 + u64::from(m.event_count));
+        let next_offset = match (meta, next_offset) {
+            (Some(meta), _) => meta.first_offset.0 + u64::from(meta.event_count),
+            (None, Some(next_offset)) => next_offset.0,
+            (None, None) => state.next_offset,
+        };
         let outcome = core.purge(group, Purge { upto, next_offset }, now, &inner.options, done);
+        drop(core);
+        inner.finish(outcome);
+    }
+
+    /// Drops everything of a group: entries, vote, checkpoint, purge mark. Once `done` says so it is as if the group had
+    /// never been here, and it holds no segment; it may begin anew at any index. Nothing is done where nothing is.
+    pub fn forget(&self, group: GroupId, done: Completion) {
+        let inner = &*self.inner;
+        let now = inner.clock.now();
+        let mut core = inner.core.lock();
+        let outcome = core.forget(group, now, &inner.options, done);
         drop(core);
         inner.finish(outcome);
     }

@@ -77,7 +77,8 @@ fn check(disk: &SimDisk, recorded: &Recorded, moment: usize, what: &str) -> usiz
     };
     for (group, state) in &found.0 {
         let next = log.group(*group).last.or(state.purged).map_or(1, |last| last.2.0 + 1);
-        append(&log, *group, vec![entry(99, next, 20)]);
+        let first_offset = log.next_offset(*group);
+        append(&log, *group, vec![pelton_log::Entry { first_offset, ..entry(99, next, 20) }]);
     }
     log.shutdown();
     prefix
