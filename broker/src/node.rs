@@ -157,7 +157,7 @@ impl Registry {
         self.raft.propose(Command { kind, event_count: 0, body, space: Space::Reserve }, outcome).await;
         let index = match answer.await {
             Ok(Ok(index)) => index,
-            Ok(Err(ProposeError::NotLeader { .. } | ProposeError::StorageFull)) => {
+            Ok(Err(ProposeError::NotLeader { .. } | ProposeError::Discarded | ProposeError::StorageFull)) => {
                 return Err(OperationError::Unavailable);
             }
             Ok(Err(ProposeError::TooLarge)) => return Err(OperationError::TooLarge),

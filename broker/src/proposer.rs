@@ -230,7 +230,7 @@ impl Proposer {
         self.0.raft.propose(command, Arc::new(ChangeOutcome(Mutex::new(Some(told))))).await;
         let index = match answer.await {
             Ok(Ok(index)) => index,
-            Ok(Err(ProposeError::NotLeader { .. } | ProposeError::StorageFull)) => {
+            Ok(Err(ProposeError::NotLeader { .. } | ProposeError::Discarded | ProposeError::StorageFull)) => {
                 return Err(OperationError::Unavailable);
             }
             Ok(Err(ProposeError::TooLarge)) => return Err(OperationError::TooLarge),
@@ -398,7 +398,7 @@ impl Outcome for BatchOutcome {
             self.shared.open.lock().forget(&self.keys);
         }
         self.settle(Err(match error {
-            ProposeError::NotLeader { .. } => AppendError::Unavailable,
+            ProposeError::NotLeader { .. } | ProposeError::Discarded => AppendError::Unavailable,
             ProposeError::StorageFull => AppendError::StorageFull,
             ProposeError::TooLarge => AppendError::TooLarge { size_bytes: self.bytes, limit_bytes: MAX_BATCH_BYTES },
             ProposeError::OutcomeUnknown => AppendError::OutcomeUnknown,
