@@ -130,7 +130,7 @@ impl Client for LocalClient {
     }
 
     fn served(&self) -> watch::Receiver<Arc<BTreeMap<GroupId, Session>>> {
-        let session = |group: &DataGroup| Session { term: group.raft.status().term, grant: 1 };
+        let session = |group: &DataGroup| Session { term: group.raft.status().term.0, grant: 1 };
         let served = self.0.groups.iter().map(|group| (GroupId(group.raft.id().0), session(group)));
         watch::Sender::new(Arc::new(served.collect())).subscribe()
     }

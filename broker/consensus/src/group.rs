@@ -13,9 +13,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::admission::room_for;
-use crate::leadership::{Watcher, is_alone};
+use crate::leadership::{Watcher, other_leader};
 use crate::machine::Machine;
-use crate::network::Network;
+use crate::network::{Network, Quiet};
 use crate::peers::Replica;
 use crate::proposal::{Discarded, Proposal, Ticket};
 use crate::replica::LocalReplica;
@@ -46,6 +46,8 @@ struct Shared<S: StateMachine> {
     watcher: Watcher<S>,
     leadership: watch::Receiver<Leadership>,
     options: GroupOptions,
+    /// Held while the members are changed: what a change is checked against must still hold when the core gets it.
+    changing: tokio::sync::Mutex<()>,
 }
 
 impl<S: StateMachine> Clone for Group<S> {
@@ -77,11 +79,13 @@ impl<S: StateMachine> Group<S> {
         // It may have voted before it stopped.
         let holds_vote = options.hold_votes && (view.vote.is_some() || view.last.is_some() || view.purged.is_some());
         config.enable_elect = !holds_vote;
-        let network = Network { peers: peers.clone(), group: id, hung_after: options.election_timeout.1 };
+        let quiet = Quiet::new();
+        let hung_after = options.election_timeout.1;
+        let network = Network { peers: peers.clone(), group: id, hung_after, quiet: quiet.clone() };
         let raft = Raft::new(options.node.0, Arc::new(config), network, store.clone(), machine.clone())
             .await
             .map_err(|error| failed(id, error))?;
-        let votes_held_until = hold_vote(&raft, holds_vote, options);
+        let votes_held_until = hold_vote(id, &raft, holds_vote, options).await?;
         let local = LocalReplica { id, log: log.clone(), raft: raft.clone(), votes_held_until };
         let replica: Arc<dyn Replica> = Arc::new(local);
         peers.open(id, replica.clone());
@@ -89,11 +93,11 @@ impl<S: StateMachine> Group<S> {
             node: options.node,
             metrics: raft.metrics(),
             machine: machine.clone(),
-            quorum_within: options.election_timeout.0,
+            election_timeout: options.election_timeout,
             look_again: options.heartbeat / 4,
         };
         let (told, leadership) = watch::channel(watcher.look().0);
-        tokio::spawn(watcher.clone().run(raft.server_metrics(), told));
+        tokio::spawn(watcher.clone().run(raft.server_metrics(), told, quiet));
         let options = options.clone();
         Ok(Self(Arc::new(Shared {
             id,
@@ -108,6 +112,7 @@ impl<S: StateMachine> Group<S> {
             watcher,
             leadership,
             options,
+            changing: tokio::sync::Mutex::default(),
         })))
     }
 
@@ -183,6 +188,10 @@ impl<S: StateMachine> Group<S> {
         &self.0.raft
     }
 
+    pub(crate) fn changing(&self) -> &tokio::sync::Mutex<()> {
+        &self.0.changing
+    }
+
     pub(crate) fn election_timeout(&self) -> (Duration, Duration) {
         self.0.options.election_timeout
     }
@@ -209,7 +218,7 @@ impl<S: StateMachine> Group<S> {
             return;
         }
         let ticket = Arc::new(Ticket::default());
-        let responder = AckResponder::new(outcome, ticket.clone(), self.0.discarded.clone());
+        let responder = AckResponder::new(outcome, self.0.options.node, ticket.clone(), self.0.discarded.clone());
         let proposal = Proposal { command, ticket: Some(ticket) };
         // On an error the core is gone; the responder was dropped with the message and has told its waiter.
         let _ = self.0.raft.client_write_ff(proposal, Some(responder)).await;
@@ -228,7 +237,7 @@ impl<S: StateMachine> Group<S> {
             let linearizer = self.0.raft.get_read_linearizer(option).await.map_err(|error| match error {
                 RaftError::Fatal(error) => ReadIndexError::Ended { why: error.to_string() },
                 RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)) => {
-                    ReadIndexError::NotLeader { leader: forward.leader_id.map(NodeId) }
+                    ReadIndexError::NotLeader { leader: other_leader(forward.leader_id, self.0.options.node) }
                 }
                 RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)) => ReadIndexError::Unavailable,
             })?;
@@ -253,7 +262,8 @@ impl<S: StateMachine> Group<S> {
     /// at once that it may not, whatever [`leadership`](Self::leadership) still says.
     #[must_use]
     pub fn serves(&self) -> bool {
-        self.0.watcher.look().0.serves
+        // The watch knows, too, when the core is gone without a word.
+        self.0.leadership.borrow().serves && self.0.watcher.look().0.serves
     }
 
     /// Returns once the group has failed, with the reason. A group that fails never comes back by itself.
@@ -343,21 +353,29 @@ fn restore<S: StateMachine>(id: GroupId, view: &GroupView, machine: &Machine<S>)
 }
 
 /// Holds the vote of a voter that has just started, unless it is the only one; says until when.
-fn hold_vote<S: StateMachine>(raft: &Raft<Types, Machine<S>>, holds: bool, options: &GroupOptions) -> Option<Instant> {
+async fn hold_vote<S: StateMachine>(
+    id: GroupId,
+    raft: &Raft<Types, Machine<S>>,
+    holds: bool,
+    options: &GroupOptions,
+) -> Result<Option<Instant>, GroupError> {
     if !holds {
-        return None;
-    }
-    if is_alone(&raft.metrics().borrow_watched(), options.node) {
-        raft.runtime_config().elect(true);
-        return None;
+        return Ok(None);
     }
     let until = Instant::now() + options.election_timeout.1;
+    let node = options.node.0;
+    // Asked of the core: what it publishes is empty until it has run.
+    let is_alone = raft.with_raft_state(move |state| state.membership_state.effective().voter_ids().eq([node]));
+    if is_alone.await.map_err(|error| failed(id, error))? {
+        raft.runtime_config().elect(true);
+        return Ok(None);
+    }
     let raft = raft.clone();
     tokio::spawn(async move {
         tokio::time::sleep_until(until).await;
         raft.runtime_config().elect(true);
     });
-    Some(until)
+    Ok(Some(until))
 }
 
 /// Tries again as long as `place` has changed since the last try.

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::machine::Machine;
+use crate::network::{Quiet, is_silent};
 use crate::types::Types;
 use crate::{NodeId, StateMachine};
 
@@ -31,13 +32,19 @@ pub struct Leadership {
     pub serves: bool,
 }
 
+/// The leader that a node which does not lead knows of. openraft names the last leadership that it heard of, and after
+/// it was removed or has started again that may have been the node's own.
+pub(crate) fn other_leader(named: Option<u64>, node: NodeId) -> Option<NodeId> {
+    named.map(NodeId).filter(|leader| *leader != node)
+}
+
 /// Looks at a group's leadership.
 pub(crate) struct Watcher<S: StateMachine> {
     pub(crate) node: NodeId,
     pub(crate) metrics: WatchReceiverOf<Types, RaftMetrics<Types>>,
     pub(crate) machine: Machine<S>,
-    /// How old the last answer of a quorum may be: the shortest election timeout.
-    pub(crate) quorum_within: Duration,
+    /// The shortest election timeout is how old the last answer of a quorum may be; the longest is a leader's lease.
+    pub(crate) election_timeout: (Duration, Duration),
     /// How often a leader that does not serve looks whether it can.
     pub(crate) look_again: Duration,
 }
@@ -56,8 +63,8 @@ impl<S: StateMachine> Watcher<S> {
         let leads = metrics.running_state.is_ok()
             && metrics.state == ServerState::Leader
             && metrics.current_leader == Some(self.node.0);
-        let leader = metrics.current_leader.map(NodeId);
         if !leads {
+            let leader = other_leader(metrics.current_leader, self.node);
             return (Leadership { term, leader, serves: false }, None);
         }
         // The first entry of a leadership is the leader's own; nothing of it is applied before all that came earlier.
@@ -68,22 +75,44 @@ impl<S: StateMachine> Watcher<S> {
             Some(Duration::MAX)
         } else {
             let age = metrics.last_quorum_acked.map(|acked| acked.elapsed());
-            age.and_then(|age| self.quorum_within.checked_sub(age)).filter(|left| !left.is_zero())
+            age.and_then(|age| self.election_timeout.0.checked_sub(age)).filter(|left| !left.is_zero())
         };
+        let leader = Some(self.node);
         let serves = has_applied && fresh_for.is_some();
         let again = fresh_for.filter(|_| serves).unwrap_or(self.look_again);
         (Leadership { term, leader, serves }, Some(again))
     }
 
-    /// Keeps `told` right until the group ends.
+    /// How long this node has led without an answer of a quorum; `None` when that is not so. `since` is since when it
+    /// leads, for one that was never answered.
+    fn unanswered_for(&self, since: Option<Instant>) -> Option<Duration> {
+        let since = since?;
+        let metrics = self.metrics.borrow_watched();
+        if is_alone(&metrics, self.node) {
+            return None;
+        }
+        let answered = metrics.last_quorum_acked.map(|acked| acked.elapsed());
+        Some(answered.map_or(since.elapsed(), |age| age.min(since.elapsed())))
+    }
+
+    /// Keeps `told` and `quiet` right until the group ends.
     pub(crate) async fn run(
         self,
         mut server: WatchReceiverOf<Types, openraft::metrics::RaftServerMetrics<Types>>,
         told: watch::Sender<Leadership>,
+        quiet: Quiet,
     ) {
         let mut applied = self.machine.watch_applied();
+        let mut leading: Option<(Term, Instant)> = None;
         loop {
             let (leadership, again) = self.look();
+            leading = match leading {
+                _ if again.is_none() => None,
+                Some((term, since)) if term == leadership.term => Some((term, since)),
+                _ => Some((leadership.term, Instant::now())),
+            };
+            let unanswered = self.unanswered_for(leading.map(|(_, since)| since));
+            quiet.set(unanswered.is_some_and(|age| is_silent(age, self.election_timeout.1)));
             told.send_if_modified(|told| std::mem::replace(told, leadership) != leadership);
             // A quorum that answers moves no watch that is cheap to wait for, so the clock asks.
             let wake = again.and_then(|again| Instant::now().checked_add(again));
@@ -100,6 +129,6 @@ impl<S: StateMachine> Watcher<S> {
 }
 
 /// Whether the node is the only voter, so that a quorum is itself.
-pub(crate) fn is_alone(metrics: &RaftMetrics<Types>, node: NodeId) -> bool {
+fn is_alone(metrics: &RaftMetrics<Types>, node: NodeId) -> bool {
     metrics.membership_config.voter_ids().eq([node.0])
 }

@@ -1,6 +1,9 @@
 //! openraft's network over a [`Transport`](crate::Transport): deadlines, the bound on what is in flight, refusals.
 
 mod append;
+mod quiet;
+
+pub(crate) use quiet::{Quiet, is_silent};
 
 use std::future::Future;
 use std::time::Duration;
@@ -31,11 +34,19 @@ pub(crate) struct Network {
     pub(crate) group: GroupId,
     /// How long a follower may leave requests of a stream unanswered.
     pub(crate) hung_after: Duration,
+    pub(crate) quiet: Quiet,
 }
 
 impl Network {
     fn client(&self, target: u64, beats: bool) -> Client {
-        Client { peers: self.peers.clone(), group: self.group, to: NodeId(target), hung_after: self.hung_after, beats }
+        Client {
+            peers: self.peers.clone(),
+            group: self.group,
+            to: NodeId(target),
+            hung_after: self.hung_after,
+            quiet: self.quiet.clone(),
+            beats,
+        }
     }
 }
 
@@ -57,6 +68,7 @@ pub(crate) struct Client {
     group: GroupId,
     to: NodeId,
     hung_after: Duration,
+    quiet: Quiet,
     /// Whether it sends heartbeats only.
     beats: bool,
 }
@@ -164,6 +176,9 @@ impl NetSnapshot<Types> for Client {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        if self.quiet.is_quiet() {
+            return Err(unreachable("this leader is quiet, for no quorum answers it").into());
+        }
         let mut membership = BytesMut::new();
         codec::put_membership(&mut membership, snapshot.meta.last_membership.membership());
         let head = proto::snapshot_chunk::Head {
@@ -217,22 +232,24 @@ impl NetStreamAppend<Types> for Client {
     where
         S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
     {
-        if self.beats {
-            let answer = async move {
-                let Some(request) = input.next().await else {
-                    return Ok(futures_util::stream::empty().boxed());
-                };
-                let answer = self.beat(request, &option).await;
-                Ok(futures_util::stream::iter([answer]).boxed())
-            };
-            return Box::pin(answer);
-        }
-        let (requests, in_flight) = append::limited(self.group, input);
-        let hung_after = self.hung_after;
         let opened = async move {
+            // The core's pause after an error is in its input. A session that failed before it took anything from there
+            // would be followed by the next one at once, and that by another.
+            let Some(first) = input.next().await else {
+                return Ok(futures_util::stream::empty().boxed());
+            };
+            if self.quiet.is_quiet() {
+                return Err(unreachable("this leader is quiet, for no quorum answers it"));
+            }
+            if self.beats {
+                let answer = self.beat(first, &option).await;
+                return Ok(futures_util::stream::iter([answer]).boxed());
+            }
+            let input = futures_util::stream::iter([first]).chain(input);
+            let (requests, in_flight) = append::limited(self.group, input, self.quiet.clone());
             let transport = self.peers.transport()?;
             let answers = self.within(&option, transport.append(self.to, self.group, requests)).await?;
-            Ok(append::watched(answers, in_flight, hung_after))
+            Ok(append::watched(answers, in_flight, self.hung_after))
         };
         Box::pin(opened)
     }

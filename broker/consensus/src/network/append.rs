@@ -14,7 +14,7 @@ use pelton_proto::consensus::v1 as proto;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::{RpcError, refused, unreachable};
+use super::{Quiet, RpcError, refused, unreachable};
 use crate::transport::{Incoming, NoAnswer};
 use crate::types::Types;
 use crate::wire;
@@ -80,7 +80,11 @@ impl InFlight {
 }
 
 /// The requests as the transport takes them, each once there is room for it.
-pub(super) fn limited<S>(group: GroupId, input: S) -> (BoxStream<'static, proto::AppendRequest>, Arc<InFlight>)
+pub(super) fn limited<S>(
+    group: GroupId,
+    input: S,
+    quiet: Quiet,
+) -> (BoxStream<'static, proto::AppendRequest>, Arc<InFlight>)
 where
     S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
 {
@@ -89,7 +93,8 @@ where
         sent: Mutex::new(Sent { requests: VecDeque::new(), owed_since: Instant::now(), input_ended: false }),
         changed: Notify::new(),
     });
-    let requests = stream::unfold((input, in_flight.clone()), move |(mut input, in_flight)| async move {
+    let start = (input, in_flight.clone(), quiet);
+    let requests = stream::unfold(start, move |(mut input, in_flight, quiet)| async move {
         let Some(request) = input.next().await else {
             in_flight.ended();
             return None;
@@ -97,8 +102,9 @@ where
         let request = wire::append_to_wire(group, request);
         let bytes = (wire::body_bytes(&request) as usize).clamp(REQUEST_BYTES, MAX_IN_FLIGHT_BYTES);
         let share = in_flight.bytes.clone().acquire_many_owned(bytes as u32).await.ok()?;
+        quiet.over().await;
         in_flight.sent(share);
-        Some((request, (input, in_flight)))
+        Some((request, (input, in_flight, quiet)))
     });
     (requests.boxed(), in_flight)
 }

@@ -287,6 +287,14 @@ impl<F: Fabric> Cluster<F> {
         left
     }
 
+    /// Ends all nodes, so that they take no time from the clusters that come after.
+    pub async fn stop(self) {
+        for node in self.nodes.into_values() {
+            within("the end of a group", node.group.shutdown()).await.unwrap();
+            node.driver.abort();
+        }
+    }
+
     /// Kills a node and starts it again.
     pub async fn restart(&mut self, id: u64) {
         let disk = self.kill(id).await;
@@ -324,7 +332,9 @@ impl<F: Fabric> Cluster<F> {
                 let leader = self.leader_among(among.clone()).await;
                 match propose(self.group(leader), body.clone(), 1).await.await.unwrap() {
                     Ok(index) => return index,
-                    Err(ProposeError::NotLeader { .. } | ProposeError::Discarded) => {}
+                    Err(ProposeError::NotLeader { .. } | ProposeError::Discarded) => {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
                     Err(error) => panic!("{error}"),
                 }
             }
