@@ -1,7 +1,6 @@
 //! Nodes that make a cluster, and what is done to them.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::process::Signal;
@@ -24,7 +23,7 @@ pub const PEER_PORT: u16 = 7400;
 const PROGRESS: usize = 25;
 
 /// Machines of a network that have no node at first.
-const SPARE_MACHINES: usize = 1;
+const SPARE_MACHINES: usize = 2;
 
 /// The nodes of a cluster, by machine.
 pub struct Cluster {
@@ -109,13 +108,18 @@ impl Cluster {
 
     /// Where events come in on every machine, also on one that has no node yet.
     pub fn ingresses(&self) -> Vec<SocketAddr> {
-        let machines = 0..self.starts.len() + SPARE_MACHINES;
+        let machines = 0..self.network.count();
         machines.map(|machine| SocketAddr::new(self.network.host(machine), INGRESS_PORT)).collect()
     }
 
     /// The machines whose node is up.
     pub fn up(&self) -> Vec<usize> {
         (0..self.nodes.len()).filter(|machine| self.nodes[*machine].is_some()).collect()
+    }
+
+    /// Those of them that take events.
+    pub fn up_with_ingress(&self) -> Vec<usize> {
+        self.up().into_iter().filter(|machine| !self.node(*machine).ingress.ip().is_unspecified()).collect()
     }
 
     pub fn node(&self, machine: usize) -> &Node {
@@ -216,35 +220,37 @@ pub struct Scene {
 
 /// Runs a scenario on three nodes: `fault` as often as the environment says, and all that must hold at the end.
 #[track_caller]
-pub fn scenario(what: &str, fault: impl FnMut(&mut Scene, usize)) -> Outcome {
-    scenario_with(what, |_, start| start, fault)
+pub fn scenario(what: &str, fault: impl FnMut(&mut Scene, usize)) {
+    scenario_with(what, |_, start| start, fault);
 }
 
 /// The same, with nodes that are started in a way of their own.
 #[track_caller]
-pub fn scenario_with(
-    what: &str,
-    dress: impl Fn(usize, Start) -> Start,
-    mut fault: impl FnMut(&mut Scene, usize),
-) -> Outcome {
+pub fn scenario_with(what: &str, dress: impl Fn(usize, Start) -> Start, mut fault: impl FnMut(&mut Scene, usize)) {
     let _one = one_at_a_time();
-    let cluster = Cluster::start(3, dress);
-    let ledger = Arc::<Ledger>::default();
-    let load = Load::start(&cluster.ingresses(), &ledger);
-    let mut scene = Scene { cluster, load, ledger };
-    scene.all_take("before anything has happened");
+    let mut scene = Scene::new(Cluster::start(3, dress), false);
     for round in 0..rounds() {
         fault(&mut scene, round);
         scene.all_take("once all is healed");
     }
-    scene.ends(what)
+    scene.ends(what);
 }
 
 impl Scene {
-    /// Waits until every node that is up acknowledges events.
+    /// Producers for a cluster, `forgetful` ones or not, that have begun.
+    #[track_caller]
+    pub fn new(cluster: Cluster, forgetful: bool) -> Self {
+        let ledger = Arc::<Ledger>::default();
+        let load = Load::start(&cluster.ingresses(), &ledger, forgetful);
+        let scene = Self { cluster, load, ledger };
+        scene.all_take("before anything has happened");
+        scene
+    }
+
+    /// Waits until every node that is up, and takes events, acknowledges some.
     #[track_caller]
     pub fn all_take(&self, when: &str) {
-        self.take(&self.cluster.up(), when);
+        self.take(&self.cluster.up_with_ingress(), when);
     }
 
     /// Waits until these nodes acknowledge events.
@@ -253,22 +259,22 @@ impl Scene {
         self.load.wait_for(&format!("events to be taken {when}"), machines, PROGRESS);
     }
 
-    /// Everything has come, once; then the nodes stop, and their logs say the same.
+    /// Everything has come; then the nodes stop, and their logs say the same. Gives what came of it, and how many
+    /// events are in the logs.
     #[track_caller]
-    fn ends(self, what: &str) -> Outcome {
+    pub fn ends(self, what: &str) -> (Outcome, u64) {
         let Self { mut cluster, load, ledger } = self;
         load.stop();
         let outcome = check(what, &ledger, &cluster.subscriber);
         let machines = cluster.up();
-        for machine in &machines {
-            let letters = cluster.node(*machine).dead_letters("all");
-            assert!(letters.is_empty(), "{what}: a subscriber that takes everything has dead letters: {letters:?}");
-        }
+        let letters = cluster.node(machines[0]).dead_letters("all");
+        assert!(letters.is_empty(), "{what}: a subscriber that takes everything has dead letters: {letters:?}");
         cluster.wait_until_caught_up();
         machines.iter().for_each(|machine| cluster.stop(*machine));
-        let data: Vec<_> = machines.iter().map(|machine| cluster.starts[*machine].data_folder().to_owned()).collect();
-        let events = logs::agree(data.iter().map(PathBuf::as_path));
+        let data = machines.iter().map(|machine| cluster.starts[*machine].data_folder());
+        let data: Vec<_> = data.filter(|data| data.join("log").exists()).collect();
+        let events = logs::agree(data.iter().copied());
         eprintln!("{what}: the logs of {} nodes agree on {events} events", data.len());
-        outcome
+        (outcome, events)
     }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cluster::scenario;
+use crate::support::wait_until;
 
 /// Longer than any election takes to begin: 1.4 s, and the checks that come before it.
 const LONGER_THAN_AN_ELECTION: Duration = Duration::from_secs(3);
@@ -43,6 +44,22 @@ fn a_node_that_stands_still_is_done_without_and_goes_on() {
             scene.cluster.resume(machine);
             scene.all_take(&format!("with node {machine} awake, in round {round}"));
         }
+    });
+}
+
+/// F19: one of three can promise nothing, and says so. What the others knew is there when they are back.
+#[test]
+fn a_lost_quorum_refuses_events_until_it_is_back() {
+    scenario("lost quorum", |scene, round| {
+        let left = round % 3;
+        let lost: Vec<_> = (0..3).filter(|machine| *machine != left).collect();
+        lost.iter().for_each(|machine| scene.cluster.kill(*machine));
+        let since = Instant::now();
+        let (refused, _) = scene.ledger.failures();
+        wait_until("the node that is left to say that it takes nothing", || scene.ledger.failures().0 > refused + 2);
+        let stale = scene.ledger.stale(left, since, Instant::now());
+        assert!(stale.is_empty(), "without a quorum it acknowledged {stale:?}");
+        scene.cluster.restart(&lost);
     });
 }
 

@@ -25,6 +25,9 @@ const PACE: Duration = Duration::from_millis(4);
 /// After all nodes have failed it.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// One event in so many is sent again by a producer that forgets (F20).
+const FORGETFULNESS: u64 = 5;
+
 /// Keys of events: enough for every group to have some of them.
 const KEYS: u64 = 64;
 
@@ -45,8 +48,8 @@ pub struct Ack {
     pub at: Instant,
     /// The node that did.
     pub node: usize,
-    /// How often it was sent before: each time it may have been taken, although nobody said so.
-    pub tries_before: u32,
+    /// How often it was sent: each time it may have been taken, although nobody said so.
+    pub tries: u32,
 }
 
 /// What was sent and what was acknowledged.
@@ -91,29 +94,40 @@ impl Ledger {
         (self.refused.load(Ordering::Relaxed), self.unanswered.load(Ordering::Relaxed))
     }
 
-    /// Sends a new event until one of the nodes, beginning with the first, acknowledges it.
-    fn post(&self, order: &mut [Target]) {
+    /// Sends an event once more although it was acknowledged, as a producer does that has not seen the answer.
+    fn post_again(&self, number: u64, target: &mut Target) {
+        if let Some(ack) = self.acks.lock().get_mut(&number) {
+            ack.tries += 1;
+        }
+        if let Answer::Wrong(said) = target.post(&event(number)) {
+            self.wrong.lock().push(format!("event {number}, sent again: {said}"));
+        }
+    }
+
+    /// Sends a new event until one of the nodes, beginning with the first, acknowledges it; gives its number.
+    fn post(&self, order: &mut [Target]) -> Option<u64> {
         let number = self.next.fetch_add(1, Ordering::AcqRel);
-        let (event, sent, mut tries_before) = (event(number), Instant::now(), 0);
+        let (event, sent, mut tries) = (event(number), Instant::now(), 0);
         while sent.elapsed() < DEADLINE {
             for target in &mut *order {
+                tries += 1;
                 match target.post(&event) {
                     Answer::Taken => {
-                        let ack = Ack { sent, at: Instant::now(), node: target.node, tries_before };
+                        let ack = Ack { sent, at: Instant::now(), node: target.node, tries };
                         self.acks.lock().insert(number, ack);
                         *self.by_node.lock().entry(target.node).or_default() += 1;
-                        return;
+                        return Some(number);
                     }
                     Answer::ComeAgain => drop(self.refused.fetch_add(1, Ordering::Relaxed)),
                     Answer::None => drop(self.unanswered.fetch_add(1, Ordering::Relaxed)),
-                    Answer::NotSent => continue,
+                    Answer::NotSent => tries -= 1,
                     Answer::Wrong(said) => self.wrong.lock().push(format!("event {number}: {said}")),
                 }
-                tries_before += 1;
             }
             std::thread::park_timeout(PAUSE);
         }
         self.wrong.lock().push(format!("event {number}: nobody took it in {DEADLINE:?}"));
+        None
     }
 }
 
@@ -152,8 +166,10 @@ impl Target {
         let Ok(mut connection) = connection else { return Answer::NotSent };
         // Without a key a node takes an event for a group that it leads. Every other event has one, so that no group can
         // be without a leader unnoticed.
-        let key =
-            if event.number % 2 == 0 { format!("ce-partitionkey: {}\r\n", event.number % KEYS) } else { String::new() };
+        let key = match event.number.is_multiple_of(2) {
+            true => format!("ce-partitionkey: {}\r\n", event.number % KEYS),
+            false => String::new(),
+        };
         let headers = event.headers() + &key;
         let Ok(answer) = connection.call("POST", "/default/default", &headers, &event.data) else {
             return Answer::None;
@@ -177,16 +193,21 @@ pub struct Load {
 }
 
 impl Load {
-    pub fn start(nodes: &[SocketAddr], ledger: &Arc<Ledger>) -> Self {
+    /// `forgetful` ones send some events again although they were acknowledged, to another node.
+    pub fn start(nodes: &[SocketAddr], ledger: &Arc<Ledger>, forgetful: bool) -> Self {
         let stop = Arc::<AtomicBool>::default();
         let producer = |place: usize| {
             let (stop, ledger) = (Arc::clone(&stop), Arc::clone(ledger));
             let mut order: Vec<_> = nodes.iter().enumerate().map(|(node, at)| Target::new(node, *at)).collect();
             // At home first, and to the others in turn.
             order.rotate_left(place % nodes.len());
+            let nodes = nodes.len();
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Acquire) {
-                    ledger.post(&mut order);
+                    let posted = ledger.post(&mut order);
+                    if let Some(number) = posted.filter(|number| forgetful && number % FORGETFULNESS == 0) {
+                        ledger.post_again(number, &mut order[1 % nodes]);
+                    }
                     std::thread::park_timeout(PACE);
                 }
             })

@@ -52,7 +52,7 @@ pub fn agree<'a>(data: impl IntoIterator<Item = &'a Path>) -> u64 {
 
 #[track_caller]
 fn replicas(data: &Path) -> Vec<(GroupId, Replica)> {
-    let disk = RealDisk::existing(&data.join("log")).unwrap();
+    let disk = RealDisk::existing(data.join("log")).unwrap();
     let report = verify(&disk).unwrap();
     assert!(report.is_whole(), "{data:?}: {report:?}");
     let options = Options::new(report.identity.expect("a log that was written says whose it is"));

@@ -26,7 +26,9 @@ mod network;
 mod oracle;
 mod partitions;
 mod replace;
+mod roles;
 mod status;
+mod twice;
 
 use parking_lot::{Mutex, MutexGuard};
 

@@ -31,6 +31,7 @@ const NOBODY: &str = "02:00:00:00:ff:ff";
 pub struct Network {
     /// The first three bytes of every address.
     prefix: [u8; 3],
+    count: usize,
     /// Of each machine; none over loopback.
     spaces: Vec<Space>,
     /// Joins them. It goes last, and takes the test's own end of the cable with it.
@@ -47,20 +48,26 @@ impl Network {
         // RFC 2544: for tests of networks, and nobody's own.
         let prefix = [198, 18 + (high & 1), low];
         match joined(count, prefix, &format!("pt{number:x}")) {
-            Ok((switch, spaces)) => Self { prefix, spaces, _switch: Some(switch), why_not: None },
-            Err(why) => Self::loopback(why),
+            Ok((switch, spaces)) => Self { prefix, count, spaces, _switch: Some(switch), why_not: None },
+            Err(why) => Self::loopback(count, why),
         }
     }
 
     /// Machines that are only addresses of loopback.
-    pub fn loopback(why: Unable) -> Self {
+    pub fn loopback(count: usize, why: Unable) -> Self {
         let [.., high, low] = fresh().to_be_bytes();
-        Self { prefix: [127, 64 | (high & 63), low], spaces: Vec::new(), _switch: None, why_not: Some(why) }
+        let prefix = [127, 64 | (high & 63), low];
+        Self { prefix, count, spaces: Vec::new(), _switch: None, why_not: Some(why) }
     }
 
     /// Whether what one machine sends to another can be lost; else why not.
     pub fn can_cut(&self) -> Result<(), Unable> {
         self.why_not.clone().map_or(Ok(()), Err)
+    }
+
+    /// How many machines there are.
+    pub fn count(&self) -> usize {
+        self.count
     }
 
     /// The address of a machine.

@@ -71,7 +71,7 @@ impl Subscriber {
 #[derive(Debug, Clone, Copy)]
 pub struct Outcome {
     acknowledged: usize,
-    /// Deliveries of an event beyond its first that the producer has asked for by sending it again.
+    /// Deliveries of an event beyond its first that the producer may have asked for by sending it again.
     sent_again: u32,
     /// Those that only the cluster can have repeated: an attempt whose result was not stored when its node was lost.
     pub repeated: u32,
@@ -93,7 +93,7 @@ pub fn check(name: &str, ledger: &Ledger, subscriber: &Subscriber) -> Outcome {
     let (mut sent_again, mut repeated, mut unacknowledged) = (0, 0, 0);
     for (number, times) in &deliveries.of {
         assert!(ledger.was_sent(*number), "{name}: {number} was never sent");
-        let by_producer = acks.get(number).map_or(0, |ack| ack.tries_before).min(times - 1);
+        let by_producer = acks.get(number).map_or(0, |ack| ack.tries - 1).min(times - 1);
         sent_again += by_producer;
         repeated += times - 1 - by_producer;
         unacknowledged += usize::from(!acks.contains_key(number));
@@ -108,6 +108,11 @@ pub fn check(name: &str, ledger: &Ledger, subscriber: &Subscriber) -> Outcome {
 }
 
 impl Outcome {
+    /// Different events that have come.
+    pub fn events(&self) -> usize {
+        self.acknowledged + self.unacknowledged
+    }
+
     fn say(&self, name: &str, ledger: &Ledger) {
         let Self { acknowledged, sent_again, repeated, unacknowledged, longest_gap, longest_wait } = self;
         let (refused, unanswered) = ledger.failures();

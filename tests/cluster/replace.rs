@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::cluster::{Scene, scenario};
+use crate::cluster::{Cluster, Scene, scenario};
+use crate::one_at_a_time;
+use crate::support::{Start, wait_for};
 
 /// F17: an id whose disk is gone does not come back; the name does, once the lost node was removed.
 #[track_caller]
@@ -46,4 +48,22 @@ fn a_node_is_replaced_by_a_new_one_under_load() {
         scene.cluster.command(&["node", "remove", &old]);
         scene.cluster.stop(leaves);
     });
+}
+
+/// F16, F17: nobody is at the keyboard. A node that is silent for longer than was set is given up, and what it had is
+/// made anew on one that has room.
+#[test]
+fn what_a_lost_node_had_is_made_anew_elsewhere() {
+    let _one = one_at_a_time();
+    let hasty = |start: Start| start.args(&["--node-lost-after", "3s"]);
+    let mut cluster = Cluster::start(3, |_, start| hasty(start));
+    let fourth = hasty(cluster.prepared(3, "fourth", 3));
+    cluster.replace(3, "fourth", fourth);
+    cluster.restart(&[3]);
+    let mut scene = Scene::new(cluster, false);
+    scene.cluster.kill(1);
+    wait_for("every group to have all its replicas without the lost node", || scene.cluster.status().replicas_answer());
+    scene.all_take("without the lost node");
+    scene.cluster.command(&["node", "remove", &scene.cluster.name(1), "--lost"]);
+    scene.ends("lost for good");
 }

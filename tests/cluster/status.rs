@@ -34,6 +34,23 @@ impl Status {
         self.terms().iter().map(grown).max().unwrap_or(0)
     }
 
+    /// Whether every group of events has as many replicas as it should, all on nodes that answer.
+    ///
+    /// # Errors
+    /// The first group that has not.
+    pub fn replicas_answer(&self) -> Result<(), String> {
+        for group in self.groups().filter(|group| group["name"] != "registry") {
+            let replicas = group["replicas"].as_array().expect("a group lists its replicas");
+            let wanted: Vec<_> = replicas.iter().filter(|replica| replica["wanted"] == true).collect();
+            let are_voters =
+                wanted.iter().all(|replica| matches!(replica["role"].as_str(), Some("leader" | "follower")));
+            if wanted.len() < REPLICAS || !are_voters {
+                return Err(format!("{group}"));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether every group has a leader and its replicas on `nodes` nodes, all of which have committed the same.
     ///
     /// # Errors

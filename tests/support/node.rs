@@ -138,7 +138,8 @@ impl Start {
             std::fs::read(self.ready_file()).map_err(|error| format!("{error}; {}", process.said()))
         });
         let ready: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&ready).unwrap();
-        let address = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
+        // A role that the process does not have has no address, which reads as one that nobody has.
+        let address = |name: &str| ready[name].as_str().unwrap_or("0.0.0.0:0").parse().unwrap();
         Node { ingress: address("ingress"), api: address("api"), metrics: address("metrics"), process }
     }
 
