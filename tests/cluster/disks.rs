@@ -17,6 +17,10 @@ const VICTIM: usize = 2;
 /// Room for the log's first segments, which are 64, 128 and 128 MiB.
 const DISK_MEBIBYTES: u64 = 448;
 
+/// Runs a program so that its syncs can be interfered with.
+const STRACE: [&str; 10] =
+    ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "signal=none"];
+
 /// Events that nobody subscribes to, to fill a log with.
 const FILLER_BYTES: usize = 256 * 1024;
 
@@ -75,10 +79,8 @@ fn a_node_whose_sync_fails_ends_and_is_replaced() {
     if let Err(why) = can_inject() {
         return skipped("a sync that fails in a cluster", &why);
     }
-    let words = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "signal=none"];
     // Counted for each thread: it is the one that syncs the log that comes so far, well into the load.
-    let inject = ["-e", "inject=fdatasync:error=EIO:when=1000+"];
-    let words = [&words[..], &inject[..]].concat();
+    let words = [&STRACE[..], &["-e", "inject=fdatasync:error=EIO:when=1000+"]].concat();
     let dress = |machine, start: Start| {
         if machine == VICTIM { start.wrapped(&words).args(&["--direct-io", "off"]) } else { start }
     };
@@ -97,6 +99,22 @@ fn a_node_whose_sync_fails_ends_and_is_replaced() {
         let unharmed = scene.cluster.prepared(VICTIM, &name, 3);
         scene.cluster.replace(VICTIM, &name, unharmed);
         replaced_under_its_name(scene, VICTIM);
+    });
+}
+
+/// F15: each sync of one node takes as long as on a very slow disk. It is waited for only where it has to be.
+#[test]
+fn a_node_whose_disk_is_slow_loses_nothing() {
+    if let Err(why) = can_inject() {
+        return skipped("a slow disk in a cluster", &why);
+    }
+    let words = [&STRACE[..], &["-e", "inject=fdatasync:delay_exit=50ms"]].concat();
+    let dress = |machine, start: Start| {
+        if machine == VICTIM { start.wrapped(&words).args(&["--direct-io", "off"]) } else { start }
+    };
+    scenario_with("slow disk", dress, |scene, round| {
+        let others: Vec<_> = (0..3).filter(|other| *other != VICTIM).collect();
+        scene.take(&others, &format!("beside a node with a slow disk, in round {round}"));
     });
 }
 

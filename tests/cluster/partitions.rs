@@ -1,14 +1,17 @@
 //! Nodes that do not hear each other, while producers and the subscriber reach all of them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::cluster::{Scene, scenario};
 use crate::network::Network;
-use crate::support::skipped;
+use crate::support::{Dice, skipped};
 
 /// Terms that a group may go through because of one node that was cut off and came back: the election of another leader
 /// and the way back are two, and the machine is busy. One that asks for votes all the time would need more in seconds.
 const MAX_TERMS: u64 = 6;
+
+/// How often a link goes and comes.
+const FLAPS: usize = 20;
 
 /// What is lost around a node.
 type Shape = fn(&Network, usize, usize);
@@ -17,8 +20,7 @@ type Shape = fn(&Network, usize, usize);
 /// healed; the others go on.
 #[track_caller]
 fn cut_off(what: &'static str, shape: Shape) {
-    let possible = Network::new(1).can_cut();
-    if let Err(why) = possible {
+    if let Err(why) = Network::new(1).can_cut() {
         return skipped(what, &why);
     }
     let lonely = |scene: &mut Scene, round: usize| {
@@ -61,8 +63,7 @@ fn a_node_that_hears_but_is_not_heard_acknowledges_nothing() {
 /// Two that do not reach each other, and one that reaches both: a quorum is there, whoever leads.
 #[test]
 fn a_broken_link_between_two_of_three_is_outlived() {
-    let possible = Network::new(1).can_cut();
-    if let Err(why) = possible {
+    if let Err(why) = Network::new(1).can_cut() {
         return skipped("a broken link", &why);
     }
     scenario("broken link", |scene, round| {
@@ -73,6 +74,29 @@ fn a_broken_link_between_two_of_three_is_outlived() {
             scene.take(&[bridge], &format!("by the node between {one} and {other}, in round {round}"));
             scene.cluster.network.heal();
             scene.all_take(&format!("with the link of {one} and {other}, in round {round}"));
+        }
+    });
+}
+
+/// F4: links that come and go faster than an election takes. Some quorum is there most of the time, and when it stops all
+/// is well.
+#[test]
+fn links_that_come_and_go_are_outlived() {
+    if let Err(why) = Network::new(1).can_cut() {
+        return skipped("flapping links", &why);
+    }
+    let mut dice = Dice::from_env("flapping links");
+    scenario("flapping links", |scene, _| {
+        for _ in 0..FLAPS {
+            let from = dice.below(3) as usize;
+            let to = (from + 1 + dice.below(2) as usize) % 3;
+            scene.cluster.network.cut(from, to);
+            // For a random time, which is the fault itself.
+            let until = Instant::now() + Duration::from_millis(50 + dice.below(800));
+            while Instant::now() < until {
+                std::thread::park_timeout(until - Instant::now());
+            }
+            scene.cluster.network.heal();
         }
     });
 }
