@@ -3,7 +3,8 @@
 use std::error::Error;
 
 /// The contracts, by their path below this crate, which is also the root of their imports.
-const FILES: [&str; 2] = ["pelton/broker/v1/broker.proto", "pelton/consensus/v1/consensus.proto"];
+const FILES: [&str; 3] =
+    ["pelton/broker/v1/broker.proto", "pelton/cluster/v1/cluster.proto", "pelton/consensus/v1/consensus.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     for file in FILES {

@@ -6,6 +6,7 @@ use pelton_resource::{Kind, Resource, ResourceKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::api::cluster_view::{ChangeBody, ClusterStatus};
 use crate::api::view::{Count, DeadLetterPage, DeadLetterView, ProblemView, ResourceList, RewindBody, SelectionBody};
 use crate::http::{Answer, CallError, Connection, Url};
 
@@ -129,6 +130,22 @@ impl Admin {
     pub async fn discard(&mut self, selection: &SelectionBody) -> Result<u64, AdminError> {
         let count: Count = self.call(Method::POST, "/v1/dead-letters/discard", Some(json(selection))).await?;
         Ok(count.count)
+    }
+
+    /// How the cluster is.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn cluster(&mut self) -> Result<ClusterStatus, AdminError> {
+        self.call(Method::GET, "/v1/cluster", None).await
+    }
+
+    /// Has the cluster changed.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn change_cluster(&mut self, change: &ChangeBody) -> Result<(), AdminError> {
+        self.call::<Count>(Method::POST, "/v1/cluster/changes", Some(json(change))).await.map(drop)
     }
 
     async fn call<T: DeserializeOwned>(

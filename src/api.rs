@@ -1,4 +1,4 @@
-//! The administration API: resources, dead letters, cursors, as JSON over HTTP.
+//! The administration API: resources, dead letters, cursors, the cluster, as JSON over HTTP.
 //!
 //! Thin on purpose: each route is one call of [`Client`]. It asks for no password, so it
 //! listens on the loopback interface unless told otherwise, and refuses what a web page in a browser on the same
@@ -13,8 +13,12 @@
 //! | `PUT`, `DELETE /v1/triggers/{namespace}/{name}/warning` | `{"reason": ..., "message": ...}` |
 //! | `GET /v1/dead-letters` | a page; `?trigger=`, `?limit=`, `?after=` |
 //! | `GET /v1/dead-letters/{namespace}/{trigger}/{group}/{offset}` | one, with its event |
+//! | `GET /v1/cluster` | nodes, groups, and what is wrong with them |
+//! | `POST /v1/cluster/changes` | `{"change": "drain" or "undrain" or "remove" or "move" or "lead", ...}` |
 //! | `POST /v1/dead-letters/redrive`, `POST /v1/dead-letters/discard` | `{"trigger": ..., "position": ...}` or `{"all": true}` |
 
+mod cluster;
+pub mod cluster_view;
 mod dead_letters;
 pub mod guard;
 mod problem;

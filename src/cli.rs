@@ -4,8 +4,9 @@ use clap::{Parser, Subcommand};
 
 use crate::bench::BenchArgs;
 use crate::command::{
-    apply::ApplyArgs, deadletters::DeadLettersArgs, delete::DeleteArgs, demo::DemoArgs, display::DisplayArgs,
-    get::GetArgs, log::LogArgs, send::SendArgs, trigger::TriggerArgs, up::UpArgs,
+    apply::ApplyArgs, cert::CertArgs, deadletters::DeadLettersArgs, delete::DeleteArgs, demo::DemoArgs,
+    display::DisplayArgs, get::GetArgs, group::GroupArgs, log::LogArgs, node::NodeArgs, ready::ReadyArgs,
+    send::SendArgs, status::StatusArgs, trigger::TriggerArgs, up::UpArgs,
 };
 
 /// Knative Eventing without Kubernetes: takes CloudEvents in, keeps them in a log, and delivers them.
@@ -39,6 +40,16 @@ pub enum Command {
     Send(Box<SendArgs>),
     /// Run a subscriber that prints the events it gets
     Display(DisplayArgs),
+    /// Show the cluster on one screen: nodes, leaders, lag, backlog, and what is wrong since when
+    Status(StatusArgs),
+    /// List, drain or remove nodes of the cluster
+    Node(NodeArgs),
+    /// List log groups, move their replicas and their leaders
+    Group(GroupArgs),
+    /// Ask a process whether it is ready, for health checks
+    Ready(ReadyArgs),
+    /// Make certificates for TLS between nodes
+    Cert(CertArgs),
     /// Look after the log on disk
     Log(LogArgs),
     /// Measure this machine and Pelton on it
@@ -101,6 +112,26 @@ mod tests {
             ("send", false),
             ("display --listen 127.0.0.1:0 --status 503 --fail-first 2", true),
             ("display --status 99", false),
+            ("ready --metrics http://127.0.0.1:1", true),
+            ("cert ca", true),
+            ("cert ca --dir d --days 0", false),
+            ("cert node a --dir d --host a.example --host 10.0.0.1 --days 90", true),
+            ("cert node a", false),
+            ("status", true),
+            ("status -o json --api http://127.0.0.1:1", true),
+            ("status -o yaml", false),
+            ("node list -o wide", true),
+            ("node drain a", true),
+            ("node drain a --wait 10m", true),
+            ("node drain a --wait soon", false),
+            ("node drain", false),
+            ("node undrain a", true),
+            ("node remove a --lost", true),
+            ("group list", true),
+            ("group move 2 --from a --to b", true),
+            ("group move 2 --to b", false),
+            ("group move orders --from a --to b", false),
+            ("group lead 2 b", true),
             ("log verify dir", true),
             ("version", true),
             ("", false),

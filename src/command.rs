@@ -1,13 +1,19 @@
 //! The commands, one a file.
 
 pub mod apply;
+pub mod cert;
 pub mod deadletters;
 pub mod delete;
 pub mod demo;
 pub mod display;
 pub mod get;
+pub mod group;
 pub mod log;
+pub mod node;
+mod output;
+pub mod ready;
 pub mod send;
+pub mod status;
 mod target;
 pub mod trigger;
 pub mod up;

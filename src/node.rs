@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pelton_broker::LocalClient;
-use pelton_client::{ApplyError, BrokerName, Client as _, ReadError};
+use pelton_client::{ApplyError, BrokerName, Client as _};
 use pelton_dispatcher::{Dispatcher, DispatcherHandle};
 use pelton_env::{Clock, OsChance, SystemClock};
 use pelton_ingress::{Ingress, IngressHandle, ServeError};
@@ -68,9 +68,6 @@ pub enum StartError {
     /// The dispatcher got no threads.
     #[error("the dispatcher's threads could not be started")]
     Threads(#[source] io::Error),
-    /// The dispatcher did not start.
-    #[error("the dispatcher did not start")]
-    Dispatcher(#[from] ReadError),
     /// The ingress did not start.
     #[error("the ingress did not start")]
     Ingress(#[from] ServeError),
@@ -117,7 +114,7 @@ impl Node {
         let dispatcher = {
             let _there = dispatcher_threads.enter();
             let options = pelton_dispatcher::Options::default();
-            Dispatcher::start(client.clone(), options, Arc::clone(&clock), Arc::new(OsChance))?
+            Dispatcher::start(client.clone(), options, Arc::clone(&clock), Arc::new(OsChance))
         };
         let api = Api::new(client.clone(), Arc::clone(&clock), settings.api_hosts.clone());
         let api = api.start(api_listener).map_err(StartError::Address)?;

@@ -59,6 +59,23 @@ pub fn age(span: std::time::Duration) -> String {
     }
 }
 
+/// A number of bytes with three digits at most: `0B`, `512B`, `1.5KiB`, `20MiB`, `300GiB`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes}B");
+    }
+    // The last unit takes whatever is left: more bytes than a disk has.
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1023.5 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if value < 9.95 { format!("{value:.1}{}", UNITS[unit]) } else { format!("{value:.0}{}", UNITS[unit]) }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -71,6 +88,22 @@ mod tests {
         table.row(["a-long-name".into(), "True".into()]);
         table.row(["b\n".into(), "False".into()]);
         assert_eq!(table.to_string(), "NAME          READY\na-long-name   True\nb\\n           False\n");
+    }
+
+    #[test]
+    fn sizes_have_at_most_three_digits() {
+        for (bytes, want) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1.0KiB"),
+            (1536, "1.5KiB"),
+            (20 << 20, "20MiB"),
+            ((1 << 30) - 1, "1.0GiB"),
+            (300 << 30, "300GiB"),
+            (u64::MAX, "16384PiB"),
+        ] {
+            assert_eq!(size(bytes), want, "{bytes}");
+        }
     }
 
     #[test]

@@ -1,58 +1,109 @@
-//! Makes what is wanted true: starts triggers in every group, drops those that are gone, writes every status.
+//! Keeps every status true, on the registry's leader: addresses, conditions, what dispatchers warn of.
 //!
-//! Level-triggered: it compares what is with what should be, whatever happened in between.
+//! Level-triggered: it compares what is with what should be, whatever happened in between. Triggers are started by the
+//! leader of each group (`triggers`), which tells up to which version of the resources that is done (`reports`).
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use pelton_client::status::{Facts, reconcile};
-use pelton_client::{OperationError, Resources, Start, TriggerId};
-use pelton_env::UnixMillis;
-use pelton_resource::{StartPosition, Time, effective_settings};
+use pelton_client::{OperationError, Resources, TriggerId, Warning};
+use pelton_resource::{ConditionStatus, Time, conditions};
+use tokio::sync::watch;
 
-use crate::command::Change;
-use crate::node::{DataGroup, Shared, offset_of_start};
+use crate::node::Shared;
 use crate::registry::RegistryCommand;
 
 /// Resources whose status is written by one command: far below the largest record of the log.
 const STATUSES_AT_ONCE: usize = 500;
 
+/// How long after a failure it is tried again.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// What the controller looks at, besides the resources.
+#[derive(Default)]
+pub(crate) struct ControllerInput {
+    /// This node's ingress.
+    pub(crate) ingress: Mutex<Option<String>>,
+    pub(crate) warnings: Mutex<BTreeMap<TriggerId, Warning>>,
+    /// Counts changes of the above.
+    pub(crate) nudge: watch::Sender<u64>,
+    /// The version of the resources up to which everything is made true.
+    pub(crate) settled: watch::Sender<u64>,
+}
+
+impl ControllerInput {
+    pub(crate) fn nudge(&self) {
+        self.nudge.send_modify(|nudges| *nudges += 1);
+    }
+}
+
 /// Runs until the node shuts down.
 pub(crate) async fn run(shared: Shared) {
     let mut resources = shared.registry.state.watch();
+    let mut cluster = shared.registry.state.cluster();
+    let mut leadership = shared.registry.raft.leadership();
     let mut nudged = shared.controller.nudge.subscribe();
+    let mut told = shared.reports.watch();
+    let mut startable = Startable::new();
     loop {
         let seen = resources.borrow_and_update().clone();
+        let groups: Vec<_> = cluster.borrow_and_update().groups.keys().copied().collect();
         nudged.borrow_and_update();
-        match settle(&shared, &seen).await {
-            // No further: what came meanwhile was not looked at, and whoever waits for it waits for its triggers.
-            Ok(()) => {
-                shared.controller.settled.send_replace(seen.version);
-            }
-            Err(error) => {
-                tracing::warn!(%error, "resources could not be made ready; tried again");
-                tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-                continue;
+        told.borrow_and_update();
+        if leadership.borrow_and_update().serves {
+            let started = shared.reports.started_in_all(groups);
+            note_startable(&mut startable, &seen);
+            match settle(&shared, &seen, &startable, started).await {
+                // No further: what came meanwhile was not looked at, and whoever waits for it waits for its triggers.
+                Ok(()) => drop(shared.controller.settled.send_replace(seen.version.min(started))),
+                Err(error) => {
+                    if shared.registry.raft.serves() {
+                        tracing::warn!(%error, "resources could not be made ready; tried again");
+                    }
+                    tokio::time::sleep(AGAIN_AFTER).await;
+                    continue;
+                }
             }
         }
         tokio::select! {
             biased;
             changed = resources.changed() => if changed.is_err() { return },
-            changed = nudged.changed() => if changed.is_err() { return },
+            changed = leadership.changed() => if changed.is_err() { return },
+            _ = cluster.changed() => {}
+            _ = nudged.changed() => {}
+            _ = told.changed() => {}
         }
     }
 }
 
-async fn settle(shared: &Shared, resources: &Resources) -> Result<(), OperationError> {
-    for group in &shared.groups {
-        start_and_drop(shared, group, resources).await?;
+/// Triggers whose broker is there, each with a version of the resources as of which that was so. Writing a status gives
+/// a resource a version that no group has told of yet, so its own version would not do.
+type Startable = BTreeMap<TriggerId, u64>;
+
+fn note_startable(startable: &mut Startable, resources: &Resources) {
+    let has_broker = |id: &TriggerId| resources.triggers.get(id).is_some_and(|t| resources.broker_of(t).is_some());
+    startable.retain(|id, _| has_broker(id));
+    for id in resources.triggers.keys().filter(|id| has_broker(id)) {
+        startable.entry(*id).or_insert(resources.version);
     }
-    let mut started: BTreeSet<TriggerId> = resources.triggers.keys().copied().collect();
-    for group in &shared.groups {
-        group.state.with(|core| started.retain(|id| core.group.cursors.contains_key(id)));
-    }
-    let ingress = shared.controller.ingress.lock().clone();
+}
+
+/// Writes the statuses that are not what they should be. Triggers up to version `started` are started in every group.
+async fn settle(
+    shared: &Shared,
+    resources: &Resources,
+    startable: &Startable,
+    started: u64,
+) -> Result<(), OperationError> {
+    // Once a trigger has a place in every group it keeps it, so what the status says stays true.
+    let is_started = |(id, as_of): (&TriggerId, &u64)| *as_of <= started || says_started(resources, *id);
+    let started = startable.iter().filter(|entry| is_started(*entry)).map(|(id, _)| *id).collect();
+    let ingress = shared.ingress();
     let changed = {
-        let warnings = shared.controller.warnings.lock();
+        let mut warnings = shared.controller.warnings.lock();
+        warnings.retain(|id, _| resources.triggers.contains_key(id));
         let now = Time::from_unix_millis(shared.clock.now().0);
         let facts = Facts { ingress: ingress.as_deref(), started: &started, warnings: &warnings, now };
         reconcile(resources, facts)
@@ -74,27 +125,7 @@ async fn settle(shared: &Shared, resources: &Resources) -> Result<(), OperationE
     Ok(())
 }
 
-async fn start_and_drop(shared: &Shared, group: &DataGroup, resources: &Resources) -> Result<(), OperationError> {
-    let known: BTreeSet<TriggerId> = group.state.with(|core| core.group.cursors.keys().copied().collect());
-    let mut starts = Vec::new();
-    for (id, trigger) in &resources.triggers {
-        // A trigger whose broker is not there yet begins when it is.
-        let Some(broker) = resources.broker_of(trigger).filter(|_| !known.contains(id)) else { continue };
-        let start = match effective_settings(trigger, broker).start {
-            StartPosition::Latest => Start::Latest,
-            StartPosition::Earliest => Start::Earliest,
-            StartPosition::Offset(offset) => Start::Offset(pelton_client::Offset(offset)),
-            StartPosition::Time(time) => Start::Time(UnixMillis(time.unix_millis())),
-        };
-        starts.push((*id, offset_of_start(shared, group, start)?));
-    }
-    if !starts.is_empty() {
-        group.proposer.change(&Change::Start(starts)).await?;
-    }
-    let gone: Vec<_> = known.into_iter().filter(|id| !resources.triggers.contains_key(id)).collect();
-    if !gone.is_empty() {
-        shared.controller.warnings.lock().retain(|id, _| !gone.contains(id));
-        group.proposer.change(&Change::Drop(gone)).await?;
-    }
-    Ok(())
+fn says_started(resources: &Resources, id: TriggerId) -> bool {
+    let stored = resources.triggers.get(&id).and_then(|t| t.status.conditions.find(conditions::SUBSCRIPTION_READY));
+    stored.is_some_and(|condition| condition.status == ConditionStatus::True)
 }

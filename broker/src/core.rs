@@ -1,10 +1,11 @@
 //! What a group's commands add up to: pure, with no clock and no file.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use pelton_client::{DedupKey, GroupId, GroupState, Offset, OperationError, records};
+use pelton_client::codec;
+use pelton_client::{DedupKey, GroupId, GroupState, Offset, OperationError, ProducerKey, records};
 
 use crate::command::{self, Change, EVENTS, EVENTS_WITH_KEYS};
-use crate::keys::KeyWindow;
+use crate::keys::{CallKeys, EventKeys};
 
 /// The state of one log group as of one entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,11 +13,29 @@ pub(crate) struct Core {
     /// Cursors and dead letters.
     pub(crate) group: GroupState,
     /// The deduplication window.
-    pub(crate) keys: KeyWindow,
+    pub(crate) keys: EventKeys,
+    /// The calls that a producer may try again.
+    pub(crate) calls: CallKeys,
     /// The offset that the next event gets.
     pub(crate) next: Offset,
     /// The log index up to which nothing is needed any more.
     pub(crate) trim: u64,
+    /// The newest version of the resources that triggers were started or dropped by. A leader that has not heard of it
+    /// yet takes a trigger that it does not know for one that is gone.
+    pub(crate) triggers_as_of: u64,
+}
+
+/// An entry of the group's log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry<'a> {
+    pub(crate) index: u64,
+    /// The term of the leader that wrote it.
+    pub(crate) term: u64,
+    pub(crate) kind: u8,
+    /// The offset of its first event; the next event's when it holds none.
+    pub(crate) first_offset: Offset,
+    pub(crate) event_count: u32,
+    pub(crate) body: &'a Bytes,
 }
 
 /// What a change gave to the one who asked for it.
@@ -38,53 +57,56 @@ pub(crate) enum Effect {
 }
 
 impl Core {
-    /// Takes in the entry at `index`, whose first event has `first_offset`.
-    pub(crate) fn apply(
-        &mut self,
-        group: GroupId,
-        index: u64,
-        kind: u8,
-        first_offset: Offset,
-        event_count: u32,
-        body: &Bytes,
-    ) -> Effect {
-        self.next = first_offset.plus(u64::from(event_count));
-        match kind {
+    /// Takes in the next entry.
+    pub(crate) fn apply(&mut self, group: GroupId, entry: Entry<'_>) -> Effect {
+        self.next = entry.first_offset.plus(u64::from(entry.event_count));
+        match entry.kind {
             EVENTS => Effect::Events,
-            EVENTS_WITH_KEYS => {
-                for (nth, record) in records(body.clone()).enumerate() {
-                    match record {
-                        Ok(record) => {
-                            if let Some(key) = record.dedup {
-                                self.keys.insert(key, first_offset.plus(nth as u64));
-                            }
-                        }
-                        Err(error) => return Effect::Unreadable(error.to_string()),
-                    }
-                }
-                Effect::Events
-            }
-            command::CHANGE => match Change::decode(body, group) {
-                Ok(change) => self.change(index, change),
+            EVENTS_WITH_KEYS => self.remember(entry),
+            command::CHANGE => match Change::decode(entry.body, group) {
+                Ok(change) => self.change(entry, change),
                 Err(error) => Effect::Unreadable(error.to_string()),
             },
             other => Effect::Unreadable(format!("of kind {other}, which this program does not know")),
         }
     }
 
-    fn change(&mut self, index: u64, change: Change) -> Effect {
+    fn remember(&mut self, entry: Entry<'_>) -> Effect {
+        for (nth, record) in records(entry.body.clone()).enumerate() {
+            let record = match record {
+                Ok(record) => record,
+                Err(error) => return Effect::Unreadable(error.to_string()),
+            };
+            let offset = entry.first_offset.plus(nth as u64);
+            if let Some(key) = record.dedup {
+                self.keys.insert(key, offset);
+            }
+            if let Some(key) = record.producer {
+                self.calls.insert(key, offset);
+            }
+        }
+        Effect::Events
+    }
+
+    fn change(&mut self, entry: Entry<'_>, change: Change) -> Effect {
+        let index = entry.index;
         match change {
-            Change::Progress(progress) => Effect::Progress { ignored: self.group.progress(&progress) },
-            Change::Start(starts) => {
-                for (trigger, at) in &starts {
+            Change::Progress { term, .. } if term != 0 && term != entry.term => {
+                Effect::Quiet(Err(OperationError::SessionEnded))
+            }
+            Change::Progress { progress, .. } => Effect::Progress { ignored: self.group.progress(&progress) },
+            Change::Start { version, triggers } => {
+                self.triggers_as_of = self.triggers_as_of.max(version);
+                for (trigger, at) in &triggers {
                     self.group.start(*trigger, at.unwrap_or(self.next), index);
                 }
-                Effect::Changed(Ok(starts.len() as u64))
+                Effect::Changed(Ok(triggers.len() as u64))
             }
             Change::Rewind(trigger, at) => {
                 Effect::Changed(self.group.rewind(trigger, at.unwrap_or(self.next), index).map(|()| 1))
             }
-            Change::Drop(triggers) => {
+            Change::Drop { version, triggers } => {
+                self.triggers_as_of = self.triggers_as_of.max(version);
                 triggers.iter().for_each(|trigger| self.group.drop_trigger(*trigger));
                 Effect::Changed(Ok(triggers.len() as u64))
             }
@@ -108,48 +130,65 @@ impl Core {
             out.put_u64_le(offset.0);
             out.put_u128_le(key.0);
         }
+        put_calls(&mut out, &self.calls);
+        out.put_u64_le(self.triggers_as_of);
         out.freeze()
     }
 
-    pub(crate) fn decode(bytes: &mut Bytes, group: GroupId) -> Result<Self, command::Undecodable> {
+    /// Reads what [`encode`](Self::encode) wrote. Before there were clusters that ended behind the deduplication window.
+    pub(crate) fn decode(bytes: &mut Bytes, group: GroupId, of_cluster: bool) -> Result<Self, command::Undecodable> {
         let (next, trim) = (Offset(bytes.try_get_u64_le()?), bytes.try_get_u64_le()?);
         let group = command::get_state(bytes, group)?;
-        let mut keys = KeyWindow::default();
+        let mut keys = EventKeys::default();
         for _ in 0..bytes.try_get_u32_le()? {
             let offset = Offset(bytes.try_get_u64_le()?);
             keys.insert(DedupKey(bytes.try_get_u128_le()?), offset);
         }
-        Ok(Self { group, keys, next, trim })
+        let (calls, triggers_as_of) =
+            if of_cluster { (get_calls(bytes)?, bytes.try_get_u64_le()?) } else { (CallKeys::default(), 0) };
+        Ok(Self { group, keys, calls, next, trim, triggers_as_of })
     }
+}
+
+/// The producers, then each call relative to the one before: its offset, whose it is, and its number relative to that
+/// producer's last one.
+fn put_calls(out: &mut BytesMut, calls: &CallKeys) {
+    let mut last_of = foldhash::HashMap::<u64, (u32, u64)>::default();
+    let mut producers = Vec::new();
+    for (_, key) in calls.iter() {
+        last_of.entry(key.producer).or_insert_with(|| {
+            producers.push(key.producer);
+            (producers.len() as u32 - 1, 0)
+        });
+    }
+    out.put_u32_le(producers.len() as u32);
+    producers.iter().for_each(|producer| out.put_u64_le(*producer));
+    out.put_u32_le(calls.iter().len() as u32);
+    let mut before = 0;
+    for (offset, key) in calls.iter() {
+        let (nth, last) = last_of.get_mut(&key.producer).expect("every producer is in the table");
+        codec::put_number(out, offset.0.wrapping_sub(before));
+        codec::put_number(out, *nth);
+        codec::put_number(out, key.sequence.wrapping_sub(*last));
+        (before, *last) = (offset.0, key.sequence);
+    }
+}
+
+fn get_calls(bytes: &mut Bytes) -> Result<CallKeys, command::Undecodable> {
+    let mut producers = Vec::new();
+    for _ in 0..bytes.try_get_u32_le()? {
+        producers.push((bytes.try_get_u64_le()?, 0_u64));
+    }
+    let (mut calls, mut before) = (CallKeys::default(), 0_u64);
+    for _ in 0..bytes.try_get_u32_le()? {
+        before = before.wrapping_add(codec::get_u64(bytes)?);
+        let nth = usize::try_from(codec::get_u64(bytes)?).map_err(|_| command::Undecodable::Malformed)?;
+        let (producer, last) = producers.get_mut(nth).ok_or(command::Undecodable::Malformed)?;
+        *last = last.wrapping_add(codec::get_u64(bytes)?);
+        calls.insert(ProducerKey { producer: *producer, sequence: *last }, Offset(before));
+    }
+    Ok(calls)
 }
 
 #[cfg(test)]
-mod tests {
-    use pelton_client::TriggerId;
-
-    use super::*;
-
-    const GROUP: GroupId = GroupId(1);
-
-    #[test]
-    fn a_trigger_that_starts_at_the_latest_begins_after_the_last_event_before_it() {
-        let mut core = Core::default();
-        assert_eq!(core.apply(GROUP, 1, EVENTS, Offset(0), 7, &Bytes::new()), Effect::Events);
-        let start = Change::Start(vec![(TriggerId(1), None), (TriggerId(2), Some(Offset(3)))]).encode();
-        assert_eq!(core.apply(GROUP, 2, command::CHANGE, Offset(7), 0, &start), Effect::Changed(Ok(2)));
-        core.apply(GROUP, 3, EVENTS, Offset(7), 1, &Bytes::new());
-        assert_eq!(core.group.cursors[&TriggerId(1)].floor(Offset(0)), Offset(7));
-        assert_eq!(core.group.cursors[&TriggerId(2)].floor(Offset(0)), Offset(3));
-        assert_eq!(core.next, Offset(8));
-        assert_eq!(Core::decode(&mut core.encode(), GROUP), Ok(core));
-    }
-
-    #[test]
-    fn an_entry_of_a_newer_program_is_told_and_changes_nothing() {
-        let mut core = Core::default();
-        let before = core.clone();
-        assert!(matches!(core.apply(GROUP, 1, 200, Offset(0), 0, &Bytes::new()), Effect::Unreadable(_)));
-        assert!(matches!(core.apply(GROUP, 1, command::CHANGE, Offset(0), 0, &Bytes::new()), Effect::Unreadable(_)));
-        assert_eq!(core, before);
-    }
-}
+mod tests;

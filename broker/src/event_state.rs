@@ -10,12 +10,14 @@ use pelton_log::{Log, LogIndex};
 use tokio::sync::watch;
 
 use crate::command::EVENTS;
-use crate::core::{ChangeResult, Core, Effect};
+use crate::core::{ChangeResult, Core, Effect, Entry};
 
 /// How many results of changes are kept for those who asked. They look at once, so few are ever needed.
 const RESULTS_KEPT: usize = 4096;
 
-const VERSION: u8 = 1;
+/// Of a stored state. Version 1 is from before there were clusters.
+const VERSION: u8 = 2;
+const BEFORE_CLUSTERS: u8 = 1;
 
 /// Most bytes that a stored state may unfold to: far above what a group holds, and no bomb.
 const MAX_UNFOLDED_BYTES: usize = 1 << 30;
@@ -25,6 +27,12 @@ const MAX_UNFOLDED_BYTES: usize = 1 << 30;
 pub(crate) struct EventState {
     group: GroupId,
     inner: Mutex<Inner>,
+    watched: Mutex<Watched>,
+}
+
+/// What readers wait for. They are told the end when this node no longer leads the group.
+#[derive(Debug, Default)]
+struct Watched {
     /// The end (exclusive) of the committed events.
     tail: watch::Sender<Offset>,
     /// The log index of the last change that a dispatcher should look at.
@@ -42,19 +50,26 @@ struct Inner {
 
 impl EventState {
     pub(crate) fn new(group: GroupId) -> Self {
-        Self { group, inner: Mutex::default(), tail: watch::Sender::new(Offset(0)), changes: watch::Sender::new(0) }
+        Self { group, inner: Mutex::default(), watched: Mutex::default() }
     }
 
     pub(crate) fn watch_tail(&self) -> watch::Receiver<Offset> {
-        self.tail.subscribe()
+        self.watched.lock().tail.subscribe()
     }
 
     pub(crate) fn tail(&self) -> Offset {
-        *self.tail.borrow()
+        *self.watched.lock().tail.borrow()
     }
 
     pub(crate) fn watch_changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+        self.watched.lock().changes.subscribe()
+    }
+
+    /// Whoever watches sees the end; who begins now sees what is.
+    pub(crate) fn end_watching(&self) {
+        let mut watched = self.watched.lock();
+        let (tail, changes) = (*watched.tail.borrow(), *watched.changes.borrow());
+        *watched = Watched { tail: watch::Sender::new(tail), changes: watch::Sender::new(changes) };
     }
 
     /// Looks at the live state.
@@ -70,9 +85,11 @@ impl EventState {
         kept.map_or(Err(OperationError::OutcomeUnknown), |(_, result)| result.clone())
     }
 
-    /// Forgets deduplication keys of events below `offset`.
-    pub(crate) fn prune_keys(&self, offset: Offset) {
-        self.inner.lock().live.keys.prune(offset);
+    /// Forgets keys of events below `keys`, and of calls that wrote below `calls`.
+    pub(crate) fn prune_keys(&self, keys: Offset, calls: Offset) {
+        let live = &mut self.inner.lock().live;
+        live.keys.prune(keys);
+        live.calls.prune(calls);
     }
 
     /// Brings the trailing copy up to the trim mark by applying again what lies between. `true` when it moved.
@@ -90,7 +107,6 @@ impl EventState {
         let group = pelton_log::GroupId(self.group.0);
         for index in from + 1..=to {
             let Some(meta) = log.entry_meta(group, LogIndex(index))? else { continue };
-            let first_offset = Offset(meta.first_offset.0);
             // Batches without keys change nothing but the next offset: their bytes are not read again.
             let body = if meta.kind <= EVENTS {
                 Bytes::new()
@@ -99,13 +115,21 @@ impl EventState {
                 read.into_iter().next().map(|entry| entry.body).unwrap_or_default()
             };
             if meta.kind >= EVENTS {
-                trailing.apply(self.group, index, meta.kind, first_offset, meta.event_count, &body);
+                let entry = Entry {
+                    index,
+                    term: meta.term.0,
+                    kind: meta.kind,
+                    first_offset: Offset(meta.first_offset.0),
+                    event_count: meta.event_count,
+                    body: &body,
+                };
+                trailing.apply(self.group, entry);
             }
         }
         let mut inner = self.inner.lock();
         // Keys that are too old for the live window are too old for every replica's.
-        let window_from = inner.live.keys.iter().next().map_or(inner.live.next, |(offset, _)| offset);
-        trailing.keys.prune(window_from);
+        trailing.keys.prune(inner.live.keys.iter().next().map_or(inner.live.next, |(offset, _)| offset));
+        trailing.calls.prune(inner.live.calls.iter().next().map_or(inner.live.next, |(offset, _)| offset));
         inner.trailing = trailing;
         inner.trailing_index = to;
         Ok(true)
@@ -122,7 +146,7 @@ fn fold(core: &Core) -> Bytes {
 
 fn unfold(bytes: &Bytes, group: GroupId) -> Result<Core, String> {
     let (&version, folded) = bytes.split_first().ok_or("the state is empty")?;
-    if version != VERSION {
+    if !(BEFORE_CLUSTERS..=VERSION).contains(&version) {
         return Err(format!("state of version {version}, which this program does not know"));
     }
     let (size, _) = lz4_flex::block::uncompressed_size(folded).map_err(|error| error.to_string())?;
@@ -130,15 +154,22 @@ fn unfold(bytes: &Bytes, group: GroupId) -> Result<Core, String> {
         return Err(format!("state of {size} B, above the limit of {MAX_UNFOLDED_BYTES} B"));
     }
     let core = lz4_flex::block::decompress_size_prepended(folded).map_err(|error| error.to_string())?;
-    Core::decode(&mut core.into(), group).map_err(|error| error.to_string())
+    Core::decode(&mut core.into(), group, version > BEFORE_CLUSTERS).map_err(|error| error.to_string())
 }
 
 impl StateMachine for EventState {
     fn apply(&self, applied: Applied) {
         let (index, command) = (applied.index.0, applied.command);
         let mut inner = self.inner.lock();
-        let first = Offset(applied.first_offset.0);
-        let effect = inner.live.apply(self.group, index, command.kind, first, command.event_count, &command.body);
+        let entry = Entry {
+            index,
+            term: applied.term.0,
+            kind: command.kind,
+            first_offset: Offset(applied.first_offset.0),
+            event_count: command.event_count,
+            body: &command.body,
+        };
+        let effect = inner.live.apply(self.group, entry);
         let mut kept = |result| {
             if inner.results.len() == RESULTS_KEPT {
                 inner.results.pop_front();
@@ -149,7 +180,7 @@ impl StateMachine for EventState {
             Effect::Events => {
                 let next = inner.live.next;
                 drop(inner);
-                self.tail.send_replace(next);
+                self.watched.lock().tail.send_replace(next);
             }
             Effect::Progress { ignored } => {
                 kept(Ok(0));
@@ -160,7 +191,7 @@ impl StateMachine for EventState {
             Effect::Changed(result) => {
                 kept(result);
                 drop(inner);
-                self.changes.send_replace(index);
+                self.watched.lock().changes.send_replace(index);
             }
             Effect::Quiet(result) => kept(result),
             Effect::Unreadable(why) => {
@@ -182,7 +213,7 @@ impl StateMachine for EventState {
         };
         let tail = live.next;
         *self.inner.lock() = Inner { live, trailing, trailing_index, results: VecDeque::new() };
-        self.tail.send_replace(tail);
+        self.watched.lock().tail.send_replace(tail);
         Ok(())
     }
 
@@ -197,7 +228,7 @@ impl StateMachine for EventState {
         let tail = core.next;
         *self.inner.lock() =
             Inner { live: core.clone(), trailing: core, trailing_index: index.0, results: VecDeque::new() };
-        self.tail.send_replace(tail);
+        self.watched.lock().tail.send_replace(tail);
         Ok(())
     }
 }

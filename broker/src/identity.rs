@@ -1,16 +1,24 @@
 //! Whose data directory this is.
+//!
+//! `identity.json` says to which cluster the directory belongs, as which node. `nonce` tells the directory from every
+//! other one, before it belongs to a cluster: a node that asks to join twice, because the answer was lost, is known by
+//! it. Both are written beside, synced, renamed and the directory synced: they are there whole or not at all.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pelton_env::Chance;
 use pelton_log::Identity;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::Nonce;
 use crate::node::OpenError;
 
 /// The file that says whose directory it is.
 pub(crate) const FILE: &str = "identity.json";
+
+/// The file that tells the directory from every other one.
+pub(crate) const NONCE: &str = "nonce";
 
 /// The registry's applied state.
 pub(crate) const REGISTRY_STORE: &str = "registry.sled";
@@ -18,7 +26,7 @@ pub(crate) const REGISTRY_STORE: &str = "registry.sled";
 /// The layout of the data directory.
 const FORMAT: u32 = 1;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
     /// The layout of the directory.
@@ -27,56 +35,149 @@ struct Stored {
     cluster: String,
     /// The node's id in the cluster, from 1 on.
     node: u64,
+    /// Whether there has to be a log. Not said in directories from before there were clusters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    log: Option<LogMark>,
 }
 
-/// Reads the identity of a data directory, or gives a new directory one.
+/// Whether a log was ever made in the directory. A node whose log is gone has forgotten what it voted for and what it
+/// acknowledged: it must not go on under its id.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum LogMark {
+    NotYet,
+    Made,
+}
+
+/// What a data directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Directory {
+    /// It belongs to nobody yet.
+    New,
+    /// It belongs to a node.
+    Known {
+        /// Which.
+        identity: Identity,
+        /// From before there were clusters: the node is one by itself.
+        alone: bool,
+    },
+}
+
+/// Finds out whose directory it is; makes the directory when there is none.
 ///
 /// # Errors
-/// The directory cannot be read or written, is of another layout, or holds a log without an identity.
-pub(crate) fn read_or_make(data: &Path, chance: &dyn Chance) -> Result<Identity, OpenError> {
+/// The directory cannot be read or written, is of another layout, or lacks what it must have.
+pub(crate) fn examine(data: &Path) -> Result<Directory, OpenError> {
+    make_durable(data).map_err(|error| refuse(data.to_owned(), error.to_string()))?;
     let path = data.join(FILE);
-    let refuse = |why: String| OpenError::Directory { path: path.clone(), why };
-    make_durable(data).map_err(|error| OpenError::Directory { path: data.to_owned(), why: error.to_string() })?;
-    match std::fs::read(&path) {
-        Ok(bytes) => {
-            let identity = parse(&bytes).map_err(&refuse)?;
-            // The registry's store is made after the log: with it and without a log, something took the log away.
-            if data.join(REGISTRY_STORE).exists() && !has_entries(&data.join("log")) {
-                let path = data.join("log");
-                let why =
-                    "it is missing or empty, and there was a log; restore it from a backup, or start with an empty \
-                           data directory"
-                        .to_owned();
-                return Err(OpenError::Directory { path, why });
-            }
-            Ok(identity)
+    let log = data.join("log");
+    let stored = match std::fs::read(&path) {
+        Ok(bytes) => parse(&bytes).map_err(|why| refuse(path.clone(), why))?,
+        // A log without its identity is not adopted: nobody knows whose it is.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && has_entries(&log) => {
+            return Err(refuse(path, "it is missing, and there is a log; restore the file from a backup".into()));
         }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Directory::New),
+        Err(error) => return Err(refuse(path, error.to_string())),
+    };
+    // The registry's store is made after the log: with it and without a log, something took the log away.
+    if !has_entries(&log) && (stored.log == Some(LogMark::Made) || data.join(REGISTRY_STORE).exists()) {
+        let why = "it is missing or empty, and there was a log; restore it from a backup, or start with an empty data \
+                   directory: in a cluster that is a new node";
+        return Err(refuse(log, why.to_owned()));
+    }
+    let alone = stored.log.is_none();
+    if !alone && !data.join(NONCE).exists() {
+        return Err(refuse(data.join(NONCE), "it is missing; restore the file from a backup".into()));
+    }
+    if has_entries(&log) && stored.log == Some(LogMark::NotYet) {
+        log_was_made(data)?;
+    }
+    let cluster = u128::from_str_radix(&stored.cluster, 16).map_err(|error| refuse(path, damaged(&error)))?;
+    Ok(Directory::Known { identity: Identity { cluster, node: stored.node }, alone })
+}
+
+/// Reads what tells the directory from others, or makes it, durably.
+///
+/// # Errors
+/// The file cannot be read or written, or holds something else.
+pub(crate) fn nonce(data: &Path, chance: &dyn Chance) -> Result<Nonce, OpenError> {
+    let path = data.join(NONCE);
+    make_durable(data).map_err(|error| refuse(data.to_owned(), error.to_string()))?;
+    match std::fs::read_to_string(&path) {
+        Ok(text) => text.trim_end().parse().map_err(|error| refuse(path, damaged(&error))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // A log without its identity is not adopted: nobody knows whose it is.
-            if data.join("log").join(".").exists() && has_entries(&data.join("log")) {
-                return Err(refuse("it is missing, and there is a log; restore the file from a backup".into()));
-            }
-            let cluster = (u128::from(chance.bits()) << 64) | u128::from(chance.bits());
-            let identity = Identity { cluster, node: 1 };
-            write(data, identity).map_err(|error| refuse(error.to_string()))?;
-            Ok(identity)
+            let nonce = Nonce::random(chance);
+            write(data, NONCE, format!("{nonce}\n").as_bytes()).map_err(|error| refuse(path, error.to_string()))?;
+            Ok(nonce)
         }
-        Err(error) => Err(refuse(error.to_string())),
+        Err(error) => Err(refuse(path, error.to_string())),
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Identity, String> {
+/// Gives a new directory its identity. The log comes after it.
+///
+/// # Errors
+/// The file cannot be written.
+pub(crate) fn take(data: &Path, identity: Identity) -> Result<(), OpenError> {
+    let cluster = format!("{:032x}", identity.cluster);
+    store(data, &Stored { format: FORMAT, cluster, node: identity.node, log: Some(LogMark::NotYet) })
+}
+
+/// Remembers that there is a log now. Without it the node never starts again. To be called before the node votes or
+/// acknowledges anything.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub(crate) fn log_was_made(data: &Path) -> Result<(), OpenError> {
+    let path = data.join(FILE);
+    let bytes = std::fs::read(&path).map_err(|error| refuse(path.clone(), error.to_string()))?;
+    let stored = parse(&bytes).map_err(|why| refuse(path, why))?;
+    match stored.log {
+        Some(LogMark::NotYet) => store(data, &Stored { log: Some(LogMark::Made), ..stored }),
+        Some(LogMark::Made) | None => Ok(()),
+    }
+}
+
+/// The identity of a node by itself: the directory's, or a new cluster of one.
+///
+/// # Errors
+/// As [`examine`].
+pub(crate) fn read_or_make(data: &Path, chance: &dyn Chance) -> Result<Identity, OpenError> {
+    match examine(data)? {
+        Directory::Known { identity, .. } => Ok(identity),
+        Directory::New => {
+            nonce(data, chance)?;
+            let identity = found(chance);
+            take(data, identity)?;
+            Ok(identity)
+        }
+    }
+}
+
+/// The first node of a new cluster.
+pub(crate) fn found(chance: &dyn Chance) -> Identity {
+    Identity { cluster: (u128::from(chance.bits()) << 64) | u128::from(chance.bits()), node: 1 }
+}
+
+fn refuse(path: PathBuf, why: String) -> OpenError {
+    OpenError::Directory { path, why }
+}
+
+fn damaged(error: &dyn std::fmt::Display) -> String {
+    format!("it is damaged: {error}")
+}
+
+fn parse(bytes: &[u8]) -> Result<Stored, String> {
     #[derive(Deserialize)]
     struct Format {
         format: u32,
     }
-    let format: Format = serde_json::from_slice(bytes).map_err(|error| format!("it is damaged: {error}"))?;
+    let format: Format = serde_json::from_slice(bytes).map_err(|error| damaged(&error))?;
     if format.format != FORMAT {
         return Err(format!("the directory has format {}; this program reads format {FORMAT}", format.format));
     }
-    let stored: Stored = serde_json::from_slice(bytes).map_err(|error| format!("it is damaged: {error}"))?;
-    let cluster = u128::from_str_radix(&stored.cluster, 16).map_err(|error| format!("it is damaged: {error}"))?;
-    Ok(Identity { cluster, node: stored.node })
+    serde_json::from_slice(bytes).map_err(|error| damaged(&error))
 }
 
 fn has_entries(log: &Path) -> bool {
@@ -95,15 +196,19 @@ fn make_durable(directory: &Path) -> io::Result<()> {
     std::fs::File::open(above)?.sync_all()
 }
 
+fn store(data: &Path, stored: &Stored) -> Result<(), OpenError> {
+    let mut text = serde_json::to_vec_pretty(stored).expect("texts and numbers always serialize");
+    text.push(b'\n');
+    write(data, FILE, &text).map_err(|error| refuse(data.join(FILE), error.to_string()))
+}
+
 /// Written beside, synced, renamed, and the directory synced: it is there whole or not at all.
-fn write(data: &Path, identity: Identity) -> io::Result<()> {
-    let stored = Stored { format: FORMAT, cluster: format!("{:032x}", identity.cluster), node: identity.node };
-    let beside = data.join("identity.json.new");
+fn write(data: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    let beside = data.join(format!("{name}.new"));
     let mut file = std::fs::File::create(&beside)?;
-    serde_json::to_writer_pretty(&mut file, &stored)?;
-    file.write_all(b"\n")?;
+    file.write_all(content)?;
     file.sync_all()?;
-    std::fs::rename(&beside, data.join(FILE))?;
+    std::fs::rename(&beside, data.join(name))?;
     std::fs::File::open(data)?.sync_all()
 }
 
@@ -113,35 +218,81 @@ mod tests {
 
     use super::*;
 
+    fn make_log(data: &Path) {
+        std::fs::create_dir_all(data.join("log")).unwrap();
+        std::fs::write(data.join("log").join("x"), "").unwrap();
+    }
+
+    fn refusal(data: &Path) -> String {
+        examine(data).unwrap_err().to_string()
+    }
+
     #[test]
-    fn a_directory_keeps_its_identity() {
+    fn a_directory_keeps_its_identity_and_its_nonce() {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("new").join("deep");
         let made = read_or_make(&data, &SeededChance::new(1)).unwrap();
         assert_eq!(read_or_make(&data, &SeededChance::new(2)).unwrap(), made);
+        let first = nonce(&data, &SeededChance::new(3)).unwrap();
+        assert_eq!(nonce(&data, &SeededChance::new(4)).unwrap(), first);
+        log_was_made(&data).unwrap_or_else(|error| panic!("{error}"));
+        make_log(&data);
+        assert_eq!(examine(&data).unwrap(), Directory::Known { identity: made, alone: false });
     }
 
     #[test]
-    fn another_format_damage_and_a_lost_identity_are_refused() {
+    fn another_format_and_damage_are_refused() {
         for (content, says) in [
             ("{\"format\": 2, \"whatever\": 1}", "format 2"),
             ("{\"format\": 1, \"cluster\": \"xyz\", \"node\": 1}", "damaged"),
+            ("{\"format\": 1, \"cluster\": \"0\", \"node\": 1, \"log\": \"gone\"}", "damaged"),
             ("", "damaged"),
         ] {
             let dir = tempfile::tempdir().unwrap();
             std::fs::write(dir.path().join(FILE), content).unwrap();
-            let error = read_or_make(dir.path(), &SeededChance::new(1)).unwrap_err().to_string();
+            let error = refusal(dir.path());
             assert!(error.contains(says), "{content}: {error}");
         }
         let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("log")).unwrap();
-        std::fs::write(dir.path().join("log").join("x"), "").unwrap();
-        assert!(read_or_make(dir.path(), &SeededChance::new(1)).is_err());
+        std::fs::write(dir.path().join(NONCE), "abc\n").unwrap();
+        let error = nonce(dir.path(), &SeededChance::new(1)).unwrap_err().to_string();
+        assert!(error.contains("damaged") && error.contains(NONCE), "{error}");
+    }
+
+    #[test]
+    fn a_lost_identity_a_lost_nonce_and_a_lost_log_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        make_log(dir.path());
+        assert!(refusal(dir.path()).contains("it is missing, and there is a log"));
+
         let dir = tempfile::tempdir().unwrap();
         read_or_make(dir.path(), &SeededChance::new(1)).unwrap();
         read_or_make(dir.path(), &SeededChance::new(1)).expect("a start that ended before there was a log is repeated");
+        std::fs::remove_file(dir.path().join(NONCE)).unwrap();
+        assert!(refusal(dir.path()).contains("restore the file"));
+
+        let dir = tempfile::tempdir().unwrap();
+        read_or_make(dir.path(), &SeededChance::new(1)).unwrap();
+        make_log(dir.path());
+        examine(dir.path()).expect("that there is a log now is remembered");
+        std::fs::remove_dir_all(dir.path().join("log")).unwrap();
+        let error = refusal(dir.path());
+        assert!(error.contains("there was a log") && error.contains("new node"), "{error}");
+    }
+
+    /// As version 0.1.0 wrote it: without a nonce and without a word of the log.
+    #[test]
+    fn a_directory_from_before_there_were_clusters_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!("{{\"format\": 1, \"cluster\": \"{:032x}\", \"node\": 1}}\n", 0xab);
+        std::fs::write(dir.path().join(FILE), text).unwrap();
+        let known = Directory::Known { identity: Identity { cluster: 0xab, node: 1 }, alone: true };
+        assert_eq!(examine(dir.path()).unwrap(), known);
+        make_log(dir.path());
+        nonce(dir.path(), &SeededChance::new(1)).unwrap();
+        assert_eq!(examine(dir.path()).unwrap(), known);
         std::fs::create_dir(dir.path().join(REGISTRY_STORE)).unwrap();
-        let error = read_or_make(dir.path(), &SeededChance::new(1)).unwrap_err().to_string();
-        assert!(error.contains("there was a log"), "{error}");
+        std::fs::remove_dir_all(dir.path().join("log")).unwrap();
+        assert!(refusal(dir.path()).contains("there was a log"));
     }
 }

@@ -1,13 +1,32 @@
-//! The deduplication window: which (`source`, `id`) were appended not long ago.
+//! What was appended not long ago: (`source`, `id`) of events for the brokers' deduplication windows, and the keys of
+//! calls, by which a producer's second try is known.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::Hasher;
+use std::hash::{Hash, Hasher};
 
-use pelton_client::{BrokerName, DedupKey, Offset};
+use pelton_client::{BrokerName, DedupKey, Offset, ProducerKey};
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-/// Most keys that one group remembers: 1.5 MiB of each checkpoint, which cannot be compressed. Beyond it the oldest are forgotten before their time, counted.
+/// Most keys of events that one group remembers: 1.5 MiB of each checkpoint, which cannot be compressed. Beyond it the
+/// oldest are forgotten before their time, counted.
 pub(crate) const MAX_KEYS: usize = 65_536;
+
+/// Most keys of calls that one group remembers. They are counted apart, so that calls push out no event's key. At 25,000
+/// calls a second it is as long as anybody tries; in a checkpoint each takes a few bytes, being the next of its producer.
+pub(crate) const MAX_CALLS: usize = 262_144;
+
+/// Keys of committed events.
+pub(crate) type EventKeys = KeyWindow<DedupKey, MAX_KEYS>;
+
+/// Keys of committed calls, each at the first event that the call wrote.
+pub(crate) type CallKeys = KeyWindow<ProducerKey, MAX_CALLS>;
+
+/// A key of either sort.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Key {
+    Event(DedupKey),
+    Call(ProducerKey),
+}
 
 /// The key of an event: CloudEvents calls two events with the same `source` and `id` duplicates (core, `id`). The
 /// broker is part of it, as each broker has its own window.
@@ -22,26 +41,32 @@ pub(crate) fn key_of(broker: &BrokerName, source: &str, id: &str) -> DedupKey {
     DedupKey(hasher.finish128().as_u128())
 }
 
-/// Keys of committed events in order of their offsets.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct KeyWindow {
-    offsets: HashMap<u128, Offset>,
-    order: VecDeque<(Offset, DedupKey)>,
+/// Keys in order of their offsets, at most `MOST`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyWindow<K: Eq + Hash, const MOST: usize> {
+    offsets: HashMap<K, Offset>,
+    order: VecDeque<(Offset, K)>,
     forgotten: u64,
 }
 
-impl KeyWindow {
-    pub(crate) fn insert(&mut self, key: DedupKey, offset: Offset) {
-        self.offsets.insert(key.0, offset);
+impl<K: Eq + Hash, const MOST: usize> Default for KeyWindow<K, MOST> {
+    fn default() -> Self {
+        Self { offsets: HashMap::new(), order: VecDeque::new(), forgotten: 0 }
+    }
+}
+
+impl<K: Copy + Eq + Hash, const MOST: usize> KeyWindow<K, MOST> {
+    pub(crate) fn insert(&mut self, key: K, offset: Offset) {
+        self.offsets.insert(key, offset);
         self.order.push_back((offset, key));
-        while self.order.len() > MAX_KEYS {
+        while self.order.len() > MOST {
             self.forget_first();
             self.forgotten += 1;
         }
     }
 
-    pub(crate) fn find(&self, key: DedupKey) -> Option<Offset> {
-        self.offsets.get(&key.0).copied()
+    pub(crate) fn find(&self, key: K) -> Option<Offset> {
+        self.offsets.get(&key).copied()
     }
 
     /// Keys forgotten before their time, since this process has the window.
@@ -58,13 +83,13 @@ impl KeyWindow {
 
     fn forget_first(&mut self) {
         if let Some((offset, key)) = self.order.pop_front()
-            && self.offsets.get(&key.0) == Some(&offset)
+            && self.offsets.get(&key) == Some(&offset)
         {
-            self.offsets.remove(&key.0);
+            self.offsets.remove(&key);
         }
     }
 
-    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (Offset, DedupKey)> + '_ {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (Offset, K)> + '_ {
         self.order.iter().copied()
     }
 }
@@ -90,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_window_forgets_the_oldest_and_keeps_a_key_that_came_again() {
-        let mut window = KeyWindow::default();
+        let mut window = EventKeys::default();
         window.insert(DedupKey(1), Offset(1));
         window.insert(DedupKey(2), Offset(2));
         window.insert(DedupKey(1), Offset(3));

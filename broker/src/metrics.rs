@@ -1,9 +1,12 @@
 //! What the broker counts. Names and meanings are listed in `docs/metrics.md`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use pelton_client::{GroupId, NodeId};
+use pelton_consensus::{GroupStatus, Role};
 
 /// Handles registered once, so that the hot path only adds.
 #[derive(Clone)]
@@ -84,5 +87,73 @@ impl BrokerMetrics {
         if matches!(error, pelton_log::ReadError::Damaged(_)) {
             self.0.damaged_reads.increment(1);
         }
+    }
+}
+
+/// Of one replica, with the label `group`; 0 is the registry's.
+pub(crate) struct GroupMetrics {
+    group: GroupId,
+    leads: Gauge,
+    votes: Gauge,
+    term: Gauge,
+    commit_index: Gauge,
+    applied_index: Gauge,
+    elections: Counter,
+    snapshots: Counter,
+    /// Followers that a lag is shown of, so that one that is gone shows none.
+    followers: parking_lot::Mutex<BTreeMap<NodeId, Gauge>>,
+}
+
+impl GroupMetrics {
+    pub(crate) fn register(group: GroupId) -> Self {
+        let label = || group.to_string();
+        Self {
+            group,
+            leads: gauge!("pelton_group_leads", "group" => label()),
+            votes: gauge!("pelton_group_votes", "group" => label()),
+            term: gauge!("pelton_group_term", "group" => label()),
+            commit_index: gauge!("pelton_group_commit_index", "group" => label()),
+            applied_index: gauge!("pelton_group_applied_index", "group" => label()),
+            elections: counter!("pelton_group_elections_won_total", "group" => label()),
+            snapshots: counter!("pelton_group_snapshots_installed_total", "group" => label()),
+            followers: parking_lot::Mutex::default(),
+        }
+    }
+
+    /// Shows what the replica is doing now.
+    pub(crate) fn show(&self, this: NodeId, status: &GroupStatus) {
+        let set = |gauge: &Gauge, is: bool| gauge.set(f64::from(u8::from(is)));
+        let index = |index: Option<pelton_log::LogIndex>| index.map_or(0, |index| index.0);
+        set(&self.leads, status.is_leader());
+        set(&self.votes, status.role != Role::Ended && status.voters.iter().any(|node| node.0 == this.0));
+        self.term.set(status.term.0 as f64);
+        self.commit_index.set(index(status.committed_index) as f64);
+        self.applied_index.set(index(status.applied_index) as f64);
+        self.elections.absolute(status.elections_won);
+        self.snapshots.absolute(status.snapshots_installed);
+        let last = index(status.last_index);
+        let mut followers = self.followers.lock();
+        for (node, follower) in &status.followers {
+            let gauge = followers.entry(NodeId(node.0)).or_insert_with(
+                || gauge!("pelton_group_lag_entries", "group" => self.group.to_string(), "node" => node.0.to_string()),
+            );
+            gauge.set(last.saturating_sub(index(follower.matched)) as f64);
+        }
+        // A series cannot be taken back; what follows no more lags no more.
+        followers.retain(|node, gauge| {
+            let follows = status.followers.keys().any(|follower| follower.0 == node.0);
+            if !follows {
+                gauge.set(0.0);
+            }
+            follows
+        });
+    }
+
+    /// The replica is closed.
+    pub(crate) fn clear(&self) {
+        for gauge in [&self.leads, &self.votes, &self.term, &self.commit_index, &self.applied_index] {
+            gauge.set(0.0);
+        }
+        self.followers.lock().values().for_each(|gauge| gauge.set(0.0));
     }
 }

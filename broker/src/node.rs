@@ -1,32 +1,44 @@
 //! Everything of the broker that lives in one data directory.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use pelton_client::{Offset, OperationError, Start, TriggerId, Warning};
-use pelton_consensus::{Command, Group, GroupError, GroupOptions, NodeId, Outcome, ProposeError, Space};
+use pelton_client::{ClusterView, GroupId, NodeId, NodeInfo, NodePhase, Offset, OperationError, Role, Start};
+use pelton_consensus::{Group, GroupError, GroupOptions, Peers};
 use pelton_env::{Chance, Clock};
-use pelton_log::{FatalHook, GroupId, Identity, Log, LogIndex, Observer, RealDisk};
+use pelton_log::{FatalHook, Identity, Log, Observer, RealDisk};
+use pelton_peer::Pool;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::event_state::EventState;
-use crate::identity;
-use crate::local_client::LocalClient;
+use crate::blocking::Blocking;
+use crate::cluster::{Answer, ClusterCommand, Refusal};
+use crate::controller::ControllerInput;
+use crate::enter::{self, Seams};
+use crate::formation::{CannotEnter, Keeper, Presence, RegistryLink, Started};
+use crate::groups::{DataGroup, Groups, OpenAs};
+use crate::local_node::LocalNode;
+use crate::ids;
+use crate::member::{self, AddressBook, Member, MemberParts};
 use crate::metrics::BrokerMetrics;
-use crate::proposer::Proposer;
-use crate::registry::{RegistryCommand, RegistryState};
-use crate::{controller, retention};
+use crate::registrar::Registry;
+use crate::registry::RegistryState;
+use crate::reports::Reports;
+use crate::sessions::Caller;
+use crate::view::{self, Problems};
+use crate::{controller, groups, identity, reports, retention};
 
 /// The registry's group.
-const REGISTRY: GroupId = GroupId(0);
+const REGISTRY: pelton_log::GroupId = pelton_log::GroupId(0);
 
-/// The one group that holds events on a node by itself.
-const FIRST_DATA_GROUP: GroupId = GroupId(1);
+/// The node that formed the cluster.
+const FIRST_NODE: NodeId = NodeId(1);
+
+/// How a node by itself is called.
+const ALONE: &str = "local";
 
 /// Largest body of a log record: a sealed batch, or a checkpoint of very many cursors.
 pub(crate) const MAX_RECORD_BYTES: u64 = 28 << 20;
@@ -66,6 +78,22 @@ pub struct Options {
     pub on_fatal: FatalHook,
     /// Whether the log passes the page cache.
     pub direct_io: pelton_log::DirectIo,
+    /// Where the registry's applied state is kept beside the log.
+    pub store: RegistryStore,
+    /// Where work is done that waits for the disk.
+    pub blocking: Blocking,
+    /// What makes the node one of several. `None`: a node by itself, which no other reaches.
+    pub member: Option<Member>,
+}
+
+/// Where the registry's applied state is kept beside the log, which has everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RegistryStore {
+    /// In sled, in the data directory.
+    #[default]
+    Sled,
+    /// Nowhere: a start reads it from the log. For simulations, which have no files.
+    None,
 }
 
 /// Why a node could not be opened.
@@ -90,13 +118,27 @@ pub enum OpenError {
     /// A log group did not come up.
     #[error(transparent)]
     Group(#[from] GroupError),
+    /// The node cannot come into the cluster, or not go on in it.
+    #[error(transparent)]
+    Enter(#[from] CannotEnter),
+    /// The registry did not take what a new node by itself writes first.
+    #[error("the registry of the new node could not be written")]
+    Registry(#[source] OperationError),
+    /// The registry holds what contradicts a node by itself.
+    #[error("{why}")]
+    Cluster {
+        /// For the operator.
+        why: String,
+    },
 }
 
 /// A running broker. Dropping it without [`Node::shutdown`] is like a crash: nothing acknowledged is lost.
 pub struct Node {
-    shared: Shared,
-    tasks: Vec<JoinHandle<()>>,
-    report: pelton_log::Report,
+    pub(crate) shared: Shared,
+    pub(crate) tasks: Vec<JoinHandle<()>>,
+    pub(crate) report: pelton_log::Report,
+    /// The listener for other nodes, and what ends it.
+    pub(crate) listener: Option<(JoinHandle<()>, oneshot::Sender<()>)>,
 }
 
 /// What the parts of a node share. Cheap to clone.
@@ -112,106 +154,99 @@ impl std::ops::Deref for Shared {
 }
 
 pub(crate) struct Parts {
+    pub(crate) identity: Identity,
+    pub(crate) this: NodeId,
     pub(crate) log: Log,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) chance: Arc<dyn Chance>,
     pub(crate) options: Options,
     pub(crate) metrics: BrokerMetrics,
-    pub(crate) groups: Vec<DataGroup>,
-    pub(crate) registry: Registry,
+    pub(crate) groups: Groups,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) controller: ControllerInput,
+    pub(crate) reports: Reports,
+    pub(crate) view: watch::Sender<Arc<ClusterView>>,
+    pub(crate) problems: Problems,
+    pub(crate) group_options: GroupOptions,
+    pub(crate) peers: Peers,
+    /// What a node has that others can reach; `None` on a node by itself.
+    pub(crate) member: Option<MemberParts>,
 }
 
-/// A group that holds events.
-pub(crate) struct DataGroup {
-    pub(crate) raft: Group<EventState>,
-    pub(crate) state: Arc<EventState>,
-    pub(crate) proposer: Proposer,
-}
-
-/// The group that holds resources.
-pub(crate) struct Registry {
-    pub(crate) raft: Group<RegistryState>,
-    pub(crate) state: Arc<RegistryState>,
-    /// Held from reading the resources until what follows from them is applied.
-    pub(crate) writing: tokio::sync::Mutex<()>,
-}
-
-/// What the controller looks at, besides the resources.
-#[derive(Default)]
-pub(crate) struct ControllerInput {
-    pub(crate) ingress: Mutex<Option<String>>,
-    pub(crate) warnings: Mutex<BTreeMap<TriggerId, Warning>>,
-    /// Counts changes of the above.
-    pub(crate) nudge: watch::Sender<u64>,
-    /// The version of the resources up to which everything is made true.
-    pub(crate) settled: watch::Sender<u64>,
-}
-
-impl Registry {
-    /// Commits a command and returns the log index at which it is applied. The caller holds `writing`.
-    pub(crate) async fn commit(&self, command: &RegistryCommand) -> Result<u64, OperationError> {
-        let (kind, body) = command.encode();
-        let (told, answer) = oneshot::channel();
-        let outcome = Arc::new(Committed(Mutex::new(Some(told))));
-        self.raft.propose(Command { kind, event_count: 0, body, space: Space::Reserve }, outcome).await;
-        let index = match answer.await {
-            Ok(Ok(index)) => index,
-            Ok(Err(ProposeError::NotLeader { .. } | ProposeError::StorageFull)) => {
-                return Err(OperationError::Unavailable);
-            }
-            Ok(Err(ProposeError::TooLarge)) => return Err(OperationError::TooLarge),
-            Ok(Err(ProposeError::OutcomeUnknown)) | Err(_) => return Err(OperationError::OutcomeUnknown),
-        };
-        let mut applied = self.raft.applied();
-        applied.wait_for(|applied| *applied >= index).await.map_err(|_| OperationError::OutcomeUnknown)?;
-        Ok(index.0)
+impl Parts {
+    /// Whether this node is a cluster by itself, and can never be more.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.member.is_none()
     }
-}
 
-/// Tells one waiter where its command was committed.
-struct Committed(Mutex<Option<oneshot::Sender<Result<LogIndex, ProposeError>>>>);
+    pub(crate) fn open_as(&self) -> OpenAs {
+        if self.is_alone() { OpenAs::Only } else { OpenAs::One }
+    }
 
-impl Committed {
-    fn tell(&self, fate: Result<LogIndex, ProposeError>) {
-        if let Some(told) = self.0.lock().take() {
-            // The receiver is gone only when the caller gave up waiting.
-            let _ = told.send(fate);
+    /// Whether a dispatcher in this process serves what the node leads.
+    pub(crate) fn has_dispatcher(&self) -> bool {
+        self.member.as_ref().is_none_or(|member| member.roles.contains(&Role::Dispatcher))
+    }
+
+    /// The URL under which Brokers are reached.
+    pub(crate) fn ingress(&self) -> Option<String> {
+        let own = self.controller.ingress.lock().clone();
+        if self.is_alone() {
+            return own;
         }
-    }
-}
-
-impl Outcome for Committed {
-    fn committed(&self, index: LogIndex) {
-        self.tell(Ok(index));
+        // The same, whichever node asks: addresses that change with the registry's leader would be of no use.
+        let cluster = self.registry.state.current_cluster();
+        cluster.members().find_map(|(_, info)| info.ingress.clone()).or(own)
     }
 
-    fn failed(&self, error: ProposeError) {
-        self.tell(Err(error));
+    /// Has the registry record the voters of a group that this node leads in `term`.
+    pub(crate) async fn settle(&self, group: GroupId, term: u64, voters: &BTreeSet<NodeId>) -> Result<(), String> {
+        if let Some(member) = &self.member {
+            return member.link.settle(group, term, voters).await.map_err(|error| error.to_string());
+        }
+        let command = ClusterCommand::Settle { group, term, voters: voters.clone() };
+        let outcome = self.registry.change_cluster(command).await.map_err(|error| error.to_string())?;
+        outcome.map(drop).map_err(|refusal| refusal.to_string())
     }
 }
 
 impl Node {
-    /// Opens a data directory, or makes one, and leads every group in it.
+    /// Opens a data directory, or makes one. A node by itself leads every group in it when this returns. One of several
+    /// is a member of its cluster then, which may have taken as long as it took the others to be there; its groups may
+    /// still have no leader ([`waits_for`](Self::waits_for)).
     ///
     /// # Errors
-    /// See [`OpenError`]; what is on disk is then unchanged.
+    /// See [`OpenError`]; what is on disk is then unchanged, but for the identity of a new node.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
+        match options.member.clone() {
+            Some(_) => unreachable!(),
+            None => Self::open_alone(options).await,
+        }
+    }
+
+    async fn open_alone(options: Options) -> Result<Self, OpenError> {
         let identity = identity::read_or_make(&options.data, &*options.chance)?;
         let (log, report) = open_log(&options, identity).await?;
         let shared = assemble(options, identity, log, BrokerMetrics::register()).await?;
-        let tasks = vec![
-            tokio::spawn(controller::run(shared.clone())),
-            tokio::spawn(retention::run(shared.clone())),
-            tokio::spawn(watch_groups(shared.clone())),
-        ];
-        Ok(Self { shared, tasks, report })
+        let tasks = start_tasks(&shared);
+        for group in shared.groups.all().values() {
+            // The sender is in the group, which is open.
+            let _ = group.serving.subscribe().wait_for(|serves| *serves).await;
+        }
+        view::publish(&shared);
+        Ok(Self { shared, tasks, report, listener: None })
     }
 
-    /// A handle for the other roles.
+    /// What a node that was opened still waits for, in a sentence; `None` when it is ready.
     #[must_use]
-    pub fn client(&self) -> LocalClient {
-        LocalClient(self.shared.clone())
+    pub fn waits_for(&self) -> Option<String> {
+        member::waits_for(&self.shared)
+    }
+
+    /// A handle for the other roles of this process.
+    #[must_use]
+    pub fn client(&self) -> LocalNode {
+        LocalNode { shared: self.shared.clone(), caller: Caller::Own }
     }
 
     /// What opening the log found and did.
@@ -228,18 +263,37 @@ impl Node {
 
     /// Tells under which URL ingress is reached, without a path. Brokers get their addresses from it.
     pub fn set_ingress(&self, url: String) {
+        if let Some(member) = &self.shared.member {
+            member.info.lock().ingress = Some(url.clone());
+        }
         *self.shared.controller.ingress.lock() = Some(url);
-        self.shared.controller.nudge.send_modify(|nudges| *nudges += 1);
+        self.shared.controller.nudge();
+    }
+
+    /// Tells where the node's administration API is: `host:port`. The other nodes read it in the registry.
+    pub fn set_api(&self, address: String) {
+        if let Some(member) = &self.shared.member {
+            member.info.lock().api = Some(address);
+        }
+        self.shared.controller.nudge();
+    }
+
+    /// Hands every group that this node leads to another replica, where one is ready to take it. Producers then wait
+    /// for a moment, and not for an election. To be called before [`shutdown`](Self::shutdown).
+    pub async fn hand_over(&self) {
+        member::hand_over(&self.shared).await;
     }
 
     /// Writes what was taken, stores checkpoints and closes the log. Appends are refused from the first moment on.
     pub async fn shutdown(self) {
-        self.shared.groups.iter().for_each(|group| group.proposer.close());
-        for group in &self.shared.groups {
+        let groups = self.shared.groups.all();
+        groups.values().for_each(|group| group.proposer.close());
+        for group in groups.values() {
             group.proposer.drained().await;
         }
         self.tasks.iter().for_each(JoinHandle::abort);
-        for group in &self.shared.groups {
+        for group in groups.values() {
+            group.stop_task();
             if let Err(error) = group.raft.shutdown().await {
                 tracing::warn!(%error, "no checkpoint at shutdown; the next start applies more of the log again");
             }
@@ -247,46 +301,179 @@ impl Node {
         if let Err(error) = self.shared.registry.raft.shutdown().await {
             tracing::warn!(%error, "no checkpoint of the registry at shutdown");
         }
+        if let Some((served, stop)) = self.listener {
+            // It ends by itself when it is gone already.
+            let _ = stop.send(());
+            let _ = served.await;
+        }
         self.shared.registry.state.flush();
         self.shared.log.shutdown();
     }
 }
 
-/// Everything of a node over an open log, with nobody yet who tends it.
+pub(crate) fn start_tasks(shared: &Shared) -> Vec<JoinHandle<()>> {
+    vec![
+        tokio::spawn(controller::run(shared.clone())),
+        tokio::spawn(retention::run(shared.clone())),
+        tokio::spawn(reports::run(shared.clone())),
+        tokio::spawn(view::run(shared.clone())),
+        tokio::spawn(groups::follow_cluster(shared.clone())),
+        tokio::spawn(watch_registry(shared.clone())),
+    ]
+}
+
+/// Everything of a node by itself over an open log, with nobody yet who tends it.
 pub(crate) async fn assemble(
     options: Options,
     identity: Identity,
     log: Log,
     metrics: BrokerMetrics,
 ) -> Result<Shared, OpenError> {
-    let group_options = GroupOptions::new(NodeId(identity.node));
-    let registry = open_registry(&options, &log, &group_options).await?;
-    let data = open_data(&log, &group_options, &metrics).await?;
-    let parts = Parts {
+    let group_options = GroupOptions::new(pelton_consensus::NodeId(identity.node));
+    let state = open_registry_state(&options, &log);
+    let raft = Group::open_single(REGISTRY, log.clone(), state.clone(), &group_options).await?;
+    let registry = Arc::new(Registry::new(raft, state));
+    let shared = share(options, identity, log, metrics, group_options, registry, Peers::none(), None);
+    be_a_cluster(&shared).await?;
+    let cluster = shared.registry.state.current_cluster();
+    groups::open_held(&shared, &cluster).await?;
+    Ok(shared)
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is a part of the node, named by its type")]
+fn share(
+    options: Options,
+    identity: Identity,
+    log: Log,
+    metrics: BrokerMetrics,
+    group_options: GroupOptions,
+    registry: Arc<Registry>,
+    peers: Peers,
+    member: Option<MemberParts>,
+) -> Shared {
+    Shared(Arc::new(Parts {
+        identity,
+        this: NodeId(identity.node),
         log,
         clock: options.clock.clone(),
         chance: options.chance.clone(),
         options,
         metrics,
-        groups: vec![data],
+        groups: Groups::default(),
         registry,
         controller: ControllerInput::default(),
-    };
-    Ok(Shared(Arc::new(parts)))
+        reports: Reports::default(),
+        view: watch::Sender::default(),
+        problems: Problems::default(),
+        group_options,
+        peers,
+        member,
+    }))
 }
 
-/// Ends the process when a group fails: it would answer nothing any more and look alive.
-async fn watch_groups(shared: Shared) {
-    let data = &shared.groups[0].raft;
-    let (group, why) = tokio::select! {
-        why = data.failed() => (data.id(), why),
-        why = shared.registry.raft.failed() => (shared.registry.raft.id(), why),
+/// How a member reaches the others.
+pub(crate) struct Reach {
+    pub(crate) member: Member,
+    pub(crate) started: Started,
+    pub(crate) presence: Arc<Presence>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) peers: Peers,
+    pub(crate) book: Arc<AddressBook>,
+}
+
+/// As [`assemble`], of a node that is one of several.
+pub(crate) async fn assemble_member(
+    options: Options,
+    log: Log,
+    metrics: BrokerMetrics,
+    reach: Reach,
+) -> Result<Shared, OpenError> {
+    let Reach { member, started, presence, pool, peers, book } = reach;
+    let Started { identity, initial_nodes, members } = started;
+    let this = NodeId(identity.node);
+    let group_options = GroupOptions {
+        heartbeat: member.timing.heartbeat,
+        election_timeout: member.timing.election_timeout,
+        ..GroupOptions::new(ids::raft_node(this))
     };
-    let failed = GroupError::Failed { group, why };
+    let state = open_registry_state(&options, &log);
+    book.fill(members, state.clone());
+    let raft = Group::open(REGISTRY, log.clone(), state.clone(), &group_options, peers.clone()).await?;
+    if this == FIRST_NODE {
+        // It forms the cluster, once. A registry that holds anything stays what it is.
+        raft.initialize(&[ids::raft_node(this)].into()).await?;
+    }
+    let registry = Arc::new(Registry::new(raft, state));
+    let keeper = Keeper::new(registry.clone(), presence.clone(), pool.clone(), member.node_lost_after);
+    let link = RegistryLink {
+        registrar: registry.clone(),
+        presence: presence.clone(),
+        pool: pool.clone(),
+        listed: member.join.clone(),
+    };
+    let parts = MemberParts {
+        roles: member.roles.clone(),
+        pool,
+        link,
+        keeper,
+        presence,
+        info: parking_lot::Mutex::new(member.info()),
+        initial_nodes,
+        replicas: member.replicas,
+    };
+    let shared = share(options, identity, log, metrics, group_options, registry, peers, Some(parts));
+    let cluster = shared.registry.state.current_cluster();
+    if let Err(error) = groups::open_held(&shared, &cluster).await {
+        // It is shown as failed, and the node's other replicas go on.
+        tracing::error!(%error, "a log group could not be opened");
+    }
+    view::publish(&shared);
+    Ok(shared)
+}
+
+/// A node by itself is a cluster of one, with one group of events: that of a directory from before there were clusters,
+/// or a new one.
+async fn be_a_cluster(shared: &Shared) -> Result<(), OpenError> {
+    if !shared.registry.state.current_cluster().is_formed() {
+        let info = NodeInfo {
+            name: ALONE.to_owned(),
+            peer_address: String::new(),
+            ingress: None,
+            api: None,
+            zone: String::new(),
+            roles: BTreeSet::from([Role::Broker, Role::Ingress, Role::Dispatcher]),
+            phase: NodePhase::Active,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let nonce = identity::nonce(&shared.options.data, &*shared.chance)?;
+        change(shared, ClusterCommand::Form { initial_nodes: 1, replication: 1, info, nonce }).await?;
+    }
+    let cluster = shared.registry.state.current_cluster();
+    let others = cluster.brokers().any(|node| node != shared.this);
+    if others {
+        let why = "this data directory belongs to a node of a cluster with others: start it with `pelton server`";
+        return Err(OpenError::Cluster { why: why.to_owned() });
+    }
+    if cluster.groups.is_empty() {
+        let (group, home) = (GroupId(1), shared.this);
+        change(shared, ClusterCommand::CreateGroup { group, replicas: [home].into(), home, keyed: true }).await?;
+    }
+    Ok(())
+}
+
+async fn change(shared: &Shared, command: ClusterCommand) -> Result<Answer, OpenError> {
+    let outcome = shared.registry.change_cluster(command).await.map_err(OpenError::Registry)?;
+    outcome.map_err(|refusal: Refusal| OpenError::Cluster { why: refusal.to_string() })
+}
+
+/// Ends the process when the registry fails here: the node would never hear of a change again and look alive.
+async fn watch_registry(shared: Shared) {
+    let why = shared.registry.raft.failed().await;
+    let failed = GroupError::Failed { group: REGISTRY, why };
     (shared.options.on_fatal)(&io::Error::other(failed));
 }
 
-async fn open_log(options: &Options, identity: Identity) -> Result<(Log, pelton_log::Report), OpenError> {
+pub(crate) async fn open_log(options: &Options, identity: Identity) -> Result<(Log, pelton_log::Report), OpenError> {
     let path = options.data.join("log");
     let io = |error: io::Error| OpenError::Directory { path: path.clone(), why: error.to_string() };
     let disk = Arc::new(RealDisk::new(&path).map_err(io)?);
@@ -299,26 +486,20 @@ async fn open_log(options: &Options, identity: Identity) -> Result<(Log, pelton_
         direct_io: options.direct_io,
         ..pelton_log::Options::new(identity)
     };
-    let opened = tokio::task::spawn_blocking(move || Log::open(disk, clock, chance, settings)).await;
+    let opened = options.blocking.run(move || Log::open(disk, clock, chance, settings)).await;
     let opened = opened.map_err(|error| OpenError::Directory { path: path.clone(), why: error.to_string() })?;
     opened.map_err(|source| OpenError::Log { path, source })
 }
 
-async fn open_registry(options: &Options, log: &Log, group: &GroupOptions) -> Result<Registry, OpenError> {
-    let path = options.data.join(identity::REGISTRY_STORE);
+fn open_registry_state(options: &Options, log: &Log) -> Arc<RegistryState> {
+    let path = match options.store {
+        RegistryStore::Sled => Some(options.data.join(identity::REGISTRY_STORE)),
+        RegistryStore::None => None,
+    };
     // A log that was purged to its end holds no entry, and still reflects them.
     let view = log.group(REGISTRY);
     let last_index = view.last.max(view.purged).map_or(0, |(_, _, index)| index.0);
-    let state = Arc::new(RegistryState::open(&path, last_index, options.clock.now().0));
-    let raft = Group::open_single(REGISTRY, log.clone(), state.clone(), group).await?;
-    Ok(Registry { raft, state, writing: tokio::sync::Mutex::new(()) })
-}
-
-async fn open_data(log: &Log, options: &GroupOptions, metrics: &BrokerMetrics) -> Result<DataGroup, OpenError> {
-    let state = Arc::new(EventState::new(pelton_client::GroupId(FIRST_DATA_GROUP.0)));
-    let raft = Group::open_single(FIRST_DATA_GROUP, log.clone(), state.clone(), options).await?;
-    let proposer = Proposer::start(raft.clone(), metrics.clone());
-    Ok(DataGroup { raft, state, proposer })
+    Arc::new(RegistryState::open(path.as_deref(), last_index, options.clock.now().0))
 }
 
 /// Where a start is in a group now; `None` is after the last event.

@@ -3,6 +3,9 @@
 //! Appends are encoded straight into the open batch under a short lock. A batch is sealed when it is full or when the
 //! group can take it; there is no timer. While up to three batches are on their way to the disk, the next one fills:
 //! the slower the disk, the larger the batches (DESIGN section 3, step 3).
+//!
+//! The gate says whether this node leads the group and may take events. What was taken and not yet handed to the group
+//! when it closes was written nowhere, and its callers are told who leads instead.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -12,8 +15,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use pelton_client::{
-    AppendError, BrokerName, DedupKey, GroupId, Hops, Offset, OperationError, Position, RECORD_OVERHEAD_BYTES,
-    encode_record,
+    AppendError, Appended, BrokerName, DedupKey, GroupId, Hops, NodeId, Offset, OperationError, Position, ProducerKey,
+    RECORD_OVERHEAD_BYTES, encode_record,
 };
 use pelton_consensus::{Command, Group, Outcome, ProposeError, Space};
 use pelton_event::Event;
@@ -25,7 +28,11 @@ use crate::ack::{Append, BatchAck};
 use crate::command::{CHANGE, Change, EVENTS, EVENTS_WITH_KEYS};
 use crate::core::ChangeResult;
 use crate::event_state::EventState;
+use crate::ids;
+use crate::keys::Key;
 use crate::metrics::BrokerMetrics;
+use crate::registrar::refused;
+use crate::sessions::Hold;
 use crate::slabs::Slabs;
 
 /// A batch is sealed before it grows past this, unless one call's events alone are larger.
@@ -65,11 +72,22 @@ struct Open {
     filling: Filling,
     slabs: Slabs,
     sealed: VecDeque<Batch>,
-    /// Keys of events that are not in the committed window yet.
-    keys: HashMap<u128, (Arc<BatchAck>, u32)>,
+    /// Keys that are not in the committed window yet, each with its event's batch and number there.
+    keys: HashMap<Key, (Arc<BatchAck>, u32)>,
     /// Committed keys that leave `keys` once the entry at the index is applied, and so is in the window.
-    retiring: VecDeque<(LogIndex, Vec<DedupKey>)>,
+    retiring: VecDeque<(LogIndex, Vec<Key>)>,
+    gate: Gate,
+    /// The node goes down: nothing is taken any more, whoever leads.
     closed: bool,
+}
+
+/// Whether events may come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// This node leads the group in this term, and knows everything that was committed before.
+    Open { term: u64 },
+    /// It does not.
+    NotLeader { leader: Option<NodeId> },
 }
 
 /// The batch that is being filled. Its records are in the slabs' buffer.
@@ -77,7 +95,7 @@ struct Filling {
     count: u32,
     /// What its events counted as when they were let in.
     admitted_bytes: usize,
-    keys: Vec<DedupKey>,
+    keys: Vec<Key>,
     ack: Arc<BatchAck>,
     since: Option<Instant>,
 }
@@ -95,7 +113,7 @@ struct Batch {
 }
 
 impl Proposer {
-    /// Starts the proposer of a group. It ends when [`close`](Self::close) was called and nothing waits any more.
+    /// Starts the proposer of a group, with its gate closed. It ends when [`close`](Self::close) was called and nothing waits any more.
     pub(crate) fn start(raft: Group<EventState>, metrics: BrokerMetrics) -> Self {
         let open = Open {
             filling: Filling::new(),
@@ -103,6 +121,7 @@ impl Proposer {
             sealed: VecDeque::new(),
             keys: HashMap::new(),
             retiring: VecDeque::new(),
+            gate: Gate::NotLeader { leader: None },
             closed: false,
         };
         let shared = Arc::new(Shared {
@@ -119,21 +138,47 @@ impl Proposer {
         Self(shared)
     }
 
-    /// Appends events of one broker as one unit.
-    pub(crate) fn append(&self, broker: &BrokerName, events: &[Event], hops: Hops) -> Append {
+    /// Opens or closes the gate. What was taken in another term and not handed over is refused.
+    pub(crate) fn set_gate(&self, gate: Gate) {
+        let mut open = self.0.open.lock();
+        if open.gate == gate {
+            return;
+        }
+        let stays = matches!((open.gate, gate), (Gate::NotLeader { .. }, Gate::NotLeader { .. }));
+        open.gate = gate;
+        let left: Vec<_> = if stays { Vec::new() } else { std::iter::from_fn(|| open.take()).collect() };
+        for batch in &left {
+            open.forget(&batch.filled.keys);
+        }
+        drop(open);
+        let leader = if let Gate::NotLeader { leader } = gate { leader } else { None };
+        for batch in left {
+            batch.filled.ack.settle(Err(AppendError::NotLeader { leader }));
+            self.0.release(batch.filled.admitted_bytes);
+        }
+    }
+
+    /// Appends events of one broker as one unit. A call whose key is known is not written again.
+    pub(crate) fn append(&self, broker: &BrokerName, events: &[Event], hops: Hops, key: Option<ProducerKey>) -> Append {
         match self.admit(broker, events) {
             Ok(bytes) => {
                 let mut open = self.0.open.lock();
-                if open.closed {
+                let answer = open.refusal().or_else(|| self.first_try(&mut open, key));
+                if let Some(answer) = answer {
+                    drop(open);
                     self.0.release(bytes);
-                    return Append::refused(AppendError::Unavailable);
+                    return answer;
                 }
                 let (first, wake) = open.reserve(bytes);
+                let mut producer = key;
                 for event in events {
-                    encode_record(open.slabs.buffer(), broker, hops, None, event);
+                    encode_record(open.slabs.buffer(), broker, hops, None, producer.take(), event);
                 }
                 open.filling.count += events.len() as u32;
                 let ack = open.filling.ack.clone();
+                if let Some(key) = key {
+                    open.remember(Key::Call(key), first);
+                }
                 drop(open);
                 if wake {
                     self.0.work.notify_one();
@@ -144,6 +189,17 @@ impl Proposer {
         }
     }
 
+    /// What became of the first try of a call, if there was one. `open` is locked: a key leaves its `keys` only after it
+    /// is in the committed window.
+    fn first_try(&self, open: &mut Open, key: Option<ProducerKey>) -> Option<Append> {
+        let key = key?;
+        if let Some((ack, nth)) = open.keys.get(&Key::Call(key)) {
+            return Some(Append::waiting(ack.clone(), self.0.group, *nth, 0));
+        }
+        let offset = self.0.raft.state().with(|core| core.calls.find(key))?;
+        Some(Append::known(Appended { position: Position { group: self.0.group, offset }, duplicates: 0 }))
+    }
+
     /// Appends events of one broker as one unit, leaving out those whose key is in the window already. `window_from`
     /// is the first offset that is young enough to count.
     pub(crate) fn append_unique(
@@ -152,23 +208,24 @@ impl Proposer {
         events: &[(Event, DedupKey)],
         hops: Hops,
         window_from: Offset,
+        call: Option<ProducerKey>,
     ) -> Append {
         let committed = |key: DedupKey| {
             self.0.raft.state().with(|core| core.keys.find(key)).filter(|offset| *offset >= window_from)
         };
         let mut open = self.0.open.lock();
-        if open.closed {
-            return Append::refused(AppendError::Unavailable);
-        }
         // Looked up under the lock: a key leaves `keys` only after it is in the committed window.
         open.retire(*self.0.raft.applied().borrow());
+        if let Some(answer) = open.refusal().or_else(|| self.first_try(&mut open, call)) {
+            return answer;
+        }
         let mut new = Vec::new();
         let mut seen = std::collections::HashSet::new();
         let mut repeated = None;
         // Twins that are not durable yet: this call is not acknowledged before they are.
         let mut twins = Vec::new();
         for (event, key) in events {
-            if let Some((ack, nth)) = open.keys.get(&key.0) {
+            if let Some((ack, nth)) = open.keys.get(&Key::Event(*key)) {
                 repeated.get_or_insert(Repeated::Waiting(ack.clone(), *nth));
                 twins.push(ack.clone());
             } else if let Some(offset) = committed(*key) {
@@ -181,10 +238,9 @@ impl Proposer {
         if new.is_empty() {
             return match repeated {
                 Some(Repeated::Waiting(ack, nth)) => Append::waiting(ack, self.0.group, nth, duplicates).and_all(twins),
-                Some(Repeated::Committed(offset)) => Append::known(pelton_client::Appended {
-                    position: Position { group: self.0.group, offset },
-                    duplicates,
-                }),
+                Some(Repeated::Committed(offset)) => {
+                    Append::known(Appended { position: Position { group: self.0.group, offset }, duplicates })
+                }
                 None => Append::refused(AppendError::Unavailable),
             };
         }
@@ -195,10 +251,13 @@ impl Proposer {
         };
         let (first, wake) = open.reserve(bytes);
         let ack = open.filling.ack.clone();
+        let mut producer = call;
         for (nth, (event, key)) in new.into_iter().enumerate() {
-            encode_record(open.slabs.buffer(), broker, hops, Some(key), event);
-            open.filling.keys.push(key);
-            open.keys.insert(key.0, (ack.clone(), first + nth as u32));
+            encode_record(open.slabs.buffer(), broker, hops, Some(key), producer.take(), event);
+            open.remember(Key::Event(key), first + nth as u32);
+        }
+        if let Some(call) = call {
+            open.remember(Key::Call(call), first);
         }
         open.filling.count += only_new.len() as u32;
         drop(open);
@@ -225,16 +284,19 @@ impl Proposer {
 
     /// Commits a change and returns what it gave.
     pub(crate) async fn change(&self, change: &Change) -> ChangeResult {
+        self.change_holding(change, None).await
+    }
+
+    /// As [`change`](Self::change); `hold` is kept until the fate of the change is known, also when nobody waits for it
+    /// any more.
+    pub(crate) async fn change_holding(&self, change: &Change, hold: Option<Hold>) -> ChangeResult {
         let (told, answer) = oneshot::channel();
         let command = Command { kind: CHANGE, event_count: 0, body: change.encode(), space: change.space() };
-        self.0.raft.propose(command, Arc::new(ChangeOutcome(Mutex::new(Some(told))))).await;
+        self.0.raft.propose(command, Arc::new(ChangeOutcome(Mutex::new(Some((told, hold)))))).await;
         let index = match answer.await {
             Ok(Ok(index)) => index,
-            Ok(Err(ProposeError::NotLeader { .. } | ProposeError::StorageFull)) => {
-                return Err(OperationError::Unavailable);
-            }
-            Ok(Err(ProposeError::TooLarge)) => return Err(OperationError::TooLarge),
-            Ok(Err(ProposeError::OutcomeUnknown)) | Err(_) => return Err(OperationError::OutcomeUnknown),
+            Ok(Err(error)) => return Err(refused(error)),
+            Err(_) => return Err(OperationError::OutcomeUnknown),
         };
         // Committed. What it gave is known once it is applied here.
         let mut applied = self.0.raft.applied();
@@ -286,9 +348,25 @@ impl Open {
         }
     }
 
-    fn forget(&mut self, keys: &[DedupKey]) {
+    fn forget(&mut self, keys: &[Key]) {
         for key in keys {
-            self.keys.remove(&key.0);
+            self.keys.remove(key);
+        }
+    }
+
+    /// The event with this number in the filling batch has this key.
+    fn remember(&mut self, key: Key, nth: u32) {
+        self.filling.keys.push(key);
+        let ack = self.filling.ack.clone();
+        self.keys.insert(key, (ack, nth));
+    }
+
+    /// Why nothing may come in, if so.
+    fn refusal(&self) -> Option<Append> {
+        match self.gate {
+            _ if self.closed => Some(Append::refused(AppendError::Unavailable)),
+            Gate::Open { .. } => None,
+            Gate::NotLeader { leader } => Some(Append::refused(AppendError::NotLeader { leader })),
         }
     }
 
@@ -357,7 +435,7 @@ async fn run(shared: Arc<Shared>) {
 struct BatchOutcome {
     shared: Arc<Shared>,
     ack: Arc<BatchAck>,
-    keys: Vec<DedupKey>,
+    keys: Vec<Key>,
     bytes: usize,
     since: Option<Instant>,
 }
@@ -377,8 +455,9 @@ impl Outcome for BatchOutcome {
         let shared = &self.shared;
         let group = pelton_log::GroupId(shared.group.0);
         let fate = match shared.raft.log().entry_meta(group, index) {
-            Ok(meta) => Ok(Offset(meta.expect("a committed entry is in the log").first_offset.0)),
-            // It is committed, and nobody can say where.
+            Ok(Some(meta)) => Ok(Offset(meta.first_offset.0)),
+            // It is committed, and nobody can say where. A node that leads no more may have purged it already.
+            Ok(None) => Err(AppendError::OutcomeUnknown),
             Err(error) => {
                 tracing::error!(group = group.0, index = index.0, %error, "the place of committed events is not known");
                 Err(AppendError::OutcomeUnknown)
@@ -398,7 +477,9 @@ impl Outcome for BatchOutcome {
             self.shared.open.lock().forget(&self.keys);
         }
         self.settle(Err(match error {
-            ProposeError::NotLeader { .. } => AppendError::Unavailable,
+            ProposeError::NotLeader { leader } => AppendError::NotLeader { leader: leader.map(ids::node) },
+            // No replica has them: whoever leads now may take them.
+            ProposeError::Discarded => AppendError::NotLeader { leader: None },
             ProposeError::StorageFull => AppendError::StorageFull,
             ProposeError::TooLarge => AppendError::TooLarge { size_bytes: self.bytes, limit_bytes: MAX_BATCH_BYTES },
             ProposeError::OutcomeUnknown => AppendError::OutcomeUnknown,
@@ -406,12 +487,15 @@ impl Outcome for BatchOutcome {
     }
 }
 
+type Told = (oneshot::Sender<Result<LogIndex, ProposeError>>, Option<Hold>);
+
 /// Who waits for a change.
-struct ChangeOutcome(Mutex<Option<oneshot::Sender<Result<LogIndex, ProposeError>>>>);
+struct ChangeOutcome(Mutex<Option<Told>>);
 
 impl ChangeOutcome {
     fn tell(&self, fate: Result<LogIndex, ProposeError>) {
-        if let Some(told) = self.0.lock().take() {
+        if let Some((told, hold)) = self.0.lock().take() {
+            drop(hold);
             // The receiver is gone only when the caller gave up waiting.
             let _ = told.send(fate);
         }

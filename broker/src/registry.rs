@@ -1,4 +1,4 @@
-//! The registry: one more log group, which holds every resource.
+//! The registry: one more log group, which holds every resource, and the cluster itself.
 
 mod commands;
 mod state;

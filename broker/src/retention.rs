@@ -1,19 +1,23 @@
 //! What may go: retention by age and by bytes, expiry of dead letters, checkpoints.
 //!
+//! A group's leader says how far its log is not needed, as an entry of it; each replica purges up to there.
+//!
 //! Nothing that a cursor still needs ever goes. When that keeps more than the limit on bytes, it is an alarm, not a
 //! deletion. A full disk lets nothing go that would have been kept otherwise: new events are refused until there is
 //! room.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pelton_client::Offset;
+use pelton_client::{Offset, PRODUCER_WINDOW};
 use pelton_env::UnixMillis;
 use pelton_log::{GroupId as LogGroupId, LogIndex};
 use pelton_resource::annotations::DEFAULT_RETENTION;
 use pelton_resource::broker_settings;
 
 use crate::command::Change;
-use crate::node::{DataGroup, Shared};
+use crate::groups::DataGroup;
+use crate::node::Shared;
 
 /// How often the watermark is looked at.
 const EVERY: Duration = Duration::from_secs(5);
@@ -42,7 +46,7 @@ const REGISTRY_PURGE_AFTER_ENTRIES: u64 = 1_024;
 /// Runs until the node shuts down.
 pub(crate) async fn run(shared: Shared) {
     let mut alarmed = false;
-    let mut checkpointed = vec![Checkpointed::default(); shared.groups.len()];
+    let mut checkpointed = BTreeMap::new();
     let mut registry_purged = 0;
     let mut looks_left = LOOKS_IN_VAIN;
     let mut ticks = tokio::time::interval(EVERY);
@@ -54,23 +58,27 @@ pub(crate) async fn run(shared: Shared) {
             biased;
             _ = ticks.tick() => {}
             _ = checkpoints.tick() => {
-                for (group, checkpointed) in shared.groups.iter().zip(&mut checkpointed) {
+                for (id, group) in shared.groups.all().iter() {
+                    let checkpointed = checkpointed.entry(*id).or_default();
                     if let Err(error) = checkpoint_if_due(&shared, group, checkpointed).await {
-                        tracing::warn!(group = group.raft.id().0, %error, "no checkpoint; tried again later");
+                        tracing::warn!(group = %id, %error, "no checkpoint; tried again later");
                     }
                 }
                 continue;
             }
         }
+        let groups = shared.groups.all();
+        checkpointed.retain(|id, _| groups.contains_key(id));
         let before = (first_offsets(&shared), registry_purged);
-        for (group, checkpointed) in shared.groups.iter().zip(&mut checkpointed) {
-            if let Err(error) = tend(&shared, group, checkpointed).await {
+        for (id, group) in groups.iter() {
+            if let Err(error) = tend(&shared, group, checkpointed.entry(*id).or_default()).await {
                 if let Hindrance::Read(error) = &error {
                     shared.metrics.read_failed(error);
                 }
-                tracing::warn!(group = group.raft.id().0, %error, "retention could not be applied; tried again later");
+                tracing::warn!(group = %id, %error, "retention could not be applied; tried again later");
             }
         }
+        report_groups(&shared);
         if let Err(error) = tend_registry(&shared, &mut registry_purged).await {
             tracing::warn!(%error, "the registry's log could not be purged; tried again later");
         }
@@ -84,7 +92,7 @@ pub(crate) async fn run(shared: Shared) {
 }
 
 fn first_offsets(shared: &Shared) -> Vec<Offset> {
-    shared.groups.iter().map(|group| first_offset(shared, group.raft.id())).collect()
+    shared.groups.all().values().map(|group| first_offset(shared, group.raft.id())).collect()
 }
 
 /// Where the last checkpoint of a group stood. None yet in this process: then one is due with the first entry.
@@ -141,12 +149,29 @@ enum Hindrance {
     Task(#[from] tokio::task::JoinError),
 }
 
+/// Lets go of what is not needed: the leader says how far, each replica follows.
 async fn tend(shared: &Shared, group: &DataGroup, checkpointed: &mut Checkpointed) -> Result<(), Hindrance> {
     let id = group.raft.id();
     let now = shared.clock.now();
-    let (retention, window) = longest(shared);
-    let keep = keep_from(shared, id, now.minus(retention))?;
-    group.state.prune_keys(offset_at(shared, id, now.minus(window))?);
+    let keys_from = offset_at(shared, id, now.minus(longest(shared).1))?;
+    group.state.prune_keys(keys_from, offset_at(shared, id, now.minus(PRODUCER_WINDOW))?);
+    if group.raft.serves() {
+        propose(shared, group, now).await?;
+    }
+    let (state, log) = (group.state.clone(), shared.log.clone());
+    if shared.options.blocking.run(move || state.advance_trailing(&log)).await?? {
+        let now = grown(shared, group);
+        group.raft.purge_to_watermark().await?;
+        checkpointed.0 = Some(now);
+        shared.metrics.checkpoint();
+    }
+    Ok(())
+}
+
+/// Expires dead letters and moves the trim mark, for all replicas.
+async fn propose(shared: &Shared, group: &DataGroup, now: UnixMillis) -> Result<(), Hindrance> {
+    let id = group.raft.id();
+    let keep = keep_from(shared, id, now.minus(longest(shared).0))?;
     let (need, letters, trim) = group.state.with(|core| {
         let end = core.next;
         (core.group.cursors_need(end), core.group.letters.len(), core.trim)
@@ -165,7 +190,6 @@ async fn tend(shared: &Shared, group: &DataGroup, checkpointed: &mut Checkpointe
             shared.metrics.dead_letters_expired(expired);
         }
     }
-    report_group(shared, group);
     // Read before looking for the offset: what is applied in between must not be taken for old.
     let applied = group.raft.applied().borrow().0;
     let needed = group.state.with(|core| core.group.needed_from(core.next));
@@ -178,13 +202,6 @@ async fn tend(shared: &Shared, group: &DataGroup, checkpointed: &mut Checkpointe
     };
     if upto > trim {
         group.proposer.change(&Change::Trim(upto)).await?;
-    }
-    let (state, log) = (group.state.clone(), shared.log.clone());
-    if tokio::task::spawn_blocking(move || state.advance_trailing(&log)).await?? {
-        let now = grown(shared, group);
-        group.raft.purge_to_watermark().await?;
-        checkpointed.0 = Some(now);
-        shared.metrics.checkpoint();
     }
     Ok(())
 }
@@ -240,11 +257,18 @@ fn over_limit(shared: &Shared) -> u64 {
     shared.log.size().record_bytes.saturating_sub(shared.options.retention.bytes)
 }
 
-/// Tells the metrics what a group keeps, and what it had to drop.
-pub(crate) fn report_group(shared: &Shared, group: &DataGroup) {
-    let (letters, dropped, forgotten) =
-        group.state.with(|core| (core.group.letters.len(), core.group.letters_dropped, core.keys.forgotten()));
-    shared.metrics.dead_letters(letters, dropped);
+/// Tells the metrics what the groups that this node leads keep, and what all of them had to drop here.
+pub(crate) fn report_groups(shared: &Shared) {
+    let (mut kept, mut dropped, mut forgotten) = (0, 0, 0);
+    for group in shared.groups.all().values() {
+        let leads = group.raft.serves();
+        group.state.with(|core| {
+            kept += if leads { core.group.letters.len() } else { 0 };
+            dropped += core.group.letters_dropped;
+            forgotten += core.keys.forgotten() + core.calls.forgotten();
+        });
+    }
+    shared.metrics.dead_letters(kept, dropped);
     shared.metrics.deduplication_keys(forgotten);
 }
 

@@ -19,7 +19,11 @@ use pelton_log::{Identity, Log, SimDisk};
 
 use crate::command::Change;
 use crate::metrics::BrokerMetrics;
-use crate::node::{DataGroup, Options, Retention, Shared, assemble};
+use crate::blocking::Blocking;
+use crate::groups::DataGroup;
+use crate::local_node::LocalNode;
+use crate::node::{Options, RegistryStore, Retention, Shared, assemble};
+use crate::sessions::Caller;
 
 pub(crate) const GROUP: GroupId = GroupId(1);
 pub(crate) const TRIGGER: TriggerId = TriggerId(5);
@@ -68,22 +72,31 @@ impl TestNode {
             observer: Arc::new(pelton_log::NoObserver),
             on_fatal: Arc::new(|error| panic!("the disk failed: {error}")),
             direct_io: pelton_log::DirectIo::Off,
+            store: RegistryStore::Sled,
+            blocking: Blocking::Threads,
+        member: None,
         };
         let recorded = Recorded::default();
         let metrics = metrics::with_local_recorder(&recorded, BrokerMetrics::register);
         let shared = assemble(options, IDENTITY, opened.unwrap().0, metrics).await.unwrap();
-        Self { shared, recorded, clock: ground.clock.clone() }
+        let node = Self { shared, recorded, clock: ground.clock.clone() };
+        node.until(|| *node.group().serving.borrow()).await;
+        node
     }
 
-    pub(crate) fn group(&self) -> &DataGroup {
-        &self.shared.groups[0]
+    pub(crate) fn client(&self) -> LocalNode {
+        LocalNode { shared: self.shared.clone(), caller: Caller::Own }
+    }
+
+    pub(crate) fn group(&self) -> Arc<DataGroup> {
+        self.shared.groups.find(GROUP).expect("it is open")
     }
 
     /// Appends one event.
     pub(crate) async fn append_one(&self) -> Result<Offset, AppendError> {
         let event = Event::builder().id("1").source("/test").ty("t").data(DataKind::Bytes, &[0; EVENT_BYTES]);
         let event = [event.build().unwrap()];
-        let appended = self.group().proposer.append(&BrokerName::new("default", "a"), &event, Hops::FULL).await;
+        let appended = self.group().proposer.append(&BrokerName::new("default", "a"), &event, Hops::FULL, None).await;
         Ok(appended?.position.offset)
     }
 
@@ -103,7 +116,7 @@ impl TestNode {
 
     /// Starts [`TRIGGER`] at the first event.
     pub(crate) async fn start_trigger(&self) {
-        self.change(&Change::Start(vec![(TRIGGER, Some(Offset(0)))])).await;
+        self.change(&Change::Start { version: u64::MAX, triggers: vec![(TRIGGER, Some(Offset(0)))] }).await;
     }
 
     /// The trigger has matched everything so far; it waits for `pending`, gave up `dead`, and is done with the rest.
@@ -118,7 +131,7 @@ impl TestNode {
             dead_letters: dead.iter().map(|offset| letter(*offset, self.clock.now())).collect(),
         };
         let scanned = self.group().state.tail();
-        self.change(&Change::Progress(Progress { scanned, cursors: vec![update] })).await;
+        self.change(&Change::Progress { term: 0, progress: Progress { scanned, cursors: vec![update] } }).await;
     }
 
     pub(crate) fn letters(&self) -> Vec<u64> {
@@ -139,6 +152,7 @@ impl TestNode {
     pub(crate) async fn shutdown(self) {
         self.group().proposer.close();
         self.group().proposer.drained().await;
+        self.group().stop_task();
         self.group().raft.shutdown().await.unwrap();
         self.shared.registry.raft.shutdown().await.unwrap();
         self.shared.registry.state.flush();

@@ -8,10 +8,16 @@ pub mod admission;
 mod batch;
 mod client;
 mod cluster;
+mod cluster_client;
+pub mod codec;
+#[doc(hidden)]
+pub mod conformance;
 mod cursor;
 mod dead_letter;
+mod either;
 mod error;
 mod group;
+pub mod grpc;
 pub mod memory;
 
 mod name;
@@ -19,6 +25,8 @@ mod node_client;
 mod position;
 mod range_set;
 mod resources;
+mod retry;
+mod routing;
 pub mod status;
 
 pub use batch::{BadBatch, DedupKey, EventBatch, Hops, RECORD_OVERHEAD_BYTES, Record, encode_record, records};
@@ -27,6 +35,7 @@ pub use cluster::{
     ClusterChange, ClusterView, FollowerReport, GroupInfo, NodeId, NodeInfo, NodePhase, NodeReport, PRODUCER_WINDOW,
     Problem, ProducerKey, ReplicaReport, ReplicaRole, Role, Session,
 };
+pub use cluster_client::{ClusterAppend, ClusterClient, ClusterOptions, Connect};
 pub use cursor::{Cursor, CursorUpdate, GroupCursors, Progress, Start, TriggerId, Upto};
 pub use dead_letter::{Cause, DeadLetter, LastAnswer, Selection};
 pub use error::{AppendError, ApplyError, ClusterError, OperationError, ReadError};

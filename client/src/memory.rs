@@ -4,6 +4,8 @@
 //! What it cannot do is survive. A test can hold appends back, make calls fail, lose and spoil what is stored, and look at
 //! everything.
 
+mod cluster;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
@@ -24,6 +26,8 @@ use crate::{
     Progress, ReadError, Resources, Selection, Session, Start, TriggerId, Warning, encode_record,
 };
 
+pub use cluster::{MemoryCluster, MemoryNode};
+
 /// The one group there is.
 pub const GROUP: GroupId = GroupId(1);
 
@@ -33,6 +37,7 @@ pub struct MemoryClient(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    group: GroupId,
     state: Mutex<State>,
     tail: watch::Sender<Offset>,
     changes: watch::Sender<u64>,
@@ -49,6 +54,8 @@ struct State {
     group: GroupState,
     index: u64,
     uids: u64,
+    /// Sessions that were ended.
+    terms: u64,
     failures: VecDeque<AppendError>,
     progress_failures: VecDeque<OperationError>,
     reads: u64,
@@ -69,13 +76,19 @@ impl MemoryClient {
     /// An empty broker. Ingress is said to be at `http://ingress.test`.
     #[must_use]
     pub fn new() -> Self {
+        Self::of(GROUP)
+    }
+
+    /// The same for another group, one of several.
+    pub(crate) fn of(group: GroupId) -> Self {
         let state = State { ingress: Some("http://ingress.test".into()), ..State::default() };
         Self(Arc::new(Shared {
+            group,
             state: Mutex::new(state),
             tail: watch::Sender::new(Offset(0)),
             changes: watch::Sender::new(0),
             resources: watch::Sender::new(Arc::default()),
-            served: watch::Sender::new(Arc::new(BTreeMap::from([(GROUP, Session { term: 1, grant: 1 })]))),
+            served: watch::Sender::new(Arc::new(BTreeMap::from([(group, Session { term: 1, grant: 1 })]))),
             cluster: watch::Sender::default(),
             held: watch::Sender::new(false),
             clock: ManualClock::new(UnixMillis(1_700_000_000_000)),
@@ -145,10 +158,29 @@ impl MemoryClient {
 
     /// Ends the session of the dispatcher that serves [`GROUP`] and gives the next one, as a change of leader does.
     pub fn end_session(&self) {
-        self.0.served.send_modify(|served| {
-            let next = served.get(&GROUP).map_or(1, |session| session.term + 1);
-            *served = Arc::new(BTreeMap::from([(GROUP, Session { term: next, grant: 1 })]));
-        });
+        let next = {
+            let mut state = self.0.state.lock();
+            state.terms += 1;
+            Session { term: 1 + state.terms, grant: 1 }
+        };
+        self.0.served.send_replace(Arc::new(BTreeMap::from([(self.0.group, next)])));
+    }
+
+    /// Ends the session without giving a next one: another dispatcher has [`GROUP`], until
+    /// [`end_session`](Self::end_session).
+    pub fn take_session_away(&self) {
+        self.0.served.send_replace(Arc::default());
+    }
+
+    /// From now on this session is the one that counts.
+    pub(crate) fn give_session(&self, session: Session) {
+        self.0.served.send_replace(Arc::new(BTreeMap::from([(self.0.group, session)])));
+    }
+
+    /// Takes resources over as they are stored elsewhere: triggers that are new start here, those that are gone end.
+    pub(crate) fn adopt(&self, resources: &Resources) {
+        let mut state = self.0.state.lock();
+        self.settle(&mut state, resources.clone());
     }
 
     /// Everything that was appended, in order.
@@ -198,10 +230,10 @@ impl MemoryClient {
             return Err(error);
         }
         let mut body = BytesMut::new();
-        events.iter().for_each(|event| encode_record(&mut body, broker, hops, None, event));
+        events.iter().for_each(|event| encode_record(&mut body, broker, hops, None, None, event));
         let base = state.batches.last().map_or(Offset(0), EventBatch::end);
         let count = events.len() as u32;
-        let batch = EventBatch { group: GROUP, base, count, sealed: self.0.clock.now(), body: body.freeze() };
+        let batch = EventBatch { group: self.0.group, base, count, sealed: self.0.clock.now(), body: body.freeze() };
         let end = batch.end();
         if count > 0 {
             state.index += 1;
@@ -209,7 +241,7 @@ impl MemoryClient {
         }
         drop(state);
         self.0.tail.send_replace(end);
-        Ok(Appended { position: Position { group: GROUP, offset: base }, duplicates: 0 })
+        Ok(Appended { position: Position { group: self.0.group, offset: base }, duplicates: 0 })
     }
 
     /// Stores resources, starts triggers that are new and brings every status up to date.
@@ -280,15 +312,15 @@ impl Client for MemoryClient {
     }
 
     fn groups(&self) -> Vec<GroupId> {
-        vec![GROUP]
+        vec![self.0.group]
     }
 
     fn committed(&self, group: GroupId) -> Result<watch::Receiver<Offset>, ReadError> {
-        if group == GROUP { Ok(self.0.tail.subscribe()) } else { Err(ReadError::UnknownGroup(group)) }
+        if group == self.0.group { Ok(self.0.tail.subscribe()) } else { Err(ReadError::UnknownGroup(group)) }
     }
 
     async fn read(&self, group: GroupId, from: Offset, max_bytes: usize) -> Result<Vec<EventBatch>, ReadError> {
-        if group != GROUP {
+        if group != self.0.group {
             return Err(ReadError::UnknownGroup(group));
         }
         let mut state = self.0.state.lock();
@@ -311,15 +343,19 @@ impl Client for MemoryClient {
     }
 
     async fn first(&self, group: GroupId) -> Result<Offset, ReadError> {
-        if group == GROUP { Ok(self.0.state.lock().first) } else { Err(ReadError::UnknownGroup(group)) }
+        if group == self.0.group { Ok(self.0.state.lock().first) } else { Err(ReadError::UnknownGroup(group)) }
     }
 
     async fn cursors(&self, group: GroupId) -> Result<GroupCursors, ReadError> {
-        if group == GROUP { Ok(self.0.state.lock().group.cursors()) } else { Err(ReadError::UnknownGroup(group)) }
+        if group == self.0.group {
+            Ok(self.0.state.lock().group.cursors())
+        } else {
+            Err(ReadError::UnknownGroup(group))
+        }
     }
 
     fn cursor_changes(&self, group: GroupId) -> Result<watch::Receiver<u64>, ReadError> {
-        if group == GROUP { Ok(self.0.changes.subscribe()) } else { Err(ReadError::UnknownGroup(group)) }
+        if group == self.0.group { Ok(self.0.changes.subscribe()) } else { Err(ReadError::UnknownGroup(group)) }
     }
 
     fn served(&self) -> watch::Receiver<Arc<BTreeMap<GroupId, Session>>> {
@@ -327,7 +363,7 @@ impl Client for MemoryClient {
     }
 
     async fn progress(&self, group: GroupId, session: Session, progress: Progress) -> Result<(), OperationError> {
-        if group != GROUP {
+        if group != self.0.group {
             return Err(OperationError::UnknownGroup(group));
         }
         if self.0.served.borrow().get(&group) != Some(&session) {
@@ -362,7 +398,7 @@ impl Client for MemoryClient {
         after: Option<(TriggerId, Position)>,
         limit: usize,
     ) -> Result<Vec<DeadLetter>, ReadError> {
-        Ok(self.0.state.lock().group.dead_letters(GROUP, trigger, after, limit))
+        Ok(self.0.state.lock().group.dead_letters(self.0.group, trigger, after, limit))
     }
 
     async fn redrive(&self, selection: Selection) -> Result<u64, OperationError> {

@@ -1,39 +1,40 @@
 //! Starting and stopping.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pelton_client::{Client, GroupId, ReadError, Session};
+use foldhash::{HashMap, HashMapExt};
+use parking_lot::Mutex;
+use pelton_client::{Client, GroupId, Session};
 use pelton_env::{Chance, Clock};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
 
-use crate::group::{Group, Shared};
+use crate::group::{End, Group, Shared};
 use crate::metrics::Metrics;
 use crate::pool::Targets;
 use crate::{GroupSnapshot, Options};
 
-/// The wait before a group that ended badly begins again.
+/// The wait before a group that ended badly, or could not begin, begins again.
 const BEGIN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Delivers events: follows every log group of a [`Client`], matches, sends, stores progress.
+/// Delivers events: follows the log groups that its [`Client`] has it serve, matches, sends, stores progress.
 #[derive(Debug)]
 pub struct Dispatcher;
 
 impl Dispatcher {
-    /// Starts one task for each log group. Must be called within a tokio runtime.
+    /// Starts a task for each session that [`Client::served`] gives, now and later, and ends it with its session. Must be
+    /// called within a tokio runtime.
     ///
     /// `clock` is asked for wall-clock time only (dates of `Retry-After`, times of dead letters); waiting is tokio's.
-    ///
-    /// # Errors
-    /// [`ReadError::UnknownGroup`] when the client does not know one of its own groups.
     pub fn start<C: Client>(
         client: C,
         options: Options,
         clock: Arc<dyn Clock>,
         chance: Arc<dyn Chance>,
-    ) -> Result<DispatcherHandle, ReadError> {
+    ) -> DispatcherHandle {
         let options = Arc::new(options);
         let shared = Arc::new(Shared {
             targets: Targets::new(options.clone()),
@@ -43,34 +44,40 @@ impl Dispatcher {
             chance,
         });
         let (stop, stopped) = watch::channel(None);
+        let snapshots = Snapshots::default();
+        let mut sessions = Sessions {
+            served: client.served(),
+            client,
+            shared,
+            stopped,
+            running: HashMap::new(),
+            tasks: JoinSet::new(),
+            over: BTreeMap::new(),
+            again: BTreeMap::new(),
+            snapshots: snapshots.clone(),
+        };
+        sessions.begin_all(Instant::now());
         let mut tasks = JoinSet::new();
-        let mut snapshots = Vec::new();
-        let served = client.served().borrow().clone();
-        for (&id, &session) in served.iter() {
-            let snapshot = Arc::new(GroupSnapshot::default());
-            let group = Group::new(client.clone(), id, session, shared.clone(), snapshot.clone())?;
-            let group =
-                keep_running(group, client.clone(), (id, session), shared.clone(), snapshot.clone(), stopped.clone());
-            tasks.spawn(group);
-            snapshots.push((id, snapshot));
-        }
-        Ok(DispatcherHandle { stop, tasks, snapshots })
+        tasks.spawn(sessions.follow());
+        DispatcherHandle { stop, tasks, snapshots }
     }
 }
+
+type Snapshots = Arc<Mutex<BTreeMap<GroupId, Arc<GroupSnapshot>>>>;
 
 /// A running dispatcher. Dropped, it ends at once, and what was not stored is delivered again by the next.
 #[derive(Debug)]
 pub struct DispatcherHandle {
     stop: watch::Sender<Option<Instant>>,
     tasks: JoinSet<()>,
-    snapshots: Vec<(GroupId, Arc<GroupSnapshot>)>,
+    snapshots: Snapshots,
 }
 
 impl DispatcherHandle {
-    /// A glance at each group.
+    /// A glance at each group that is served now.
     #[must_use]
-    pub fn groups(&self) -> &[(GroupId, Arc<GroupSnapshot>)] {
-        &self.snapshots
+    pub fn groups(&self) -> Vec<(GroupId, Arc<GroupSnapshot>)> {
+        self.snapshots.lock().iter().map(|(id, snapshot)| (*id, snapshot.clone())).collect()
     }
 
     /// Starts no more attempts, waits for those on their way until `deadline`, and stores progress.
@@ -84,35 +91,97 @@ impl DispatcherHandle {
     }
 }
 
-/// Runs a group. Should it panic, which only a bug of ours can bring about, it begins again from what is stored: at
-/// most what was not stored is delivered twice, and the other groups go on.
-async fn keep_running<C: Client>(
-    group: Group<C>,
+/// The sessions that are served, each by a task of its own. A group's next task begins once the one before has ended, so
+/// that there are never two of one group here.
+struct Sessions<C: Client> {
     client: C,
-    (id, session): (GroupId, Session),
     shared: Arc<Shared>,
-    snapshot: Arc<GroupSnapshot>,
+    served: watch::Receiver<Arc<BTreeMap<GroupId, Session>>>,
     stopped: watch::Receiver<Option<Instant>>,
-) {
-    let mut next = Some(group);
-    loop {
-        if let Some(group) = next.take() {
-            // A set and not a bare task: dropped, it ends what runs in it.
-            let mut running = JoinSet::new();
-            running.spawn(group.run(stopped.clone()));
-            match running.join_next().await {
-                Some(Err(why)) if why.is_panic() => tracing::error!(group = %id, %why, "the group begins again"),
-                _ => return,
+    tasks: JoinSet<End>,
+    running: HashMap<Id, (GroupId, Session)>,
+    /// The last session of each group that was refused: it does not begin again, whatever [`Client::served`] says yet.
+    over: BTreeMap<GroupId, Session>,
+    /// Groups that wait before they begin again.
+    again: BTreeMap<GroupId, Instant>,
+    snapshots: Snapshots,
+}
+
+impl<C: Client> Sessions<C> {
+    /// Until stopped, and everything that runs has come to its end.
+    async fn follow(mut self) {
+        let mut may_change = true;
+        loop {
+            if self.stopped.borrow().is_some() {
+                while let Some(ended) = self.tasks.join_next_with_id().await {
+                    self.on_end(ended, Instant::now());
+                }
+                return;
+            }
+            let wake = self.again.values().min().copied();
+            tokio::select! {
+                biased;
+                changed = self.stopped.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+                // Without a sender nothing changes any more, and what runs goes on.
+                changed = self.served.changed(), if may_change => may_change = changed.is_ok(),
+                Some(ended) = self.tasks.join_next_with_id() => self.on_end(ended, Instant::now()),
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+            }
+            self.begin_all(Instant::now());
+        }
+    }
+
+    /// Begins what is to be served and does not run. What runs and is not to be served ends by itself.
+    fn begin_all(&mut self, now: Instant) {
+        let served = self.served.borrow_and_update().clone();
+        self.over.retain(|group, session| served.get(group) == Some(session));
+        self.again.retain(|group, _| served.contains_key(group));
+        for (&group, &session) in served.iter() {
+            let is_running = self.running.values().any(|(running, _)| *running == group);
+            let waits = self.again.get(&group).is_some_and(|again| *again > now);
+            if !is_running && !waits && !self.over.contains_key(&group) {
+                self.begin(group, session, now);
             }
         }
-        if stopped.borrow().is_some() {
-            return;
+    }
+
+    fn begin(&mut self, id: GroupId, session: Session, now: Instant) {
+        let snapshot = Arc::new(GroupSnapshot::default());
+        match Group::new(self.client.clone(), id, session, self.shared.clone(), snapshot.clone()) {
+            Ok(group) => {
+                self.again.remove(&id);
+                let task = self.tasks.spawn(group.run(self.stopped.clone()));
+                self.running.insert(task.id(), (id, session));
+                self.snapshots.lock().insert(id, snapshot);
+            }
+            Err(why) => {
+                tracing::warn!(group = %id, %why, "the group cannot begin yet");
+                self.again.insert(id, now + BEGIN_AGAIN_AFTER);
+            }
         }
-        tokio::time::sleep(BEGIN_AGAIN_AFTER).await;
-        snapshot.reset();
-        match Group::new(client.clone(), id, session, shared.clone(), snapshot.clone()) {
-            Ok(group) => next = Some(group),
-            Err(why) => tracing::error!(group = %id, %why, "the group cannot begin again"),
+    }
+
+    /// A group that panicked, which only a bug of ours can bring about, begins again from what is stored: at most what
+    /// was not stored is delivered twice, and the other groups go on.
+    fn on_end(&mut self, ended: Result<(Id, End), JoinError>, now: Instant) {
+        let task = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let Some((group, session)) = self.running.remove(&task) else { return };
+        self.snapshots.lock().remove(&group);
+        match ended {
+            Ok((_, End::Stopped)) => {}
+            Ok((_, End::SessionEnded)) => {
+                tracing::info!(group = %group, term = session.term, grant = session.grant, "the session has ended");
+                self.over.insert(group, session);
+            }
+            Err(why) => {
+                tracing::error!(%group, %why, "the group begins again");
+                self.again.insert(group, now + BEGIN_AGAIN_AFTER);
+            }
         }
     }
 }

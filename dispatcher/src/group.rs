@@ -97,11 +97,23 @@ enum Wake {
 
 type Work = FuturesUnordered<Pin<Box<dyn Future<Output = Happened> + Send>>>;
 
-/// The task of one group.
+/// How a group's task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was told to.
+    Stopped,
+    /// Another dispatcher has the group now, or nobody has.
+    SessionEnded,
+}
+
+/// The task of one group, for as long as it has one session.
 pub(crate) struct Group<C: Client> {
     client: C,
     group: GroupId,
     session: Session,
+    served: watch::Receiver<Arc<BTreeMap<GroupId, Session>>>,
+    /// The session counts no more: nothing starts, and nothing that was done is stored.
+    has_ended: bool,
     shared: Arc<Shared>,
     slots: Slots,
     brokers: HashMap<BrokerName, MatchIndex<u32>>,
@@ -158,6 +170,8 @@ impl<C: Client> Group<C> {
     ) -> Result<Self, ReadError> {
         let (outbox, inbox) = mpsc::channel(INBOX);
         let resource_changes = client.resources();
+        let mut served = client.served();
+        let has_ended = served.borrow_and_update().get(&group) != Some(&session);
         Ok(Self {
             committed: client.committed(group)?,
             cursor_changes: client.cursor_changes(group)?,
@@ -166,6 +180,8 @@ impl<C: Client> Group<C> {
             client,
             group,
             session,
+            served,
+            has_ended,
             slots: Slots::default(),
             brokers: HashMap::new(),
             unclaimed: BTreeMap::new(),
@@ -201,14 +217,18 @@ impl<C: Client> Group<C> {
         })
     }
 
-    /// Runs until `stop` names a moment; then until everything on its way is back and stored, or that moment.
-    pub async fn run(mut self, mut stop: watch::Receiver<Option<Instant>>) {
+    /// Runs until the session ends, and then not a moment longer; or until `stop` names a moment, and then until everything
+    /// on its way is back and stored, or that moment.
+    pub async fn run(mut self, mut stop: watch::Receiver<Option<Instant>>) -> End {
         let mut outcomes = Vec::with_capacity(OUTCOMES_PER_TURN);
-        let mut alive = Alive { resources: true, committed: true, cursors: true };
+        let mut alive = Alive { resources: true, committed: true, cursors: true, served: true };
         loop {
             self.turn();
+            if !self.holds_session() {
+                return End::SessionEnded;
+            }
             if self.is_finished() {
-                break;
+                return End::Stopped;
             }
             let wake = self.next_timer();
             tokio::select! {
@@ -216,10 +236,14 @@ impl<C: Client> Group<C> {
                 changed = stop.changed() => {
                     if changed.is_err() {
                         // The handle was dropped: nothing more is sent, and nothing stored.
-                        return;
+                        return End::Stopped;
                     }
                     let deadline = (*stop.borrow_and_update()).unwrap_or_else(Instant::now);
                     self.stopping = Some(deadline);
+                }
+                changed = self.served.changed(), if alive.served => {
+                    alive.served = changed.is_ok();
+                    self.look_at_session();
                 }
                 count = self.inbox.recv_many(&mut outcomes, OUTCOMES_PER_TURN) => {
                     debug_assert!(count > 0, "the group holds a sender itself");
@@ -241,7 +265,20 @@ impl<C: Client> Group<C> {
                 () = std::future::ready(()), if !self.run.is_empty() => tokio::task::yield_now().await,
             }
         }
-        tracing::debug!(group = %self.group, scanned = %self.scanned, "dispatcher of the group ended");
+    }
+
+    /// Whether the session still counts. Asked before each attempt starts; it costs a look at one number.
+    fn holds_session(&mut self) -> bool {
+        // An error says that there will be no more changes, not that the session has ended.
+        if self.served.has_changed().unwrap_or(false) {
+            self.look_at_session();
+        }
+        !self.has_ended
+    }
+
+    /// A session that was over stays over.
+    fn look_at_session(&mut self) {
+        self.has_ended |= self.served.borrow_and_update().get(&self.group) != Some(&self.session);
     }
 
     /// Does what can be done without waiting.
@@ -337,6 +374,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// Which of the channels can still say something.
 struct Alive {
+    served: bool,
     resources: bool,
     committed: bool,
     cursors: bool,

@@ -17,6 +17,11 @@
 //! hundred bytes and no task. A trigger that starts behind the tail, was paused or rewound, or has
 //! [`trigger::WINDOW`] events pending reads on from a place of its own, and joins the scan again when it gets there.
 //!
+//! **Sessions.** A group is delivered for as long as [`Client::served`](pelton_client::Client::served) gives the right to,
+//! by a task that begins from what is stored and ends with its session: no attempt starts after that, what is on its way
+//! ends in vain, and progress that was refused because of it is not sent again. Whoever has the next session does again
+//! what was not stored.
+//!
 //! **Positions, not bytes.** An event that waits, for its turn or for its next attempt, is an offset. Its bytes are
 //! read from the log when it starts, through a small shared cache. What is on its way, and what replies bring, is bounded
 //! by [`Options::sending_bytes`] and [`Options::reply_bytes`].

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use metrics::{Counter, Gauge, counter, gauge};
 use parking_lot::Mutex;
-use pelton_client::Cause;
+use pelton_client::{Cause, GroupId, TriggerId};
 
 /// How an attempt ended, for `pelton_trigger_attempts_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,15 @@ pub struct TriggerMetrics {
     in_flight: Gauge,
     backlog: Gauge,
     oldest: Gauge,
+    standings: Mutex<BTreeMap<(GroupId, TriggerId), Standing>>,
+}
+
+/// How a trigger stands in one group.
+#[derive(Debug, Clone, Copy, Default)]
+struct Standing {
+    in_flight: usize,
+    backlog: u64,
+    oldest_seconds: f64,
 }
 
 impl TriggerMetrics {
@@ -68,6 +77,7 @@ impl TriggerMetrics {
             in_flight: gauge!("pelton_trigger_in_flight", &labels),
             backlog: gauge!("pelton_trigger_backlog_events", &labels),
             oldest: gauge!("pelton_trigger_oldest_undelivered_seconds", &labels),
+            standings: Mutex::default(),
         }
     }
 
@@ -129,25 +139,55 @@ impl TriggerMetrics {
         self.own
     }
 
+    /// What the trigger adds to the gauges from one group.
+    #[must_use]
+    pub fn gauges(self: &Arc<Self>, group: GroupId, trigger: TriggerId) -> TriggerGauges {
+        TriggerGauges { metrics: self.clone(), of: (group, trigger) }
+    }
+
+    /// Changes what is known of one group, and shows all of them together: attempts and backlog as sums, the age as that
+    /// of the oldest.
+    fn show(&self, change: impl FnOnce(&mut BTreeMap<(GroupId, TriggerId), Standing>)) {
+        if !self.own {
+            return;
+        }
+        // Set under the lock, so that what was set last is right.
+        let mut standings = self.standings.lock();
+        change(&mut standings);
+        self.in_flight.set(standings.values().map(|standing| standing.in_flight).sum::<usize>() as f64);
+        self.backlog.set(standings.values().map(|standing| standing.backlog).sum::<u64>() as f64);
+        self.oldest.set(standings.values().map(|standing| standing.oldest_seconds).fold(0.0, f64::max));
+    }
+}
+
+/// One group's part of a trigger's gauges: the trigger is in every group, and its gauges have the name of none. Dropped,
+/// it takes its part back. (Counters stay as they are.)
+#[derive(Debug)]
+pub struct TriggerGauges {
+    metrics: Arc<TriggerMetrics>,
+    of: (GroupId, TriggerId),
+}
+
+impl TriggerGauges {
     /// How much is on its way, and how much waits at most.
     pub fn stands(&self, in_flight: usize, backlog: u64) {
-        if self.own {
-            self.in_flight.set(in_flight as f64);
-            self.backlog.set(backlog as f64);
-        }
+        self.metrics.show(|standings| {
+            let standing = standings.entry(self.of).or_default();
+            (standing.in_flight, standing.backlog) = (in_flight, backlog);
+        });
     }
 
     /// For how long the oldest of that has waited.
     pub fn oldest(&self, seconds: f64) {
-        if self.own {
-            self.oldest.set(seconds);
-        }
+        self.metrics.show(|standings| standings.entry(self.of).or_default().oldest_seconds = seconds);
     }
+}
 
-    /// The trigger is gone. Its counters stay as they are (the crate cannot take a series back), its gauges go to 0.
-    pub fn gone(&self) {
-        self.stands(0, 0);
-        self.oldest(0.0);
+impl Drop for TriggerGauges {
+    fn drop(&mut self) {
+        self.metrics.show(|standings| {
+            standings.remove(&self.of);
+        });
     }
 }
 
@@ -199,13 +239,45 @@ mod tests {
         metrics::with_local_recorder(&recorder, || {
             let metrics = Metrics::new(crate::Options::default().max_labelled_triggers);
             for n in 0..5_000 {
-                metrics.of("ns", &n.to_string(), "default").stands(1, 1);
+                metrics.of("ns", &n.to_string(), "default").gauges(GroupId(1), TriggerId(n)).stands(1, 1);
             }
         });
         let text = recorder.handle().render();
         let series = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
         assert_eq!(series, 301 * SERIES_EACH, "docs/metrics.md says so");
         assert!(series + crate::Options::default().max_labelled_targets <= 8_000, "{series}");
+    }
+
+    #[test]
+    fn gauges_of_several_groups_add_up_and_are_taken_back() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        let shown = |name: &str| {
+            let text = handle.render();
+            let mut lines = text.lines().filter(|line| line.starts_with(name) && line.contains("trigger=\"t\""));
+            lines.next().and_then(|line| line.rsplit(' ').next()).unwrap().parse::<f64>().unwrap()
+        };
+        let all = || {
+            ["pelton_trigger_in_flight", "pelton_trigger_backlog_events", "pelton_trigger_oldest_undelivered_seconds"]
+                .map(shown)
+        };
+        metrics::with_local_recorder(&recorder, || {
+            let metrics = Metrics::new(1).of("ns", "t", "b");
+            let in_group = |group| {
+                let gauges = metrics.gauges(GroupId(group), TriggerId(1));
+                gauges.stands(group as usize, 10 * u64::from(group));
+                gauges.oldest(f64::from(group));
+                gauges
+            };
+            let (one, two) = (in_group(1), in_group(2));
+            assert_eq!(all(), [3.0, 30.0, 2.0]);
+            one.stands(0, 5);
+            assert_eq!(all(), [2.0, 25.0, 2.0]);
+            drop(two);
+            assert_eq!(all(), [0.0, 5.0, 1.0]);
+            drop(one);
+            assert_eq!(all(), [0.0; 3]);
+        });
     }
 
     #[test]

@@ -44,11 +44,6 @@ impl GroupSnapshot {
         self.scanned.store(scanned.0, Ordering::Relaxed);
     }
 
-    /// Forgets attempts whose outcomes nobody takes in any more.
-    pub(crate) fn reset(&self) {
-        self.in_flight.store(0, Ordering::Relaxed);
-    }
-
     pub(crate) fn started(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::stall::StallGuard;
@@ -48,7 +49,6 @@ pub fn channel(
     // Only the connector looks at where this leads; the scheme decides nothing.
     let uri = Uri::builder().scheme("http").authority(address.as_str()).path_and_query("/").build();
     let endpoint = Endpoint::from(uri.expect("host:port is an authority"))
-        .connect_timeout(options.connect_timeout)
         .http2_keep_alive_interval(options.keepalive_interval)
         .keep_alive_timeout(options.keepalive_timeout)
         .keep_alive_while_idle(true)
@@ -60,9 +60,51 @@ pub fn channel(
     endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
         let (network, security, address) = (Arc::clone(&network), security.clone(), address.clone());
         async move {
-            let io = network.connect(&address).await?;
-            let io: BoxedIo = Box::new(StallGuard::new(io, options.write_stall_timeout));
-            Ok::<_, io::Error>(TokioIo::new(security.connect(io, &address).await?))
+            let limit = options.connect_timeout;
+            let connected = timeout(limit, connect(&*network, &security, &address, &options)).await;
+            connected.unwrap_or(Err(ConnectError::Timeout { address, limit })).map(TokioIo::new)
         }
     }))
+}
+
+async fn connect(
+    network: &dyn Network,
+    security: &Security,
+    address: &PeerAddress,
+    options: &ChannelOptions,
+) -> Result<BoxedIo, ConnectError> {
+    let io = network.connect(address).await;
+    let io = io.map_err(|source| ConnectError::Unreachable { address: address.clone(), source })?;
+    let io: BoxedIo = Box::new(StallGuard::new(io, options.write_stall_timeout));
+    let io = security.connect(io, address).await;
+    io.map_err(|source| ConnectError::Handshake { address: address.clone(), source })
+}
+
+/// Why there is no connection to a node. A call fails with it as a source of its status.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The network says no.
+    #[error("no connection to the node at {address}")]
+    Unreachable {
+        /// The node.
+        address: PeerAddress,
+        /// What the network says.
+        source: io::Error,
+    },
+    /// One of the two does not trust the other, or the other speaks something else.
+    #[error("the handshake with the node at {address} failed")]
+    Handshake {
+        /// The node.
+        address: PeerAddress,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// The connection or its handshake took too long.
+    #[error("no connection to the node at {address} within {limit:?}")]
+    Timeout {
+        /// The node.
+        address: PeerAddress,
+        /// How long it was waited.
+        limit: Duration,
+    },
 }

@@ -8,6 +8,7 @@
 
 mod address;
 mod channel;
+mod handshakes;
 pub mod limits;
 mod network;
 mod pool;
@@ -17,10 +18,11 @@ mod security;
 mod serve;
 mod stall;
 mod tls;
+mod turned_away;
 mod version;
 
 pub use address::{BadAddress, PeerAddress};
-pub use channel::{ChannelOptions, channel};
+pub use channel::{ChannelOptions, ConnectError, channel};
 pub use network::{BoxedIo, Io, Network, PeerListener, TcpNetwork};
 pub use pool::{Channels, Pool};
 pub use routes::Routes;

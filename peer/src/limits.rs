@@ -17,8 +17,10 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a peer that connected may take for its handshake and the preface of HTTP/2.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Handshakes in progress at a listener. At the bound a new connection is closed at once: a peer tries again, and one
-/// that only holds places gains nothing but these.
+/// How long a peer whose certificate was refused may take to read that. It is part of the handshake's time.
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Handshakes in progress at a listener. At the bound the oldest is cut for a new one.
 pub const MAX_HANDSHAKES: usize = 64;
 
 /// Connections of a listener, with those in a handshake. At the bound a new connection is closed at once.
@@ -56,6 +58,9 @@ pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long requests may still take once a listener was told to stop.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often it is warned of connections that were turned away. All of them are counted.
+pub const WARN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long to wait before accepting again when the system has no descriptor left.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

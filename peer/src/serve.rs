@@ -10,13 +10,16 @@ use std::time::Duration;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use metrics::{describe_gauge, gauge};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tonic::body::Body;
 
+use crate::handshakes::{Handshake, Handshakes};
 use crate::preface::expect_preface;
 use crate::stall::StallGuard;
+use crate::turned_away::{Doorkeeper, TurnedAway};
 use crate::{BoxedIo, PeerListener, Routes, Security, limits};
 
 /// The bounds of a listener. The defaults are those of [`limits`].
@@ -24,7 +27,7 @@ use crate::{BoxedIo, PeerListener, Routes, Security, limits};
 pub struct ServeOptions {
     /// Connections at a time, with those in a handshake.
     pub max_connections: usize,
-    /// Handshakes at a time.
+    /// Handshakes at a time; one more cuts the oldest.
     pub max_handshakes: usize,
     /// How long a handshake may take.
     pub handshake_timeout: Duration,
@@ -55,6 +58,8 @@ impl Default for ServeOptions {
     }
 }
 
+const CONNECTIONS: &str = "pelton_peer_connections";
+
 /// Serves `routes` to whoever connects and passes `security`, until `shutdown` is done.
 ///
 /// Nothing that a peer does ends it, nor does a lack of descriptors. After `shutdown` no request is taken, those that
@@ -68,9 +73,11 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let (stop, stopped) = watch::channel(());
-    let peers = Arc::new(Peers { security, routes, options, http2: http2_builder(&options), stopped });
+    describe_gauge!(CONNECTIONS, "Connections of other nodes that are past their handshake");
+    let http2 = http2_builder(&options);
+    let peers = Arc::new(Peers { security, routes, options, http2, stopped, doorkeeper: Doorkeeper::new() });
     let connections = Arc::new(Semaphore::new(options.max_connections));
-    let handshakes = Arc::new(Semaphore::new(options.max_handshakes));
+    let mut handshakes = Handshakes::new(options.max_handshakes);
     let mut tasks = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -94,12 +101,11 @@ pub async fn serve(
                 continue;
             }
         };
-        let places = (Arc::clone(&connections).try_acquire_owned(), Arc::clone(&handshakes).try_acquire_owned());
-        let (Ok(connection), Ok(handshake)) = places else {
-            tracing::debug!(%from, "closed a new connection: there are too many");
+        let Ok(place) = Arc::clone(&connections).try_acquire_owned() else {
+            peers.doorkeeper.tell(from, &TurnedAway::Full);
             continue;
         };
-        tasks.spawn(Arc::clone(&peers).connection(io, from, connection, handshake));
+        tasks.spawn(Arc::clone(&peers).connection(io, from, handshakes.begin(), place));
     }
     drop(listener);
     // Every connection sees that the sender is gone.
@@ -122,6 +128,7 @@ struct Peers {
     options: ServeOptions,
     http2: http2::Builder<TokioExecutor>,
     stopped: watch::Receiver<()>,
+    doorkeeper: Doorkeeper,
 }
 
 impl Peers {
@@ -129,27 +136,26 @@ impl Peers {
         self: Arc<Self>,
         io: BoxedIo,
         from: SocketAddr,
-        _connection: OwnedSemaphorePermit,
-        handshake: OwnedSemaphorePermit,
+        mut handshake: Handshake,
+        _place: OwnedSemaphorePermit,
     ) {
         let mut stopped = self.stopped.clone();
-        let io = tokio::select! {
+        let shaken = tokio::select! {
             biased;
             _ = stopped.changed() => return,
-            io = timeout(self.options.handshake_timeout, self.handshake(io)) => io,
+            () = handshake.displaced() => Err(TurnedAway::Displaced),
+            shaken = timeout(self.options.handshake_timeout, self.handshake(io)) => match shaken {
+                Ok(shaken) => shaken.map_err(TurnedAway::Handshake),
+                Err(_) => Err(TurnedAway::Slow),
+            },
         };
         drop(handshake);
-        let io = match io {
-            Ok(Ok(io)) => io,
-            Ok(Err(error)) => {
-                tracing::warn!(%from, %error, "turned a connection away: the handshake failed");
-                return;
-            }
-            Err(_) => {
-                tracing::warn!(%from, "turned a connection away: its handshake took too long");
-                return;
-            }
+        let io = match shaken {
+            Ok(io) => io,
+            Err(why) => return self.doorkeeper.tell(from, &why),
         };
+        gauge!(CONNECTIONS).increment(1);
+        let _left = OnDrop(|| gauge!(CONNECTIONS).decrement(1));
         let peers = Arc::clone(&self);
         let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
             let peers = Arc::clone(&peers);
@@ -187,6 +193,15 @@ fn http2_builder(options: &ServeOptions) -> http2::Builder<TokioExecutor> {
         .keep_alive_interval(options.keepalive_interval)
         .keep_alive_timeout(options.keepalive_timeout);
     builder
+}
+
+/// Runs its function when it goes out of scope, also by a cut or a panic.
+struct OnDrop<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
 }
 
 /// A panic in a connection ends that connection. It is our own bug, so it is told.

@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rustls::client::Resumption;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use crate::{BoxedIo, PeerAddress};
+use crate::{BoxedIo, PeerAddress, limits};
 
 /// HTTP/2, as ALPN names it. Nothing else is spoken between nodes.
 const ALPN: &[u8] = b"h2";
@@ -21,7 +24,8 @@ const ALPN: &[u8] = b"h2";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The authorities whose certificates are trusted. Whoever holds a certificate of theirs is a node of the cluster,
-    /// so they should sign nothing else.
+    /// so they should sign nothing else. There is no list of revoked certificates: one that got out is shut out by
+    /// another authority.
     pub ca: PathBuf,
     /// This node's certificate, and those between it and the authority. Its names are the hosts that other nodes dial;
     /// if it says what it is for, then both server and client.
@@ -68,8 +72,29 @@ impl Tls {
 
     pub(crate) async fn accept(&self, io: BoxedIo) -> io::Result<BoxedIo> {
         let config = Arc::clone(&self.current.load().server);
-        Ok(Box::new(TlsAcceptor::from(config).accept(io).await?))
+        match TlsAcceptor::from(config).accept(io).into_fallible().await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err((error, io)) => {
+                linger(io).await;
+                Err(error)
+            }
+        }
     }
+}
+
+/// Closes a connection so that the peer still reads why.
+///
+/// A TLS 1.3 client is done before we have looked at its certificate and has sent more by then. If that were left
+/// unread, the system would reset the connection, and the alert that was sent could be lost with it.
+async fn linger(mut io: BoxedIo) {
+    let rest = async {
+        let mut discarded = [0; 4096];
+        io.shutdown().await?;
+        while io.read(&mut discarded).await? > 0 {}
+        Ok::<(), io::Error>(())
+    };
+    // However it ends, the connection is over.
+    let _ = timeout(limits::LINGER_TIMEOUT, rest).await;
 }
 
 impl fmt::Debug for Tls {
@@ -100,6 +125,9 @@ impl Configs {
             .with_single_cert(chain.clone(), key.clone_key())
             .map_err(unusable)?;
         server.alpn_protocols = vec![ALPN.to_vec()];
+        // Connections last, so taking a session up again would save nothing, and it would pass over the certificates.
+        server.send_tls13_tickets = 0;
+        server.session_storage = Arc::new(NoServerSessionStorage {});
 
         let mut client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
@@ -108,6 +136,7 @@ impl Configs {
             .with_client_auth_cert(chain, key)
             .map_err(unusable)?;
         client.alpn_protocols = vec![ALPN.to_vec()];
+        client.resumption = Resumption::disabled();
 
         Ok(Self { client: Arc::new(client), server: Arc::new(server) })
     }

@@ -13,6 +13,16 @@ pub mod consensus {
     }
 }
 
+/// `pelton.cluster.v1`: what the leaders of log groups tell the leader of the registry.
+pub mod cluster {
+    /// Version 1 of the contract.
+    #[expect(missing_docs, reason = "generated: what is documented is documented in the .proto file")]
+    #[allow(clippy::all, reason = "generated")]
+    pub mod v1 {
+        tonic::include_proto!("pelton.cluster.v1");
+    }
+}
+
 /// `pelton.broker.v1`: how a node reaches the leader of a log group on another node.
 pub mod broker {
     /// Version 1 of the contract.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
-use super::{Api, dead_letters, guard, resources};
+use super::{Api, cluster, dead_letters, guard, resources};
 use crate::http::response;
 
 /// What a route gives.
@@ -35,6 +35,14 @@ async fn route<C: Client>(api: &Api<C>, request: &Request<Bytes>) -> Outcome {
     match segments.as_slice() {
         ["v1", "apply"] => match *method {
             Method::POST => resources::apply(api, text(request)?).await,
+            _ => not_allowed("POST"),
+        },
+        ["v1", "cluster"] => match *method {
+            Method::GET => cluster::show(api).await,
+            _ => not_allowed("GET"),
+        },
+        ["v1", "cluster", "changes"] => match *method {
+            Method::POST => cluster::change(api, &body(request)?).await,
             _ => not_allowed("POST"),
         },
         ["v1", plural @ ("brokers" | "triggers")] => match *method {

@@ -1,18 +1,19 @@
 //! A group's local checkpoint: the applied state near the tail, so that a restart re-applies little.
 //!
-//! `version u8 | applied log id | applied membership | history u16 (membership ...) | watermark index u64 + 1 or 0 |
-//! watermark length u32 | watermark state | state`
+//! `version u8 | applied log id | memberships u16 (membership ...) | watermark index u64 + 1 or 0 |
+//! (watermark length u32 | watermark state) | next offset u64 + 1 or 0 | state`
 //!
-//! Kept as a record of the shared log, so its order against entries and its damage are told like theirs.
+//! Version 1 has no next offset. Kept as a record of the shared log, so its order against entries and its damage are told like theirs.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use pelton_log::LogIndex;
+use pelton_log::{LogIndex, Offset};
 
 use crate::Watermark;
 use crate::codec::{self, Undecodable};
 use crate::types::{LogId, StoredMembership};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const VERSION_WITHOUT_OFFSET: u8 = 1;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Checkpoint {
@@ -21,6 +22,8 @@ pub(crate) struct Checkpoint {
     pub(crate) memberships: Vec<StoredMembership>,
     /// What may be purged, and the state there.
     pub(crate) watermark: Option<Watermark>,
+    /// The offset of the first event after `applied`, when it comes from a snapshot and not from the log.
+    pub(crate) next_offset: Option<Offset>,
     /// The state as of `applied`.
     pub(crate) state: Bytes,
 }
@@ -58,6 +61,7 @@ impl Checkpoint {
             }
             None => out.put_u64_le(0),
         }
+        out.put_u64_le(self.next_offset.map_or(0, |offset| offset.0 + 1));
         out.put_slice(&self.state);
         out.freeze()
     }
@@ -65,7 +69,7 @@ impl Checkpoint {
     pub(crate) fn decode(bytes: &Bytes) -> Result<Self, BadCheckpoint> {
         let mut bytes = bytes.clone();
         let version = bytes.try_get_u8()?;
-        if version != VERSION {
+        if version != VERSION && version != VERSION_WITHOUT_OFFSET {
             return Err(BadCheckpoint::Version(version));
         }
         let applied = codec::get_log_id(&mut bytes)?;
@@ -82,7 +86,11 @@ impl Checkpoint {
                 Some(Watermark { index: LogIndex(index - 1), state: bytes.split_to(length) })
             }
         };
-        Ok(Self { applied, memberships, watermark, state: bytes })
+        let next_offset = match version {
+            VERSION => bytes.try_get_u64_le()?.checked_sub(1).map(Offset),
+            _ => None,
+        };
+        Ok(Self { applied, memberships, watermark, next_offset, state: bytes })
     }
 }
 
@@ -98,7 +106,8 @@ mod tests {
         let watermark = Watermark { index: LogIndex(7), state: Bytes::from_static(b"as of then") };
         let memberships = vec![StoredMembership::default()];
         let state = Bytes::from_static(b"as of now");
-        Checkpoint { applied: None, memberships, watermark: Some(watermark), state }.encode()
+        let next_offset = Some(Offset(3));
+        Checkpoint { applied: None, memberships, watermark: Some(watermark), next_offset, state }.encode()
     }
 
     #[test]
@@ -109,6 +118,18 @@ mod tests {
         for cut in 0..watermark_end {
             assert!(Checkpoint::decode(&sample().slice(..cut)).is_err(), "cut at {cut}");
         }
+    }
+
+    /// What a program before clusters wrote.
+    #[test]
+    fn a_checkpoint_of_version_1_is_read() {
+        let mut old = sample().to_vec();
+        old[0] = VERSION_WITHOUT_OFFSET;
+        let offset_at = old.len() - b"as of now".len() - 8;
+        old.drain(offset_at..offset_at + 8);
+        let read = Checkpoint::decode(&old.into()).unwrap();
+        assert_eq!((read.next_offset, &read.state[..]), (None, &b"as of now"[..]));
+        assert_eq!(read.watermark.map(|watermark| watermark.index), Some(LogIndex(7)));
     }
 
     proptest! {

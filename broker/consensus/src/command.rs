@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use pelton_log::{LogIndex, Offset, Term};
 
+use crate::NodeId;
+
 /// The first kind that is a command; those below are Raft's own entries.
 pub(crate) const FIRST_COMMAND_KIND: u8 = 16;
 
@@ -91,21 +93,29 @@ pub struct Watermark {
 }
 
 /// Why a proposal has no committed entry.
+///
+/// Only [`OutcomeUnknown`](Self::OutcomeUnknown) leaves open whether it is committed; after any other it is not and
+/// never will be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
-    /// This node does not lead the group. Nothing was written.
+    /// This node does not lead the group, is handing it over, or has heard no quorum for a while. Nothing was written,
+    /// and nothing will be.
     #[error("this node does not lead the group")]
     NotLeader {
         /// Who does, as far as this node knows.
-        leader: Option<u64>,
+        leader: Option<NodeId>,
     },
+    /// It was written here, and then another leader's entry took its place. No replica has it or will have it.
+    #[error("another leader's entry took the place of the command")]
+    Discarded,
     /// The disk has no room for it. Nothing was written.
     #[error("the log's disk is full")]
     StorageFull,
     /// It is larger than a record of the log may be. Nothing was written.
     #[error("the command is too large for the log")]
     TooLarge,
-    /// The group ended before the outcome was known: the command may or may not be committed later.
+    /// The group ended on this node, or a snapshot passed over the entry after this node had stopped leading: the
+    /// command may or may not be committed.
     #[error("the outcome of the proposal is not known")]
     OutcomeUnknown,
 }

@@ -1,279 +1,266 @@
 //! One log group on this node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::{Config, EmptyNode, Raft, SnapshotPolicy};
-use pelton_log::{GroupId, Log, LogIndex, Room};
+use openraft::errors::{InitializeError, LinearizableReadError, RaftError};
+use openraft::{EmptyNode, LinearizerOption, Raft};
+use pelton_log::{GroupId, GroupView, Log, LogIndex};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use crate::admission::room_for;
+use crate::leadership::Watcher;
 use crate::machine::Machine;
-use crate::network::NoPeers;
+use crate::network::{Network, Quiet};
+use crate::peers::Replica;
+use crate::proposal::{Discarded, Proposal, Ticket};
+use crate::replica::LocalReplica;
 use crate::responder::AckResponder;
 use crate::storage::GroupLog;
 use crate::types::Types;
-use crate::{Command, NodeId, Outcome, ProposeError, Space, StateMachine};
+use crate::{
+    Command, GroupError, GroupOptions, Leadership, NodeId, Outcome, Peers, ProposeError, ReadIndexError, StateMachine,
+};
 
 /// How long a group with one voter may take to lead itself, without applying anything meanwhile, before opening it is a
 /// failure.
-const LEAD_WITHIN: Duration = Duration::from_secs(30);
-
-/// How long a proposal waits before it looks again whether the next segment is prepared.
-const PREPARING: Duration = Duration::from_millis(1);
-
-/// What votes, elections and purging keep of the reserve when the disk is full; less where segments are small.
-const RESERVE_LEFT_BYTES: u64 = 2 << 20;
-
-/// How a group is run.
-#[derive(Debug, Clone)]
-pub struct GroupOptions {
-    /// This node.
-    pub node: NodeId,
-    /// Time between heartbeats of a leader.
-    pub heartbeat: Duration,
-    /// Shortest and longest time without a heartbeat before a follower stands for election.
-    pub election_timeout: (Duration, Duration),
-}
-
-impl GroupOptions {
-    /// Settings for `node` that suit few groups and real disks: heartbeats of 500 ms, elections after 2 to 3.5 s.
-    #[must_use]
-    pub fn new(node: NodeId) -> Self {
-        Self {
-            node,
-            heartbeat: Duration::from_millis(500),
-            election_timeout: (Duration::from_secs(2), Duration::from_millis(3_500)),
-        }
-    }
-
-    fn config(&self, group: GroupId) -> Result<Config, GroupError> {
-        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let config = Config {
-            cluster_name: format!("group-{}", group.0),
-            heartbeat_interval: millis(self.heartbeat),
-            election_timeout_min: millis(self.election_timeout.0),
-            election_timeout_max: millis(self.election_timeout.1),
-            // Snapshots are asked for when the watermark has moved; see the crate's text.
-            snapshot_policy: SnapshotPolicy::Never,
-            max_in_snapshot_log_to_keep: 0,
-            // The default of 200 ms is shorter than a sync can take.
-            install_snapshot_timeout: 60_000,
-            // Entries are whole batches, so few make a request; bytes are capped by the reader.
-            max_payload_entries: 64,
-            ..Config::default()
-        };
-        config.validate().map_err(|error| GroupError::Config(error.to_string()))
-    }
-}
-
-/// Why a group could not be opened, or ended.
-#[derive(Debug, thiserror::Error)]
-pub enum GroupError {
-    /// The settings contradict each other.
-    #[error("settings of the log group: {0}")]
-    Config(String),
-    /// The stored checkpoint cannot be used.
-    #[error("checkpoint of log group {group} cannot be used: {why}", group = group.0)]
-    Checkpoint {
-        /// The group.
-        group: GroupId,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The core stopped.
-    #[error("log group {group} failed: {why}", group = group.0)]
-    Failed {
-        /// The group.
-        group: GroupId,
-        /// As the core says.
-        why: String,
-    },
-    /// Nothing led the group in time.
-    #[error("log group {group} has no leader, and applied nothing for {LEAD_WITHIN:?}", group = group.0)]
-    NoLeader {
-        /// The group.
-        group: GroupId,
-    },
-    /// The log could not be written.
-    #[error("log group {group}: the log could not be written", group = group.0)]
-    Log {
-        /// The group.
-        group: GroupId,
-        /// The cause.
-        source: io::Error,
-    },
-}
-
-/// What a group is doing on this node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GroupStatus {
-    /// Whether this node leads it.
-    pub is_leader: bool,
-    /// The current term.
-    pub term: u64,
-    /// The last index in the log.
-    pub last_index: Option<LogIndex>,
-    /// The last applied index.
-    pub applied_index: Option<LogIndex>,
-}
+pub(crate) const LEAD_WITHIN: Duration = Duration::from_secs(30);
 
 /// A log group as this node runs it. Clones are handles of the same group.
-pub struct Group<S: StateMachine> {
+pub struct Group<S: StateMachine>(Arc<Shared<S>>);
+
+struct Shared<S: StateMachine> {
     id: GroupId,
     log: Log,
+    store: GroupLog,
     raft: Raft<Types, Machine<S>>,
     machine: Machine<S>,
     state: Arc<S>,
+    discarded: Arc<Discarded>,
+    peers: Peers,
+    replica: Arc<dyn Replica>,
+    watcher: Watcher<S>,
+    leadership: watch::Receiver<Leadership>,
+    options: GroupOptions,
 }
 
 impl<S: StateMachine> Clone for Group<S> {
     fn clone(&self) -> Self {
-        Self {
-            id: self.id,
-            log: self.log.clone(),
-            raft: self.raft.clone(),
-            machine: self.machine.clone(),
-            state: self.state.clone(),
-        }
+        Self(self.0.clone())
     }
 }
 
 impl<S: StateMachine> Group<S> {
-    /// Opens a group whose only voter is this node: restores its state, re-applies what came after, and leads it.
+    /// Opens a group on this node: restores its state and takes part from then on, in whatever role. Does not wait for
+    /// a leader. A group that holds nothing yet waits for [`initialize`](Self::initialize), or for the leader of a group
+    /// that this node was added to.
+    ///
+    /// # Errors
+    /// See [`GroupError`].
+    pub async fn open(
+        id: GroupId,
+        log: Log,
+        state: Arc<S>,
+        options: &GroupOptions,
+        peers: Peers,
+    ) -> Result<Self, GroupError> {
+        let discarded = Arc::new(Discarded::default());
+        let store = GroupLog::new(log.clone(), id, options.node);
+        let machine = Machine::new(state.clone(), store.clone(), discarded.clone());
+        let view = log.group(id);
+        restore(id, &view, &machine)?;
+        let mut config = options.config(id)?;
+        // It may have voted before it stopped.
+        let holds_vote = options.hold_votes && (view.vote.is_some() || view.last.is_some() || view.purged.is_some());
+        config.enable_elect = !holds_vote;
+        let quiet = Quiet::new();
+        let hung_after = options.election_timeout.1;
+        let network = Network { peers: peers.clone(), group: id, hung_after, quiet: quiet.clone() };
+        let raft = Raft::new(options.node.0, Arc::new(config), network, store.clone(), machine.clone())
+            .await
+            .map_err(|error| failed(id, error))?;
+        let votes_held_until = hold_vote(id, &raft, holds_vote, options).await?;
+        let local = LocalReplica { id, log: log.clone(), raft: raft.clone(), votes_held_until };
+        let replica: Arc<dyn Replica> = Arc::new(local);
+        peers.open(id, replica.clone());
+        let watcher = Watcher {
+            node: options.node,
+            metrics: raft.metrics(),
+            machine: machine.clone(),
+            election_timeout: options.election_timeout,
+            look_again: options.heartbeat / 4,
+        };
+        let (told, leadership) = watch::channel(watcher.look().0);
+        tokio::spawn(watcher.clone().run(raft.server_metrics(), told, quiet));
+        let options = options.clone();
+        Ok(Self(Arc::new(Shared {
+            id,
+            log,
+            store,
+            raft,
+            machine,
+            state,
+            discarded,
+            peers,
+            replica,
+            watcher,
+            leadership,
+            options,
+        })))
+    }
+
+    /// Opens a group whose only voter is this node, and waits until it leads and has re-applied what was committed.
     ///
     /// # Errors
     /// See [`GroupError`].
     pub async fn open_single(id: GroupId, log: Log, state: Arc<S>, options: &GroupOptions) -> Result<Self, GroupError> {
-        let failed = |why: String| GroupError::Failed { group: id, why };
-        let machine = Machine::new(state.clone(), GroupLog::new(log.clone(), id));
-        let view = log.group(id);
-        if let Some((_, checkpoint)) = &view.checkpoint {
-            machine.restore(checkpoint).map_err(|why| GroupError::Checkpoint { group: id, why })?;
-        }
-        let applied = *machine.watch_applied().borrow();
-        if let Some((_, _, purged)) = view.purged.filter(|(_, _, purged)| *purged > applied) {
-            let why = format!("it ends at index {}, and the log is purged up to {}", applied.0, purged.0);
-            return Err(GroupError::Checkpoint { group: id, why });
-        }
-        // The log falls back on an older checkpoint when the newest is damaged, and cannot see what is in it.
-        let watermark = machine.stored_watermark().unwrap_or(LogIndex(0));
-        if let Some((_, _, purged)) = view.purged.filter(|(_, _, purged)| *purged > watermark) {
-            let why = format!(
-                "the newest one is damaged, and the log is purged up to index {}, beyond the watermark {} of the one \
-                 before it: restore the data directory from a copy",
-                purged.0, watermark.0
-            );
-            return Err(GroupError::Checkpoint { group: id, why });
-        }
-        let config = Arc::new(options.config(id)?);
-        let store = GroupLog::new(log.clone(), id);
-        let raft = Raft::new(options.node.0, config, NoPeers, store, machine.clone())
-            .await
-            .map_err(|error| failed(error.to_string()))?;
-        let group = Self { id, log, raft, machine, state };
-        if !group.raft.is_initialized().await.map_err(|error| failed(error.to_string()))? {
-            let members = BTreeMap::from([(options.node.0, EmptyNode {})]);
-            group.raft.initialize(members).await.map_err(|error| failed(error.to_string()))?;
-        } else if !group.raft.is_leader() {
+        let group = Self::open(id, log, state, options, Peers::none()).await?;
+        group.initialize(&BTreeSet::from([options.node])).await?;
+        if !group.0.raft.is_leader() {
             // Nobody else can vote, so there is no reason to wait for an election timeout.
-            group.raft.trigger().elect(false).await.map_err(|error| failed(error.to_string()))?;
+            group.0.raft.trigger().elect(false).await.map_err(|error| failed(id, error))?;
         }
         group.lead().await?;
         Ok(group)
     }
 
+    /// Makes `voters`, this node among them, the first voters of a group that holds nothing. No change when it holds
+    /// anything, so it may be called at every start, and on several of the voters.
+    ///
+    /// # Errors
+    /// [`GroupError::NotAVoter`], or the group has failed.
+    pub async fn initialize(&self, voters: &BTreeSet<NodeId>) -> Result<(), GroupError> {
+        let id = self.0.id;
+        if self.0.raft.is_initialized().await.map_err(|error| failed(id, error))? {
+            return Ok(());
+        }
+        let members: BTreeMap<u64, EmptyNode> = voters.iter().map(|node| (node.0, EmptyNode {})).collect();
+        match self.0.raft.initialize(members).await {
+            // A leader was quicker.
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(RaftError::APIError(InitializeError::NotInMembers(_))) => {
+                Err(GroupError::NotAVoter { group: id, node: self.0.options.node })
+            }
+            Err(RaftError::Fatal(error)) => Err(failed(id, error)),
+        }
+    }
+
     /// Waits until this node leads and has applied everything that was committed before it did. However long that is:
     /// it has failed only when nothing is applied any more.
     async fn lead(&self) -> Result<(), GroupError> {
-        let node = *self.raft.node_id();
+        let node = *self.0.raft.node_id();
         let leads = |metrics: &openraft::RaftMetrics<Types>| {
             metrics.current_leader == Some(node) && metrics.last_applied.map(|id| id.index) == metrics.last_log_index
         };
-        let wait =
-            || async { self.raft.wait(Some(LEAD_WITHIN)).metrics(leads, "leads and has caught up").await.map(|_| ()) };
-        let led = while_moving(|| self.machine.applied_index(), wait).await;
-        led.map_err(|_| GroupError::NoLeader { group: self.id })
+        let wait = || async {
+            self.0.raft.wait(Some(LEAD_WITHIN)).metrics(leads, "leads and has caught up").await.map(|_| ())
+        };
+        let led = while_moving(|| self.0.machine.applied_index(), wait).await;
+        led.map_err(|_| GroupError::NoLeader { group: self.0.id })
     }
 
     /// This group.
     #[must_use]
     pub fn id(&self) -> GroupId {
-        self.id
+        self.0.id
     }
 
     /// The state that its commands add up to.
     #[must_use]
     pub fn state(&self) -> &Arc<S> {
-        &self.state
+        &self.0.state
     }
 
     /// The log it stands in.
     #[must_use]
     pub fn log(&self) -> &Log {
-        &self.log
+        &self.0.log
     }
 
-    /// Hands a command to the group. `outcome` is told what became of it, exactly once.
+    pub(crate) fn raft(&self) -> &Raft<Types, Machine<S>> {
+        &self.0.raft
+    }
+
+    pub(crate) fn election_timeout(&self) -> (Duration, Duration) {
+        self.0.options.election_timeout
+    }
+
+    pub(crate) fn elections_won(&self) -> u64 {
+        self.0.store.elections_won()
+    }
+
+    pub(crate) fn snapshots_installed(&self) -> u64 {
+        self.0.machine.installs()
+    }
+
+    /// Hands a command to the group. `outcome` is told what became of it, exactly once, and as late as it takes: a
+    /// command in the log of a leader that no quorum hears waits until one does.
     pub async fn propose(&self, command: Command, outcome: Arc<dyn Outcome>) {
         // An append that the log refuses would end the group, so size and room are looked at first.
         let bytes = command.body.len() as u64;
-        if bytes > self.log.max_record_bytes() {
+        if bytes > self.0.log.max_record_bytes() {
             outcome.failed(ProposeError::TooLarge);
             return;
         }
-        if !self.room_for(command.space, bytes).await {
+        if !room_for(&self.0.log, command.space, bytes).await {
             outcome.failed(ProposeError::StorageFull);
             return;
         }
-        let responder = AckResponder::new(outcome);
+        let ticket = Arc::new(Ticket::default());
+        let responder = AckResponder::new(outcome, ticket.clone(), self.0.discarded.clone());
+        let proposal = Proposal { command, ticket: Some(ticket) };
         // On an error the core is gone; the responder was dropped with the message and has told its waiter.
-        let _ = self.raft.client_write_ff(command, Some(responder)).await;
+        let _ = self.0.raft.client_write_ff(proposal, Some(responder)).await;
     }
 
-    /// Waits while the disk prepares the next segment. `false` when it has no space for one.
-    async fn room_for(&self, space: Space, bytes: u64) -> bool {
-        loop {
-            let room = match space {
-                Space::Ordinary => self.log.room(bytes),
-                // The checkpoints before a purge have to fit as well, or nothing ever makes room again.
-                Space::Reserve => self.reserve(
-                    bytes + self.checkpoint_bytes(),
-                    RESERVE_LEFT_BYTES.min(self.log.segment_capacity_bytes() / 8),
-                ),
-                Space::Last => self.reserve(bytes, 0),
-            };
-            match room {
-                Room::Now => return true,
-                Room::Full => return false,
-                // Rare: events come faster than the disk can be filled with zeros. Batches grow meanwhile.
-                Room::Soon => tokio::time::sleep(PREPARING).await,
+    /// An index that everything committed before this call is at or below, applied on this node: what is read from the
+    /// state afterwards is not stale. Asks a quorum each time; a lease is never trusted for it.
+    ///
+    /// # Errors
+    /// See [`ReadIndexError`].
+    pub async fn read_index(&self) -> Result<LogIndex, ReadIndexError> {
+        let within = self.election_timeout().0;
+        let read = async {
+            // No answer is fresh enough that was asked for before the read.
+            let option = LinearizerOption::new(Some(Duration::ZERO), true).with_wait_timeout(within);
+            let linearizer = self.0.raft.get_read_linearizer(option).await.map_err(|error| match error {
+                RaftError::Fatal(error) => ReadIndexError::Ended { why: error.to_string() },
+                RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)) => {
+                    ReadIndexError::NotLeader { leader: forward.leader_id.map(NodeId) }
+                }
+                RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)) => ReadIndexError::Unavailable,
+            })?;
+            let index = LogIndex(linearizer.read_log_id().index());
+            let applied = linearizer.try_await_ready(&self.0.raft, Some(within)).await;
+            match applied {
+                Ok(Ok(_)) => Ok(index),
+                Ok(Err(_)) => Err(ReadIndexError::Unavailable),
+                Err(error) => Err(ReadIndexError::Ended { why: error.to_string() }),
             }
-        }
+        };
+        tokio::time::timeout(within, read).await.unwrap_or(Err(ReadIndexError::Unavailable))
     }
 
-    /// What the newest checkpoints of all groups take.
-    fn checkpoint_bytes(&self) -> u64 {
-        let groups = self.log.overview();
-        groups.values().filter_map(|view| Some(view.checkpoint.as_ref()?.1.len() as u64)).sum()
+    /// Who leads, and whether this node may act as the leader, and how that changes.
+    #[must_use]
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.0.leadership.clone()
     }
 
-    fn reserve(&self, bytes: u64, left_bytes: u64) -> Room {
-        // A log that failed has no room to wait for: the append itself brings its error.
-        if self.log.has_reserve(bytes, left_bytes) || self.log.failure().is_some() {
-            Room::Now
-        } else if self.log.is_full() {
-            Room::Full
-        } else {
-            Room::Soon
-        }
+    /// Whether this node may act as the leader now, by the clock: a leader that was paused for an election timeout sees
+    /// at once that it may not, whatever [`leadership`](Self::leadership) still says.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        self.0.watcher.look().0.serves
     }
 
     /// Returns once the group has failed, with the reason. A group that fails never comes back by itself.
     pub async fn failed(&self) -> String {
-        let mut metrics = self.raft.metrics();
+        let mut metrics = self.0.raft.metrics();
         loop {
             if let Err(fatal) = &metrics.borrow_watched().running_state {
                 return fatal.to_string();
@@ -287,7 +274,7 @@ impl<S: StateMachine> Group<S> {
     /// The index of the last applied entry, and how it moves on.
     #[must_use]
     pub fn applied(&self) -> watch::Receiver<LogIndex> {
-        self.machine.watch_applied()
+        self.0.machine.watch_applied()
     }
 
     /// Stores the state as of now, so that a restart need not re-apply what came before. `false` while the disk is full:
@@ -296,54 +283,25 @@ impl<S: StateMachine> Group<S> {
     /// # Errors
     /// [`GroupError::Log`].
     pub async fn checkpoint(&self) -> Result<bool, GroupError> {
-        if self.log.is_full() {
+        if self.0.log.is_full() {
             return Ok(false);
         }
         self.store_checkpoint().await.map(|()| true)
     }
 
     async fn store_checkpoint(&self) -> Result<(), GroupError> {
-        let Some((applied, watermark, bytes)) = self.machine.checkpoint() else { return Ok(()) };
-        let (done, stored) = tokio::sync::oneshot::channel();
-        let completion = Box::new(move |result: Result<(), Arc<io::Error>>| {
-            // The receiver is gone only when the caller gave up.
-            let _ = done.send(result);
-        });
-        let term = pelton_log::Term(applied.leader_id.term);
-        self.log.save_checkpoint(self.id, LogIndex(applied.index), term, bytes, completion);
-        match stored.await {
-            Ok(Ok(())) => {
-                self.machine.stored(watermark);
-                Ok(())
-            }
-            Ok(Err(error)) => Err(GroupError::Log { group: self.id, source: io::Error::new(error.kind(), error) }),
-            Err(_) => Err(GroupError::Log { group: self.id, source: io::Error::other("the log ended") }),
-        }
+        let stored = self.0.machine.store_checkpoint().await;
+        stored.map_err(|source: io::Error| GroupError::Log { group: self.0.id, source })
     }
 
-    /// Stores a checkpoint, takes a snapshot at its watermark and purges the log up to there.
+    /// Stores a checkpoint, takes a snapshot at its watermark and purges the log up to there; on a leader, not what a
+    /// follower is just being sent.
     ///
     /// # Errors
     /// The checkpoint could not be stored, or the group has failed.
     pub async fn purge_to_watermark(&self) -> Result<(), GroupError> {
         self.store_checkpoint().await?;
-        self.raft
-            .trigger()
-            .snapshot()
-            .await
-            .map_err(|error| GroupError::Failed { group: self.id, why: error.to_string() })
-    }
-
-    /// What the group is doing here.
-    #[must_use]
-    pub fn status(&self) -> GroupStatus {
-        let metrics = self.raft.metrics().borrow_watched().clone();
-        GroupStatus {
-            is_leader: metrics.current_leader == Some(metrics.id),
-            term: metrics.current_term,
-            last_index: metrics.last_log_index.map(LogIndex),
-            applied_index: metrics.last_applied.map(|id| LogIndex(id.index)),
-        }
+        self.0.raft.trigger().snapshot().await.map_err(|error| failed(self.0.id, error))
     }
 
     /// Stores a checkpoint, unless the disk is full, and ends the group on this node.
@@ -351,11 +309,65 @@ impl<S: StateMachine> Group<S> {
     /// # Errors
     /// The checkpoint could not be stored; the group is ended all the same.
     pub async fn shutdown(&self) -> Result<(), GroupError> {
+        self.0.peers.close(self.0.id, &self.0.replica);
         let stored = self.checkpoint().await;
         // A core that panicked has said so already, and there is nothing left to end.
-        let _ = self.raft.shutdown().await;
+        let _ = self.0.raft.shutdown().await;
         stored.map(|_| ())
     }
+}
+
+fn failed(group: GroupId, error: impl std::fmt::Display) -> GroupError {
+    GroupError::Failed { group, why: error.to_string() }
+}
+
+/// Gives the machine what the log's checkpoint holds, if that is enough to go on from.
+fn restore<S: StateMachine>(id: GroupId, view: &GroupView, machine: &Machine<S>) -> Result<(), GroupError> {
+    let unusable = |why: String| GroupError::Checkpoint { group: id, why };
+    if let Some((_, checkpoint)) = &view.checkpoint {
+        machine.restore(checkpoint).map_err(unusable)?;
+    }
+    let Some((_, _, purged)) = view.purged else { return Ok(()) };
+    let applied = *machine.watch_applied().borrow();
+    if purged > applied {
+        return Err(unusable(format!("it ends at index {}, and the log is purged up to {}", applied.0, purged.0)));
+    }
+    // The log falls back on an older checkpoint when the newest is damaged, and cannot see what is in it.
+    let watermark = machine.stored_watermark().unwrap_or(LogIndex(0));
+    if purged > watermark {
+        return Err(unusable(format!(
+            "the newest one is damaged, and the log is purged up to index {}, beyond the watermark {} of the one \
+             before it: restore the data directory from a copy",
+            purged.0, watermark.0
+        )));
+    }
+    Ok(())
+}
+
+/// Holds the vote of a voter that has just started, unless it is the only one; says until when.
+async fn hold_vote<S: StateMachine>(
+    id: GroupId,
+    raft: &Raft<Types, Machine<S>>,
+    holds: bool,
+    options: &GroupOptions,
+) -> Result<Option<Instant>, GroupError> {
+    if !holds {
+        return Ok(None);
+    }
+    let until = Instant::now() + options.election_timeout.1;
+    let node = options.node.0;
+    // Asked of the core: what it publishes is empty until it has run.
+    let is_alone = raft.with_raft_state(move |state| state.membership_state.effective().voter_ids().eq([node]));
+    if is_alone.await.map_err(|error| failed(id, error))? {
+        raft.runtime_config().elect(true);
+        return Ok(None);
+    }
+    let raft = raft.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep_until(until).await;
+        raft.runtime_config().elect(true);
+    });
+    Ok(Some(until))
 }
 
 /// Tries again as long as `place` has changed since the last try.

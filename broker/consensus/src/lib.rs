@@ -8,16 +8,42 @@
 //! snapshot is taken at the *retention watermark* that the state machine names, holds only the small state as of it,
 //! and purging goes that far and no further (ARCHITECTURE.md, "The log is the event store").
 
+mod admission;
 mod checkpoint;
+mod chunks;
 mod codec;
 mod command;
+mod entry;
+mod error;
 mod group;
+mod heartbeats;
+mod leadership;
 mod machine;
+mod membership;
 mod network;
+mod options;
+mod peers;
+mod proposal;
+mod replica;
 mod responder;
+mod snapshot;
+mod status;
 mod storage;
+mod transport;
 mod types;
+mod wire;
 
 pub use command::{Applied, Command, Outcome, ProposeError, Space, StateMachine, Watermark};
-pub use group::{Group, GroupError, GroupOptions, GroupStatus};
+pub use error::{GroupError, MembershipError, ReadIndexError};
+pub use group::Group;
+pub use leadership::Leadership;
+pub use options::GroupOptions;
+pub use peers::Peers;
+pub use status::{FollowerStatus, GroupStatus, Role};
+pub use transport::{Incoming, NoAnswer, Transport};
 pub use types::NodeId;
+
+#[cfg(feature = "simulation")]
+pub use simulation::simulated;
+#[cfg(feature = "simulation")]
+mod simulation;

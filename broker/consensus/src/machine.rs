@@ -3,15 +3,17 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 use parking_lot::Mutex;
-use pelton_log::LogIndex;
+use pelton_log::{LogIndex, Offset};
 use tokio::sync::watch;
 
 use crate::checkpoint::Checkpoint;
+use crate::proposal::Discarded;
+use crate::snapshot::SnapshotBytes;
 use crate::storage::GroupLog;
 use crate::types::{LogId, Snapshot, SnapshotMeta, StoredMembership, Types};
 use crate::{StateMachine, Watermark};
@@ -25,6 +27,10 @@ struct Place {
     /// The watermark of the last checkpoint that is durable. A snapshot is never above it: what is purged behind a
     /// snapshot must be in a checkpoint that a restart finds.
     stored: Option<Watermark>,
+    /// The offset after `applied`, while it is from a snapshot and the log has nothing that says it.
+    next_offset: Option<Offset>,
+    /// Snapshots of other replicas that were installed.
+    installs: u64,
 }
 
 pub(crate) struct Machine<S> {
@@ -35,7 +41,11 @@ struct Shared<S> {
     state: Arc<S>,
     log: GroupLog,
     place: Mutex<Place>,
+    discarded: Arc<Discarded>,
     applied: watch::Sender<LogIndex>,
+    /// Held from taking the state until it is stored: an older checkpoint must not come after a newer one, least of all
+    /// after that of a snapshot, behind which the log is purged.
+    storing: tokio::sync::Mutex<()>,
 }
 
 impl<S> Clone for Machine<S> {
@@ -45,9 +55,18 @@ impl<S> Clone for Machine<S> {
 }
 
 impl<S: StateMachine> Machine<S> {
-    pub(crate) fn new(state: Arc<S>, log: GroupLog) -> Self {
-        let shared = Shared { state, log, place: Mutex::default(), applied: watch::Sender::new(LogIndex(0)) };
-        Self { shared: Arc::new(shared) }
+    pub(crate) fn new(state: Arc<S>, log: GroupLog, discarded: Arc<Discarded>) -> Self {
+        let applied = watch::Sender::new(LogIndex(0));
+        Self {
+            shared: Arc::new(Shared {
+                state,
+                log,
+                place: Mutex::default(),
+                discarded,
+                applied,
+                storing: Default::default(),
+            }),
+        }
     }
 
     /// The index of the last applied entry, and how it moves on.
@@ -58,6 +77,16 @@ impl<S: StateMachine> Machine<S> {
     /// The index of the last applied entry, also in the middle of many that are applied at once.
     pub(crate) fn applied_index(&self) -> LogIndex {
         LogIndex(self.shared.place.lock().applied.map_or(0, |id| id.index))
+    }
+
+    /// The last applied entry.
+    pub(crate) fn applied_id(&self) -> Option<LogId> {
+        self.shared.place.lock().applied
+    }
+
+    /// Snapshots of other replicas that were installed since the group was opened.
+    pub(crate) fn installs(&self) -> u64 {
+        self.shared.place.lock().installs
     }
 
     /// How far the durable checkpoint lets snapshots go.
@@ -73,27 +102,46 @@ impl<S: StateMachine> Machine<S> {
         place.applied = checkpoint.applied;
         place.memberships = checkpoint.memberships;
         place.stored = checkpoint.watermark;
+        place.next_offset = checkpoint.next_offset;
+        if let (Some(applied), Some(next_offset)) = (checkpoint.applied, checkpoint.next_offset) {
+            self.shared.log.installed(LogIndex(applied.index), next_offset);
+        }
         self.shared.applied.send_replace(LogIndex(checkpoint.applied.map_or(0, |id| id.index)));
         Ok(())
     }
 
-    /// The state as of now with its place, and the watermark in it; `None` when nothing was applied yet.
-    pub(crate) fn checkpoint(&self) -> Option<(LogId, Option<Watermark>, Bytes)> {
+    /// Stores the state as of now with its place, and the watermark in it; nothing when nothing was applied yet.
+    pub(crate) async fn store_checkpoint(&self) -> io::Result<()> {
+        let _storing = self.shared.storing.lock().await;
+        let Some((applied, watermark, bytes)) = self.checkpoint() else { return Ok(()) };
+        self.shared.log.save_checkpoint(applied, bytes).await?;
+        self.stored(watermark);
+        Ok(())
+    }
+
+    fn checkpoint(&self) -> Option<(LogId, Option<Watermark>, Bytes)> {
         // The lock that applying takes: state and place belong to the same entry.
         let place = self.shared.place.lock();
         let applied = place.applied?;
-        let watermark = self.shared.state.watermark(LogIndex(applied.index));
+        // Never back: the log may be purged up to the one before.
+        let named = self.shared.state.watermark(LogIndex(applied.index));
+        let watermark = match (named, &place.stored) {
+            (Some(named), Some(stored)) if named.index <= stored.index => Some(stored.clone()),
+            (None, stored) => stored.clone(),
+            (named, _) => named,
+        };
         let checkpoint = Checkpoint {
             applied: Some(applied),
             memberships: place.memberships.clone(),
             watermark: watermark.clone(),
+            next_offset: place.next_offset,
             state: self.shared.state.checkpoint(),
         };
         Some((applied, watermark, checkpoint.encode()))
     }
 
     /// A checkpoint with this watermark is durable: snapshots may go that far.
-    pub(crate) fn stored(&self, watermark: Option<Watermark>) {
+    fn stored(&self, watermark: Option<Watermark>) {
         let mut place = self.shared.place.lock();
         place.stored = watermark;
         // Memberships that were replaced before the watermark are history now.
@@ -109,17 +157,17 @@ impl<S: StateMachine> Machine<S> {
         let Some(last_log_id) = self.shared.log.log_id(*index)? else { return Ok(None) };
         let in_force = |membership: &&StoredMembership| membership.log_id().is_none_or(|id| id.index <= index.0);
         let last_membership = place.memberships.iter().rev().find(in_force).cloned().unwrap_or_default();
-        let mut out = BytesMut::with_capacity(state.len() + 8);
-        out.put_u64_le(index.0);
-        out.put_slice(state);
-        let meta = SnapshotMeta { last_log_id: Some(last_log_id), last_membership };
-        Ok(Some(Snapshot { meta, snapshot: out.freeze() }))
+        let next_offset = self.shared.log.next_offset_after(*index)?;
+        let next_offset =
+            next_offset.ok_or_else(|| io::Error::other("the log does not say where the snapshot ends"))?;
+        let snapshot = SnapshotBytes { index: *index, next_offset, state: state.clone() }.encode();
+        Ok(Some(Snapshot { meta: SnapshotMeta { last_log_id: Some(last_log_id), last_membership }, snapshot }))
     }
 
     fn apply_one(&self, entry: crate::types::RaftEntry) -> io::Result<()> {
         let log_id = entry.log_id;
         let applied = match &entry.payload {
-            EntryPayload::Normal(command) => Some(self.shared.log.applied(&entry, command.clone())?),
+            EntryPayload::Normal(proposal) => Some(self.shared.log.applied(&entry, proposal.command.clone())?),
             EntryPayload::Blank | EntryPayload::Membership(_) => None,
         };
         // One lock over both, so that a checkpoint never shows a state without its place.
@@ -131,6 +179,9 @@ impl<S: StateMachine> Machine<S> {
             place.memberships.push(StoredMembership::new(Some(log_id), membership));
         }
         place.applied = Some(log_id);
+        place.next_offset = None;
+        drop(place);
+        self.shared.discarded.applied(log_id);
         Ok(())
     }
 }
@@ -170,15 +221,37 @@ impl<S: StateMachine> RaftStateMachine<Types> for Machine<S> {
         self.clone()
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, mut snapshot: Bytes) -> Result<(), io::Error> {
+    /// Takes over the state of another replica, and returns when a restart finds it: openraft purges the log behind the
+    /// snapshot next, and then nothing else holds what was before it.
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Bytes) -> Result<(), io::Error> {
         let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
-        let index = snapshot.try_get_u64_le().map_err(|_| invalid("snapshot is cut short".into()))?;
-        let mut place = self.shared.place.lock();
-        self.shared.state.install(LogIndex(index), &snapshot).map_err(invalid)?;
-        place.applied = meta.last_log_id;
-        place.memberships = vec![meta.last_membership.clone()];
-        place.stored = None;
-        self.shared.applied.send_replace(LogIndex(index));
+        let snapshot = SnapshotBytes::decode(&snapshot).map_err(|error| invalid(error.to_string()))?;
+        let Some(last) = meta.last_log_id.filter(|last| last.index == snapshot.index.0) else {
+            return Err(invalid("the snapshot is of another index than it says".into()));
+        };
+        let _storing = self.shared.storing.lock().await;
+        let checkpoint = {
+            let mut place = self.shared.place.lock();
+            self.shared.state.install(snapshot.index, &snapshot.state).map_err(invalid)?;
+            // It is a snapshot that this replica can hand on, too.
+            let watermark = Watermark { index: snapshot.index, state: snapshot.state };
+            place.applied = Some(last);
+            place.memberships = vec![meta.last_membership.clone()];
+            place.stored = Some(watermark.clone());
+            place.next_offset = Some(snapshot.next_offset);
+            place.installs += 1;
+            Checkpoint {
+                applied: Some(last),
+                memberships: place.memberships.clone(),
+                watermark: Some(watermark),
+                next_offset: Some(snapshot.next_offset),
+                state: self.shared.state.checkpoint(),
+            }
+        };
+        self.shared.log.save_checkpoint(last, checkpoint.encode()).await?;
+        self.shared.log.installed(snapshot.index, snapshot.next_offset);
+        self.shared.discarded.passed(last.index);
+        self.shared.applied.send_replace(snapshot.index);
         Ok(())
     }
 

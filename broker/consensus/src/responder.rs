@@ -1,4 +1,14 @@
 //! From openraft's answer to the one who waits.
+//!
+//! What openraft (alpha.37) does with a proposal's responder, read in its `core/raft_core.rs`:
+//!
+//! - It answers `ForwardToLeader` only before it gives the proposal a place (`write_entries`,
+//!   `ensure_writable_leader_handler`): nothing was written, nothing will be. That is [`ProposeError::NotLeader`].
+//! - Once the entry has its place, the responder stays in the core, also when this node stops leading. `on_commit` comes
+//!   when the node learns that the entry is committed, whoever leads then (`apply_to_state_machine`).
+//! - When the entry is cut from this node's log (`run_truncate_log`), or a snapshot covers it (`run_purge_log`), the
+//!   answer is `LogEntryDiscarded`. Whether it is committed elsewhere is open; [`Discarded`] finds out.
+//! - When the core ends, the responder is dropped: the outcome is unknown.
 
 use std::any::Any;
 use std::marker::PhantomData;
@@ -10,21 +20,23 @@ use openraft::raft::ClientWriteResult;
 use openraft::raft::responder::Responder;
 use pelton_log::LogIndex;
 
+use crate::proposal::{Discarded, Ticket};
 use crate::types::{LogId, Types};
-use crate::{Outcome, ProposeError};
+use crate::{NodeId, Outcome, ProposeError};
 
 /// Hands a proposal's fate to its [`Outcome`], at commit and not at apply.
 ///
-/// Both calls come from the core's own tasks. A proposal whose responder is dropped without a call, as when the core
-/// ends, has an unknown outcome; that is told, too.
+/// Both calls come from the core's own tasks.
 pub(crate) struct AckResponder<T> {
     outcome: Option<Arc<dyn Outcome>>,
+    ticket: Arc<Ticket>,
+    discarded: Arc<Discarded>,
     answer: PhantomData<fn(T)>,
 }
 
 impl<T> AckResponder<T> {
-    pub(crate) fn new(outcome: Arc<dyn Outcome>) -> Self {
-        Self { outcome: Some(outcome), answer: PhantomData }
+    pub(crate) fn new(outcome: Arc<dyn Outcome>, ticket: Arc<Ticket>, discarded: Arc<Discarded>) -> Self {
+        Self { outcome: Some(outcome), ticket, discarded, answer: PhantomData }
     }
 }
 
@@ -47,17 +59,14 @@ impl<T: OptionalSend + 'static> Responder<Types, T> for AckResponder<T> {
         // Only a proposal that was never committed still has its waiter here.
         let Some(outcome) = self.outcome.take() else { return };
         let answer = (&answer as &dyn Any).downcast_ref::<ClientWriteResult<Types>>();
-        match answer {
-            Some(Ok(written)) => outcome.committed(LogIndex(written.log_id.index)),
-            Some(Err(ClientWriteError::ForwardToLeader(forward))) => {
-                outcome.failed(ProposeError::NotLeader { leader: forward.leader_id });
+        match (answer, self.ticket.place()) {
+            (Some(Ok(written)), _) => outcome.committed(LogIndex(written.log_id.index)),
+            (Some(Err(ClientWriteError::ForwardToLeader(forward))), None) => {
+                outcome.failed(ProposeError::NotLeader { leader: forward.leader_id.map(NodeId) });
             }
-            Some(Err(
-                ClientWriteError::ChangeMembershipError(_)
-                | ClientWriteError::LogEntryDiscarded(_)
-                | ClientWriteError::PreconditionFailed(_),
-            ))
-            | None => outcome.failed(ProposeError::OutcomeUnknown),
+            // Whatever the core says of an entry that was in the log: "not leader" would be a promise.
+            (Some(Err(_)), Some(place)) => self.discarded.wait(place, outcome),
+            (Some(Err(_)) | None, _) => outcome.failed(ProposeError::OutcomeUnknown),
         }
     }
 }

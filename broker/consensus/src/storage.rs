@@ -5,34 +5,95 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, stream};
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use openraft::{EntryPayload, OptionalSend};
+use parking_lot::Mutex;
 use pelton_log::{Entry, GroupId, Log, LogIndex, Offset, Term};
 use tokio::sync::oneshot;
 
-use crate::codec;
-use crate::command::FIRST_COMMAND_KIND;
 use crate::types::{LeaderId, LogId, RaftEntry, Types, Vote};
-use crate::{Applied, Command, Space};
+use crate::{Applied, Command, NodeId, codec, entry};
 
-const KIND_BLANK: u8 = 0;
-const KIND_MEMBERSHIP: u8 = 1;
-
-/// Most bytes that one read brings: replication keeps several requests in flight, each of this size at most.
-const READ_BYTES: u64 = 1 << 20;
+/// Most bytes that one read brings: replication keeps several requests in flight, each of this size at most, or of one
+/// entry.
+pub(crate) const READ_BYTES: u64 = 1 << 20;
 
 /// One group's part of the shared log.
 #[derive(Clone)]
 pub(crate) struct GroupLog {
     log: Log,
     group: GroupId,
+    node: NodeId,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Where the last installed snapshot ends, and the offset of the event after it: nothing before it is in the log.
+    installed: Mutex<Option<(LogIndex, Offset)>>,
+    elections: Mutex<Elections>,
+}
+
+/// Counted where a leader writes its first entry, so none is missed however short it was.
+#[derive(Default)]
+struct Elections {
+    last_term: u64,
+    won: u64,
 }
 
 impl GroupLog {
-    pub(crate) fn new(log: Log, group: GroupId) -> Self {
-        Self { log, group }
+    pub(crate) fn new(log: Log, group: GroupId, node: NodeId) -> Self {
+        Self { log, group, node, shared: Arc::default() }
+    }
+
+    /// How often this node became leader since it opened the group.
+    pub(crate) fn elections_won(&self) -> u64 {
+        self.shared.elections.lock().won
+    }
+
+    /// A snapshot that ends at `index` is in place; the event after it has this offset.
+    pub(crate) fn installed(&self, index: LogIndex, next_offset: Offset) {
+        *self.shared.installed.lock() = Some((index, next_offset));
+    }
+
+    /// The offset of the first event after `index`, which is in the log or the last that was purged.
+    pub(crate) fn next_offset_after(&self, index: LogIndex) -> io::Result<Option<Offset>> {
+        if let Some(meta) = self.entry_meta(index)? {
+            return Ok(Some(Offset(meta.first_offset.0 + u64::from(meta.event_count))));
+        }
+        if let Some((_, offset)) = self.shared.installed.lock().filter(|(at, _)| *at == index) {
+            return Ok(Some(offset));
+        }
+        let view = self.log.group(self.group);
+        Ok(view.purged.filter(|(_, _, purged)| *purged == index).map(|_| view.first_offset))
+    }
+
+    fn entry_meta(&self, index: LogIndex) -> io::Result<Option<pelton_log::EntryMeta>> {
+        match self.log.entry_meta(self.group, index) {
+            Err(pelton_log::ReadError::Purged { .. }) => Ok(None),
+            meta => meta.map_err(io::Error::other),
+        }
+    }
+
+    fn appends(&self, entry: &RaftEntry) {
+        match &entry.payload {
+            EntryPayload::Normal(proposal) => {
+                if let Some(ticket) = &proposal.ticket {
+                    ticket.appended_at(entry.log_id);
+                }
+            }
+            // A leader's first entry is blank. One of this node's own that another leader sends back is not counted
+            // again.
+            EntryPayload::Blank if entry.log_id.leader_id.node_id == self.node.0 => {
+                let mut elections = self.shared.elections.lock();
+                if entry.log_id.leader_id.term > elections.last_term {
+                    elections.last_term = entry.log_id.leader_id.term;
+                    elections.won += 1;
+                }
+            }
+            EntryPayload::Blank | EntryPayload::Membership(_) => {}
+        }
     }
 
     /// The term, leader and index of a stored entry.
@@ -41,7 +102,7 @@ impl GroupLog {
         if let Some((term, node_id, _)) = view.purged.filter(|(_, _, purged)| *purged == index) {
             return Ok(Some(LogId { leader_id: LeaderId { term: term.0, node_id }, index: index.0 }));
         }
-        let meta = self.log.entry_meta(self.group, index).map_err(io::Error::other)?;
+        let meta = self.entry_meta(index)?;
         Ok(meta.map(|meta| LogId { leader_id: LeaderId { term: meta.term.0, node_id: meta.leader }, index: index.0 }))
     }
 
@@ -87,45 +148,30 @@ fn shared(error: Arc<io::Error>) -> io::Error {
 }
 
 fn encode_entry(entry: RaftEntry, first_offset: Offset) -> Entry {
-    let (kind, event_count, body) = match entry.payload {
-        EntryPayload::Blank => (KIND_BLANK, 0, Bytes::new()),
-        EntryPayload::Membership(membership) => {
-            let mut out = BytesMut::new();
-            codec::put_membership(&mut out, &membership);
-            (KIND_MEMBERSHIP, 0, out.freeze())
-        }
-        EntryPayload::Normal(command) => (command.kind, command.event_count, command.body),
-    };
+    let content = entry::content(entry.payload);
     Entry {
         term: Term(entry.log_id.leader_id.term),
         leader: entry.log_id.leader_id.node_id,
         index: LogIndex(entry.log_id.index),
-        kind,
+        kind: content.kind,
         first_offset,
-        event_count,
-        body,
+        event_count: content.event_count,
+        body: content.body,
     }
 }
 
 fn decode_entry(entry: Entry) -> io::Result<RaftEntry> {
     let log_id = LogId { leader_id: LeaderId { term: entry.term.0, node_id: entry.leader }, index: entry.index.0 };
-    let payload = match entry.kind {
-        KIND_BLANK => EntryPayload::Blank,
-        KIND_MEMBERSHIP => EntryPayload::Membership(codec::get_membership(&mut entry.body.clone())?),
-        kind if kind >= FIRST_COMMAND_KIND => {
-            // Read back it is in the log already, and asks for no space.
-            let space = Space::Last;
-            EntryPayload::Normal(Command { kind, event_count: entry.event_count, body: entry.body, space })
-        }
-        kind => {
-            let message = format!("entry {} has kind {kind}, which this version does not know", entry.index.0);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-        }
-    };
-    Ok(RaftEntry { log_id, payload })
+    Ok(RaftEntry { log_id, payload: entry::payload(u32::from(entry.kind), entry.event_count, entry.body)? })
 }
 
 impl GroupLog {
+    /// Stores the state as of `applied`, and returns when it is durable.
+    pub(crate) async fn save_checkpoint(&self, applied: LogId, checkpoint: bytes::Bytes) -> io::Result<()> {
+        let (index, term) = (LogIndex(applied.index), Term(applied.leader_id.term));
+        completed(|done| self.log.save_checkpoint(self.group, index, term, checkpoint, done)).await
+    }
+
     /// A committed entry with its place in the sequence of events, as the state machine takes it.
     pub(crate) fn applied(&self, entry: &RaftEntry, command: Command) -> io::Result<Applied> {
         let index = LogIndex(entry.log_id.index);
@@ -227,6 +273,7 @@ impl RaftLogStorage<Types> for GroupLog {
         let entries: Vec<_> = entries
             .into_iter()
             .map(|entry| {
+                self.appends(&entry);
                 let entry = encode_entry(entry, next);
                 next = Offset(next.0 + u64::from(entry.event_count));
                 entry
@@ -244,6 +291,12 @@ impl RaftLogStorage<Types> for GroupLog {
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
         let upto = (Term(log_id.leader_id.term), log_id.leader_id.node_id, LogIndex(log_id.index));
-        completed(|done| self.log.purge(self.group, upto, done)).await
+        let installed = self.shared.installed.lock().filter(|(at, _)| at.0 == log_id.index);
+        completed(|done| match installed {
+            // What comes after the snapshot goes on where it ends; the log has nothing that says where that is.
+            Some((_, next_offset)) => self.log.reset(self.group, upto, next_offset, done),
+            None => self.log.purge(self.group, upto, done),
+        })
+        .await
     }
 }

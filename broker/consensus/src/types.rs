@@ -1,29 +1,41 @@
 //! openraft's type parameters, chosen once.
 
-use openraft::impls::TokioRuntime;
 use openraft::{Entry, EntryPayload, RaftTypeConfig};
 
-use crate::Command;
+use crate::proposal::Proposal;
 use crate::responder::AckResponder;
 
 /// A node's identity in a cluster. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u64);
 
+impl std::fmt::Display for NodeId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Types;
 
+#[cfg(not(feature = "simulation"))]
+pub(crate) type Runtime = openraft::impls::TokioRuntime;
+
+/// Chance comes from the seed of [`crate::simulated`]; everything else as ever.
+#[cfg(feature = "simulation")]
+pub(crate) type Runtime = openraft::rt::deterministic_rng::DeterministicRng<openraft::impls::TokioRuntime>;
+
 impl RaftTypeConfig for Types {
-    type D = Command;
+    type D = Proposal;
     type R = ();
     type NodeId = u64;
     type Node = openraft::EmptyNode;
     type Term = u64;
-    type LeaderId = openraft::impls::leader_id_adv::LeaderId<u64, u64>;
+    type LeaderId = LeaderId;
     type Vote = openraft::Vote<Self::LeaderId>;
-    type Payload = EntryPayload<Command, u64, openraft::EmptyNode>;
+    type Payload = EntryPayload<Proposal, u64, openraft::EmptyNode>;
     type Entry = Entry<Self::LeaderId, Self::Payload>;
-    type AsyncRuntime = TokioRuntime;
+    type AsyncRuntime = Runtime;
     type Responder<T>
         = AckResponder<T>
     where
@@ -38,6 +50,7 @@ impl RaftTypeConfig for Types {
 pub(crate) type LogId = openraft::type_config::alias::LogIdOf<Types>;
 pub(crate) type Vote = openraft::type_config::alias::VoteOf<Types>;
 pub(crate) type RaftEntry = openraft::type_config::alias::EntryOf<Types>;
+pub(crate) type Payload = openraft::type_config::alias::PayloadOf<Types>;
 pub(crate) type Membership = openraft::Membership<u64, openraft::EmptyNode>;
 pub(crate) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<Types>;
 pub(crate) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<Types>;

@@ -10,7 +10,7 @@ use pelton_env::UnixMillis;
 use crate::aligned::align_up;
 use crate::disk::DiskFile;
 use crate::error::Refused;
-use crate::group::{Checkpoint, GroupState, TailEntry};
+use crate::group::{Checkpoint, GroupState, Placed, TailEntry};
 use crate::index::{Purge, SegmentIndex};
 use crate::options::Options;
 use crate::record::{HEADER_BYTES, Header, Kind, Record, stored_bytes};
@@ -133,6 +133,11 @@ impl Core {
             oldest,
             check_free: true,
         }
+    }
+
+    /// Whether the flusher has something to do at once.
+    pub(crate) fn is_work_due(&self) -> bool {
+        self.failed.is_some() || self.check_free || self.stopping || !self.queue.is_empty()
     }
 
     fn refuse_if_over(&self) -> Result<(), io::Error> {
@@ -322,6 +327,16 @@ impl Core {
         done: Completion,
     ) -> Result<(), (io::Error, Completion)> {
         let record = Record { kind: Kind::Truncate, group: group.0, index: keep_below, ..Record::mark(now.0) };
+        let record = match kept {
+            Some(kept) => Record {
+                term: kept.term.0,
+                leader: kept.leader,
+                first_offset: kept.first_offset.0 + u64::from(kept.event_count),
+                event_count: 1,
+                ..record
+            },
+            None => record,
+        };
         self.submit(record, None, options, done)?;
         let state = self.groups.entry(group).or_default();
         while state.tail.back().is_some_and(|tail| tail.entry.index.0 >= keep_below) {
@@ -370,6 +385,25 @@ impl Core {
         Ok(())
     }
 
+    /// Drops everything of a group.
+    pub(crate) fn forget(
+        &mut self,
+        group: GroupId,
+        now: UnixMillis,
+        options: &Options,
+        done: Completion,
+    ) -> Result<(), (io::Error, Completion)> {
+        if !self.groups.contains_key(&group) {
+            return self.nothing_to_do(done);
+        }
+        self.submit(Record { kind: Kind::Forget, group: group.0, ..Record::mark(now.0) }, None, options, done)?;
+        let state = self.groups.entry(group).or_default();
+        self.tail_bytes -= state.tail.iter().map(|tail| tail_cost(&tail.entry)).sum::<u64>();
+        // What is on disk holds its segments until it is durable that nobody wants them.
+        *state = GroupState { placed: std::mem::take(&mut state.placed), ..GroupState::default() };
+        Ok(())
+    }
+
     /// Takes in that `record` is durable at `position` of the active segment.
     pub(crate) fn place(&mut self, record: &Record, header: &Header, position: u64) {
         let segment = self.active.number;
@@ -396,7 +430,13 @@ impl Core {
                 let checkpoint = Checkpoint { index: record.index, term: record.term, state: record.body.clone() };
                 placed.checkpoint = Some((segment, checkpoint));
             }
-            Kind::Mark => {}
+            Kind::Forget => *placed = Placed::default(),
+            Kind::Repair | Kind::Mark => {}
+        }
+        // A truncation may come behind the end of its group, too.
+        let may_end = matches!(record.kind, Kind::Forget | Kind::Truncate);
+        if may_end && self.groups.get(&group).is_some_and(GroupState::is_nothing) {
+            self.groups.remove(&group);
         }
         // Any of these may have been what held an old segment.
         self.check_free |= record.kind != Kind::Entry;

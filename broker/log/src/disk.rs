@@ -4,13 +4,15 @@
 
 mod real;
 mod sim;
+mod trace;
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 pub use real::RealDisk;
-pub use sim::{CrashPlan, SimDisk, SimTrace, TraceOp};
+pub use sim::SimDisk;
+pub use trace::{Crash, CrashPlan, SimTrace, TraceOp};
 
 use crate::options::DirectIo;
 

@@ -1,34 +1,53 @@
-//! The one thread that writes: it takes everything that waits, writes it in one piece, syncs once, and then tells
-//! everybody.
+//! The one who writes: it takes everything that waits, writes it in one piece, syncs once, and then tells everybody.
+//!
+//! It never waits. A step that cannot go on says what for, and the next step takes it up again; who drives it, a thread
+//! or the caller, waits in its own way (see `driver`).
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::aligned::{AlignedBuffer, align_up};
 use crate::core::{Active, Queue, Sealed, worst_cost};
 use crate::disk::DiskFile;
+use crate::driver::Step;
 use crate::log::Inner;
 use crate::options::{Flush, Options};
-use crate::pool::{Freed, NoSpace, Pool};
-use crate::record::{FLUSH_FIRST, FLUSH_LAST, Header, Placing, Record};
+use crate::pool::{Freed, NoSpace, Pool, Spare};
+use crate::record::{Counts, FLUSH_FIRST, FLUSH_LAST, Header, Placing, Record};
 use crate::segment::{BLOCK_BYTES, Trailer};
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
-/// What the flusher does next.
-enum Step {
-    /// Write what `Flusher::batch` holds.
+/// What the flusher is at. The records of it are in `Flusher::batch`, and it is taken up again where it stopped.
+#[derive(Debug, Clone, Copy)]
+enum Job {
+    /// Write what was submitted.
     Write,
-    /// Let segments below this one go.
-    Free(u64),
+    /// Write again what lies only below this segment.
+    Carry(u64),
+    /// Say that segments below this one are no longer part of the log, and hand them over.
+    Release(u64),
     /// Say that everything is durable.
     Mark,
-    /// The preparer failed.
-    Failed,
-    /// Everything is written and the log shuts down.
+    /// Say so for the last time.
     Stop,
+}
+
+/// Why a job could not go on.
+enum Halt {
+    /// The next segment is not prepared.
+    NoSpare,
+    /// A write found no space. Nothing that was acknowledged was touched, and nothing was promised about these bytes:
+    /// the same write may be tried again. A sync may not.
+    NoSpace,
+    Failed(io::Error),
+}
+
+impl From<io::Error> for Halt {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// Gathers bytes and writes them in aligned pieces.
@@ -40,7 +59,12 @@ struct Staging {
 }
 
 impl Staging {
-    fn push(&mut self, file: &dyn DiskFile, mut bytes: &[u8], space: &Space<'_>) -> io::Result<()> {
+    fn begin(&mut self, at: u64) {
+        self.at = at;
+        self.filled = 0;
+    }
+
+    fn push(&mut self, file: &dyn DiskFile, mut bytes: &[u8], space: &Space<'_>) -> Result<(), Halt> {
         while !bytes.is_empty() {
             let len = bytes.len().min(self.buffer.len() - self.filled);
             self.buffer.as_mut_slice()[self.filled..self.filled + len].copy_from_slice(&bytes[..len]);
@@ -54,40 +78,40 @@ impl Staging {
     }
 
     /// Fills up with zeros to a multiple of `unit`.
-    fn pad(&mut self, file: &dyn DiskFile, unit: usize, space: &Space<'_>) -> io::Result<()> {
+    fn pad(&mut self, file: &dyn DiskFile, unit: usize, space: &Space<'_>) -> Result<(), Halt> {
         let to = self.filled.next_multiple_of(unit);
         self.buffer.as_mut_slice()[self.filled..to].fill(0);
         self.filled = to;
         if self.filled == self.buffer.len() { self.write(file, space) } else { Ok(()) }
     }
 
-    fn write(&mut self, file: &dyn DiskFile, space: &Space<'_>) -> io::Result<()> {
-        loop {
-            match file.write_at(&self.buffer.as_slice()[..self.filled], self.at) {
-                // Nothing that was acknowledged is touched, and nothing was promised about these bytes: a write may be
-                // tried again. A sync may not.
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                    if space.pool.set_full(NoSpace::Write, true) {
-                        space.options.observer.storage_full(true);
-                    }
-                    if !space.pool.wait_for_space(space.options) {
-                        return Err(error);
-                    }
+    /// Fills up to the next block and writes what is left.
+    fn end(&mut self, file: &dyn DiskFile, space: &Space<'_>) -> Result<(), Halt> {
+        self.pad(file, BLOCK_BYTES, space)?;
+        if self.filled > 0 { self.write(file, space) } else { Ok(()) }
+    }
+
+    fn write(&mut self, file: &dyn DiskFile, space: &Space<'_>) -> Result<(), Halt> {
+        match file.write_at(&self.buffer.as_slice()[..self.filled], self.at) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                if space.pool.set_full(NoSpace::Write, true) {
+                    space.options.observer.storage_full(true);
                 }
-                done => {
-                    if space.pool.is_full() && space.pool.set_full(NoSpace::Write, false) {
-                        space.options.observer.storage_full(false);
-                    }
-                    self.at += self.filled as u64;
-                    self.filled = 0;
-                    return done;
+                Err(Halt::NoSpace)
+            }
+            done => {
+                if space.pool.is_full() && space.pool.set_full(NoSpace::Write, false) {
+                    space.options.observer.storage_full(false);
                 }
+                self.at += self.filled as u64;
+                self.filled = 0;
+                Ok(done?)
             }
         }
     }
 }
 
-/// Who is asked when a write finds no space.
+/// Who is told when a write finds no space.
 struct Space<'a> {
     pool: &'a Pool,
     options: &'a Options,
@@ -95,14 +119,21 @@ struct Space<'a> {
 
 /// The writing side of the log.
 pub(crate) struct Flusher {
-    inner: Arc<Inner>,
+    pub inner: Arc<Inner>,
+    /// What was begun and is not done.
+    job: Option<Job>,
     batch: Queue,
     /// Records of the batch that are durable.
     written: usize,
+    /// The segment that is next, taken and not yet begun; and since when one was needed.
+    spare: Option<Spare>,
+    rolling_since: Option<Instant>,
+    ended: bool,
     staging: Staging,
     headers: Vec<(Header, u64)>,
     next_sequence: u64,
     last_hash: u64,
+    counts: Counts,
     oldest: u64,
     /// Records were written since the last mark.
     unmarked: bool,
@@ -110,92 +141,132 @@ pub(crate) struct Flusher {
 
 impl Flusher {
     pub(crate) fn new(inner: Arc<Inner>) -> Self {
-        let (next_sequence, last_hash, oldest) = {
+        let (next_sequence, last_hash, counts, oldest) = {
             let core = inner.core.lock();
-            (core.active.index.next_sequence, core.active.index.last_hash, core.oldest)
+            let index = &core.active.index;
+            (index.next_sequence, index.last_hash, index.counts, core.oldest)
         };
         let staging = Staging { buffer: AlignedBuffer::new(inner.options.staging_bytes), filled: 0, at: 0 };
         Self {
             inner,
+            job: None,
             batch: Queue::default(),
             written: 0,
+            spare: None,
+            rolling_since: None,
+            ended: false,
             staging,
             headers: Vec::new(),
             next_sequence,
             last_hash,
+            counts,
             oldest,
             // What was found on opening may carry no mark yet.
             unmarked: next_sequence > 1,
         }
     }
 
-    /// Writes until the log shuts down or a write fails. Whatever happens, everybody is answered.
-    pub(crate) fn run(mut self) {
-        if catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
-            self.fail(io::Error::other("the flusher panicked"));
+    /// Does one thing that is due, or goes on with it. When it can write no more everybody is answered.
+    pub(crate) fn step(&mut self) -> Step {
+        if self.ended {
+            return Step::Ended;
         }
-        self.inner.pool.end();
-    }
-
-    fn work(&mut self) {
-        loop {
-            let done = match self.next_step() {
-                Step::Write => self.write_batch(),
-                Step::Free(keep_from) => self.free(keep_from),
-                Step::Mark => self.mark(),
-                Step::Failed => Err(io::Error::other("no segment could be prepared")),
-                Step::Stop => {
-                    if self.unmarked
-                        && let Err(error) = self.mark()
-                    {
-                        self.fail(error);
-                    }
-                    break;
-                }
-            };
-            if let Err(error) = done {
-                self.fail(error);
-                break;
+        if self.job.is_none() {
+            match self.next_job() {
+                Ok(job) => self.job = job,
+                Err(error) => return self.fail(error),
             }
         }
+        let Some(job) = self.job else { return Step::Idle };
+        let halt = match self.perform(job) {
+            Ok(step) => return step,
+            Err(halt) => halt,
+        };
+        match halt {
+            Halt::NoSpare => Step::NoSpare,
+            Halt::NoSpace if self.inner.pool.is_stopping() => self.fail(io::ErrorKind::StorageFull.into()),
+            Halt::NoSpace => Step::NoSpace,
+            Halt::Failed(error) => self.fail(error),
+        }
     }
 
-    fn next_step(&mut self) -> Step {
+    /// Takes up that the end is to be marked, when nothing else is due and it is not.
+    pub(crate) fn begin_mark(&mut self) {
+        if self.job.is_none() && self.unmarked && !self.ended {
+            self.begin(Job::Mark, vec![self.mark_record()]);
+        }
+    }
+
+    /// Whether the end is not yet marked as durable.
+    pub(crate) fn is_unmarked(&self) -> bool {
+        self.unmarked
+    }
+
+    fn next_job(&mut self) -> io::Result<Option<Job>> {
         let inner = Arc::clone(&self.inner);
         let mut core = inner.core.lock();
-        loop {
-            if core.failed.is_some() {
-                return Step::Failed;
-            }
-            if core.check_free {
-                core.check_free = false;
-                let needed = core.oldest_needed();
-                if needed > core.oldest {
-                    return Step::Free(needed);
-                }
-            }
-            if !core.queue.is_empty() {
-                std::mem::swap(&mut self.batch, &mut core.queue);
-                return Step::Write;
-            }
-            if core.stopping {
-                return Step::Stop;
-            }
-            match inner.options.mark_after_idle.filter(|_| self.unmarked) {
-                Some(idle) => {
-                    let waited = inner.work.wait_for(&mut core, idle);
-                    if waited.timed_out() && core.queue.is_empty() && !core.stopping && core.failed.is_none() {
-                        return Step::Mark;
-                    }
-                }
-                None => inner.work.wait(&mut core),
+        if core.failed.is_some() {
+            return Err(io::Error::other("no segment could be prepared"));
+        }
+        if core.check_free {
+            core.check_free = false;
+            let needed = core.oldest_needed();
+            if needed > core.oldest {
+                let carried = core.carried_forward(needed, inner.clock.now());
+                drop(core);
+                self.begin(Job::Carry(needed), carried);
+                return Ok(self.job);
             }
         }
+        if !core.queue.is_empty() {
+            std::mem::swap(&mut self.batch, &mut core.queue);
+            self.written = 0;
+            return Ok(Some(Job::Write));
+        }
+        let is_stopping = core.stopping;
+        drop(core);
+        if is_stopping {
+            let last = if self.unmarked { vec![self.mark_record()] } else { Vec::new() };
+            self.begin(Job::Stop, last);
+        }
+        Ok(self.job)
     }
 
-    /// Writes the whole batch, in as few flushes as segments and bounds allow.
-    fn write_batch(&mut self) -> io::Result<()> {
+    /// Begins a job whose records nobody waits for.
+    fn begin(&mut self, job: Job, records: Vec<Record>) {
+        self.inner.core.lock().queued_bytes += records.iter().map(worst_cost).sum::<u64>();
+        self.batch = Queue { records, ..Queue::default() };
         self.written = 0;
+        self.job = Some(job);
+    }
+
+    fn mark_record(&self) -> Record {
+        Record::mark(self.inner.clock.now().0)
+    }
+
+    fn perform(&mut self, job: Job) -> Result<Step, Halt> {
+        self.write_batch()?;
+        self.job = None;
+        match job {
+            Job::Write => return Ok(Step::Wrote),
+            Job::Carry(keep_from) => {
+                // What lies only below is durable above: from now on records may say that the rest is gone.
+                self.oldest = keep_from;
+                self.begin(Job::Release(keep_from), vec![self.mark_record()]);
+            }
+            Job::Release(keep_from) => self.release(keep_from),
+            Job::Mark => self.unmarked = false,
+            Job::Stop => {
+                self.ended = true;
+                self.inner.pool.end();
+                return Ok(Step::Ended);
+            }
+        }
+        Ok(Step::Worked)
+    }
+
+    /// Writes the rest of the batch, in as few flushes as segments and bounds allow.
+    fn write_batch(&mut self) -> Result<(), Halt> {
         while self.written < self.batch.records.len() {
             match self.fitting() {
                 0 => self.roll()?,
@@ -208,6 +279,7 @@ impl Flusher {
         }
         self.complete();
         self.batch.records.clear();
+        self.written = 0;
         Ok(())
     }
 
@@ -227,7 +299,7 @@ impl Flusher {
     }
 
     /// Writes the next `count` records as one flush and makes them durable.
-    fn flush(&mut self, count: usize) -> io::Result<()> {
+    fn flush(&mut self, count: usize) -> Result<(), Halt> {
         let started = Instant::now();
         let inner = Arc::clone(&self.inner);
         let space = Space { pool: &inner.pool, options: &inner.options };
@@ -236,29 +308,28 @@ impl Flusher {
             (Arc::clone(&core.active.file), core.active.use_id, core.active.index.end)
         };
         self.headers.clear();
-        self.staging.at = start;
+        self.staging.begin(start);
         let frontier = self.next_sequence;
+        let (mut sequence, mut previous, mut counts) = (self.next_sequence, self.last_hash, self.counts);
         let records = &self.batch.records[self.written..self.written + count];
         let mut position = start;
         for (nth, record) in records.iter().enumerate() {
             let mut flags = if nth == 0 { FLUSH_FIRST } else { 0 };
             flags |= if nth + 1 == count { FLUSH_LAST } else { 0 };
-            let sequence = self.next_sequence;
-            let placing = Placing { use_id, sequence, frontier, oldest: self.oldest, previous: self.last_hash, flags };
+            let placing = Placing { use_id, sequence, frontier, oldest: self.oldest, previous, counts, flags };
             let (header, bytes) = Header::encode(record, &placing);
             self.staging.push(&*file, &bytes, &space)?;
             self.staging.push(&*file, &record.body, &space)?;
             self.staging.pad(&*file, 8, &space)?;
             self.headers.push((header, position));
             position += record.stored_bytes();
-            self.next_sequence += 1;
-            self.last_hash = header.hash;
+            sequence += 1;
+            previous = header.hash;
+            counts = counts.after(record.kind);
         }
-        self.staging.pad(&*file, BLOCK_BYTES, &space)?;
-        if self.staging.filled > 0 {
-            self.staging.write(&*file, &space)?;
-        }
+        self.staging.end(&*file, &space)?;
         file.sync_data()?;
+        (self.next_sequence, self.last_hash, self.counts) = (sequence, previous, counts);
         let end = align_up(position, BLOCK);
 
         let mut core = inner.core.lock();
@@ -286,29 +357,18 @@ impl Flusher {
         }
     }
 
-    /// Writes `records`, which nobody waits for.
-    fn write_own(&mut self, records: Vec<Record>) -> io::Result<()> {
-        self.inner.core.lock().queued_bytes += records.iter().map(worst_cost).sum::<u64>();
-        let waiting = std::mem::replace(&mut self.batch, Queue { records, ..Queue::default() });
-        let result = self.write_batch();
-        self.batch = waiting;
-        result
-    }
-
-    fn mark(&mut self) -> io::Result<()> {
-        let now = self.inner.clock.now();
-        self.write_own(vec![Record::mark(now.0)])?;
-        self.unmarked = false;
-        Ok(())
-    }
-
     /// Seals the active segment and goes on in the next. The next one is durable before the seal says that it exists.
-    fn roll(&mut self) -> io::Result<()> {
-        let started = Instant::now();
+    fn roll(&mut self) -> Result<(), Halt> {
         let inner = Arc::clone(&self.inner);
         let space = Space { pool: &inner.pool, options: &inner.options };
-        let spare = inner.pool.take()?;
-        let waited = started.elapsed();
+        let since = *self.rolling_since.get_or_insert_with(Instant::now);
+        if self.spare.is_none() {
+            self.spare = inner.pool.take()?;
+        }
+        if self.spare.is_none() {
+            return Err(Halt::NoSpare);
+        }
+        let waited = since.elapsed();
         let (file, trailer, footer) = {
             let core = inner.core.lock();
             let active = &core.active;
@@ -325,17 +385,17 @@ impl Flusher {
             };
             (Arc::clone(&active.file), trailer, footer)
         };
-        self.staging.at = trailer.footer_at;
+        self.staging.begin(trailer.footer_at);
         self.staging.push(&*file, &footer, &space)?;
         self.staging.pad(&*file, BLOCK_BYTES, &space)?;
         let mut block = [0; BLOCK_BYTES];
         trailer.encode(&mut block);
         self.staging.push(&*file, &block, &space)?;
-        if self.staging.filled > 0 {
-            self.staging.write(&*file, &space)?;
-        }
+        self.staging.end(&*file, &space)?;
         file.sync_data()?;
 
+        self.rolling_since = None;
+        let spare = self.spare.take().expect("taken above");
         let mut core = inner.core.lock();
         let next = Active {
             number: spare.number,
@@ -354,16 +414,8 @@ impl Flusher {
         Ok(())
     }
 
-    /// Lets segments below `keep_from` go: first what lies only there is written again, then it is written that they
-    /// are no longer part of the log, then they are handed over.
-    fn free(&mut self, keep_from: u64) -> io::Result<()> {
-        let now = self.inner.clock.now();
-        let carried = self.inner.core.lock().carried_forward(keep_from, now);
-        if !carried.is_empty() {
-            self.write_own(carried)?;
-        }
-        self.oldest = keep_from;
-        self.write_own(vec![Record::mark(now.0)])?;
+    /// Hands over segments below `keep_from`: it is durable that they are no longer part of the log.
+    fn release(&mut self, keep_from: u64) {
         let mut core = self.inner.core.lock();
         core.oldest = keep_from;
         let kept = core.sealed.split_off(&keep_from);
@@ -371,15 +423,17 @@ impl Flusher {
         drop(core);
         self.inner.cache.forget_below(keep_from);
         self.inner.pool.free(freed.into_iter().map(|(number, old)| Freed { number, size_bytes: old.size_bytes }));
-        Ok(())
     }
 
     /// Ends all writing: everybody who waits or will come gets `error`.
-    fn fail(&mut self, error: io::Error) {
+    pub(crate) fn fail(&mut self, error: io::Error) -> Step {
+        self.ended = true;
         let error = self.inner.poison(error);
         for (_, done) in std::mem::take(&mut self.batch.completions) {
             done(Err(Arc::clone(&error)));
         }
         let _ = self.inner.abandon(io::Error::new(error.kind(), error));
+        self.inner.pool.end();
+        Step::Ended
     }
 }

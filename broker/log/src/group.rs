@@ -109,6 +109,9 @@ impl Placed {
     /// What the sealed segment `index` did to this group.
     pub(crate) fn merge(&mut self, segment: u64, group: u32, index: &SegmentIndex) {
         let Some(part) = index.groups.get(&group) else { return };
+        if part.forgotten {
+            *self = Self::default();
+        }
         if let Some(keep_below) = part.keep_below {
             self.truncate(keep_below);
         }
@@ -148,6 +151,14 @@ pub(crate) struct GroupState {
 }
 
 impl GroupState {
+    /// Nothing of it is left, neither on disk nor on the way there.
+    pub(crate) fn is_nothing(&self) -> bool {
+        let placed = &self.placed;
+        let is_placed = placed.vote.is_some() || placed.purge.is_some() || placed.checkpoint.is_some();
+        let is_known = self.vote.is_some() || self.purge.is_some() || self.checkpoint.is_some();
+        !is_placed && !is_known && self.committed.is_none() && self.last.is_none() && placed.runs.is_empty()
+    }
+
     /// The index that the next entry must have; `None` when any will do.
     pub(crate) fn due(&self) -> Option<u64> {
         match (self.last, self.purge) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::record::{Header, Kind, u32_at, u64_at};
+use crate::record::{Counts, Header, Kind, u32_at, u64_at};
 use crate::types::{EntryMeta, LogId, LogIndex, Offset, Term};
 
 /// One entry of a segment, 32 bytes. Its index is its place in the list.
@@ -57,14 +57,14 @@ pub(crate) struct OutOfOrder;
 /// What one segment says about one group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct GroupPart {
+    /// Everything of the group in earlier segments is gone.
+    pub forgotten: bool,
     /// Entries of earlier segments from this index on are gone.
     pub keep_below: Option<u64>,
     pub purge: Option<Purge>,
     pub vote: Option<Place>,
     /// The last two checkpoints, oldest first.
     pub checkpoints: Vec<CheckpointPlace>,
-    /// A checkpoint here could not be read.
-    pub checkpoint_lost: Option<u32>,
     pub committed: Option<u64>,
     /// Index of the first slot.
     pub first: u64,
@@ -120,6 +120,10 @@ impl GroupPart {
 
     fn apply(&mut self, header: &Header, position: u32) -> Result<(), OutOfOrder> {
         let place = Place { position, body_len: header.body_len };
+        if header.kind == Kind::Forget {
+            *self = Self { forgotten: true, ..Self::default() };
+            return Ok(());
+        }
         self.committed = self.committed.max(header.committed);
         match header.kind {
             Kind::Entry => self.push(header, position)?,
@@ -144,7 +148,7 @@ impl GroupPart {
                 }
                 self.checkpoints.push(CheckpointPlace { index: header.index, term: header.term, place });
             }
-            Kind::Mark => {}
+            Kind::Mark | Kind::Forget | Kind::Repair => {}
         }
         Ok(())
     }
@@ -159,6 +163,8 @@ pub(crate) struct SegmentIndex {
     pub first_previous: u64,
     pub next_sequence: u64,
     pub last_hash: u64,
+    /// What the next record counts; not in the footer, as nothing follows there.
+    pub counts: Counts,
     /// The highest "oldest segment" that a record names.
     pub oldest: u64,
     /// Where the next flush would start.
@@ -202,6 +208,7 @@ impl SegmentIndex {
         self.footer_content_bytes += SLOT_BYTES + LEADERSHIP_BYTES;
         self.next_sequence = header.sequence + 1;
         self.last_hash = header.hash;
+        self.counts = header.counts.unwrap_or_default().after(header.kind);
         self.oldest = self.oldest.max(header.oldest);
         Ok(())
     }
@@ -230,7 +237,8 @@ impl SegmentIndex {
                     | u32::from(part.purge.is_some()) << 1
                     | u32::from(part.vote.is_some()) << 2
                     | u32::from(part.committed.is_some()) << 3
-                    | checkpoints << 4,
+                    | checkpoints << 4
+                    | u32::from(part.forgotten) << 8,
             );
             out.u64(part.keep_below.unwrap_or(0));
             out.u64(part.purge.map_or(0, |purge| purge.upto.0.0));
@@ -294,9 +302,10 @@ fn decode_part(input: &mut In<'_>) -> Option<GroupPart> {
     part.purge = has(1).then_some(Purge { upto, next_offset });
     part.vote = Some(input.place()?).filter(|_| has(2));
     part.committed = Some(input.u64()?).filter(|_| has(3));
+    part.forgotten = has(8);
     for nth in 0..2 {
         let checkpoint = CheckpointPlace { index: input.u64()?, term: input.u64()?, place: input.place()? };
-        if nth < flags >> 4 {
+        if nth < flags >> 4 & 0xf {
             part.checkpoints.push(checkpoint);
         }
     }

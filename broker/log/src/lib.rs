@@ -8,6 +8,8 @@
 //! - A thread owned by the log, the flusher, takes everything that waits and writes it as one *flush*: aligned blocks,
 //!   one sync, then the completions. A second thread prepares segments: files written full of zeros once, then used
 //!   again, so that a sync does not have to commit file metadata.
+//! - Instead of threads the caller can drive the same steps ([`Log::open_stepped`]): a simulation on one thread and one
+//!   clock needs that.
 //! - Opening decides what a bad byte means. A flush that was cut short is not part of the log; damage to what was
 //!   durable is never cut, it refuses to open ([`OpenError`]). The difference is told by the *frontier* in every
 //!   record: everything below it was durable when the record was written.
@@ -21,6 +23,7 @@ mod aligned;
 mod cache;
 mod core;
 mod disk;
+mod driver;
 mod error;
 mod flusher;
 mod group;
@@ -37,7 +40,10 @@ mod survey;
 mod types;
 mod verify;
 
-pub use crate::disk::{CrashPlan, DirectoryLock, Disk, DiskFile, FileInfo, RealDisk, SimDisk, SimTrace, TraceOp};
+pub use crate::disk::{
+    Crash, CrashPlan, DirectoryLock, Disk, DiskFile, FileInfo, RealDisk, SimDisk, SimTrace, TraceOp,
+};
+pub use crate::driver::{Stepper, Turn, WorkHook};
 pub use crate::error::{Damage, OpenError, ReadError, Refused};
 pub use crate::log::{Log, Stats};
 pub use crate::options::{DirectIo, FatalHook, Flush, NoObserver, Observer, Options};

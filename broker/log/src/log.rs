@@ -5,7 +5,6 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use pelton_env::{Chance, Clock, UnixMillis};
 use crate::cache::SegmentCache;
 use crate::core::{Core, Prepared, usable_bytes};
 use crate::disk::{DirectoryLock, Disk};
+use crate::driver::{Driver, Stepper, WorkHook};
 use crate::error::{OpenError, ReadError};
 use crate::flusher::Flusher;
 use crate::group::Checkpoint;
@@ -60,8 +60,10 @@ impl Counters {
 /// What all parts of an open log share.
 pub(crate) struct Inner {
     pub core: Mutex<Core>,
-    /// For the flusher: something waits.
+    /// For the flusher's thread: something waits.
     pub work: Condvar,
+    /// For the caller who drives: something waits.
+    on_work: Option<WorkHook>,
     pub pool: Arc<Pool>,
     pub cache: SegmentCache,
     pub disk: Arc<dyn Disk>,
@@ -87,8 +89,21 @@ impl Inner {
             hook(&error);
         }
         self.pool.end();
-        self.work.notify_one();
+        self.wake();
         error
+    }
+
+    /// Something is due for whoever drives.
+    pub(crate) fn wake(&self) {
+        self.work.notify_one();
+        if let Some(hook) = &self.on_work {
+            hook();
+        }
+    }
+
+    /// Gives the directory back.
+    pub(crate) fn unlock(&self) {
+        self.lock.lock().take();
     }
 
     /// As [`Inner::poison`], and tells those who wait for the flusher.
@@ -124,41 +139,9 @@ impl Inner {
     /// Hands a refused operation back, or wakes the flusher for an accepted one.
     fn finish(&self, outcome: Result<(), (io::Error, Completion)>) {
         match outcome {
-            Ok(()) => {
-                self.work.notify_one();
-            }
+            Ok(()) => self.wake(),
             Err((error, done)) => done(Err(Arc::new(error))),
         }
-    }
-}
-
-/// The flusher and the preparer; ended when the last handle goes.
-struct Threads {
-    inner: Arc<Inner>,
-    running: Mutex<Vec<JoinHandle<()>>>,
-}
-
-impl Threads {
-    fn stop(&self) {
-        self.inner.core.lock().stopping = true;
-        self.inner.work.notify_one();
-        self.inner.pool.stopping();
-        let mut running = self.running.lock();
-        let own = std::thread::current().id();
-        // A completion may hold the last handle; the flusher cannot wait for itself.
-        if running.iter().any(|thread| thread.thread().id() == own) {
-            return;
-        }
-        for thread in running.drain(..) {
-            let _ = thread.join();
-        }
-        self.inner.lock.lock().take();
-    }
-}
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        self.stop();
     }
 }
 
@@ -169,7 +152,7 @@ impl Drop for Threads {
 #[derive(Clone)]
 pub struct Log {
     inner: Arc<Inner>,
-    threads: Arc<Threads>,
+    driver: Arc<Driver>,
 }
 
 impl fmt::Debug for Log {
@@ -191,43 +174,27 @@ impl Log {
         chance: Arc<dyn Chance>,
         options: Options,
     ) -> Result<(Self, Report), OpenError> {
-        options.check()?;
-        let lock = disk.lock().map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => OpenError::Locked,
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => OpenError::ReadOnly(error),
-            _ => OpenError::Io { action: "lock the data directory", source: error },
-        })?;
-        let recovered = recover(&disk, &*chance, &options)?;
-        let pool = Arc::new(Pool::new(recovered.spares, recovered.freed, recovered.next_number));
-        let core = Core::new(recovered.groups, recovered.active, recovered.sealed, recovered.oldest);
-        let inner = Arc::new(Inner {
-            core: Mutex::new(core),
-            work: Condvar::new(),
-            pool: Arc::clone(&pool),
-            cache: SegmentCache::new(Arc::clone(&disk), options.index_cache_segments),
-            disk: Arc::clone(&disk),
-            clock,
-            options: options.clone(),
-            counters: Counters::default(),
-            lock: Mutex::new(Some(lock)),
-        });
-        let threads = Threads { inner: Arc::clone(&inner), running: Mutex::default() };
-        let flusher = Flusher::new(Arc::clone(&inner));
-        let preparer = Preparer { disk, chance, options, pool };
-        let for_preparer = Arc::clone(&inner);
-        let spawned = [
-            std::thread::Builder::new().name("log-flusher".to_owned()).spawn(move || flusher.run()),
-            std::thread::Builder::new().name("log-preparer".to_owned()).spawn(move || {
-                if let Err(error) = preparer.run() {
-                    for_preparer.poison(error);
-                }
-            }),
-        ];
-        for thread in spawned {
-            let thread = thread.map_err(|source| OpenError::Io { action: "start a thread", source })?;
-            threads.running.lock().push(thread);
-        }
-        Ok((Self { inner, threads: Arc::new(threads) }, recovered.report))
+        let (inner, flusher, preparer, report) = assemble(disk, clock, chance, options, None)?;
+        let driver = Driver::threads(Arc::clone(&inner), flusher, preparer)?;
+        Ok((Self { inner, driver: Arc::new(driver) }, report))
+    }
+
+    /// As [`Log::open`], without threads: nothing is written but by the turns of the [`Stepper`]. `on_work` is called
+    /// when one is due, for the first time here.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; what is on disk is then unchanged.
+    pub fn open_stepped(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        chance: Arc<dyn Chance>,
+        options: Options,
+        on_work: WorkHook,
+    ) -> Result<(Self, Stepper, Report), OpenError> {
+        let (inner, flusher, preparer, report) = assemble(disk, clock, chance, options, Some(on_work))?;
+        let (driver, stepper) = Driver::steps(Arc::clone(&inner), flusher, preparer);
+        inner.wake();
+        Ok((Self { inner, driver: Arc::new(driver) }, stepper, report))
     }
 
     /// Appends entries, all or none. They can be read when this returns; `done` is called when they are durable, in
@@ -281,8 +248,19 @@ impl Log {
     }
 
     /// Drops the entries up to and including `upto`, which need not be held: a snapshot may have brought the group
-    /// past its last entry.
+    /// past its last entry ([`Log::reset`] also says where its offsets go on then).
     pub fn purge(&self, group: GroupId, upto: LogId, done: Completion) {
+        self.purge_to(group, upto, None, done);
+    }
+
+    /// A snapshot takes the place of everything up to and including `upto`: as [`Log::purge`], and the next event of
+    /// the group gets `next_offset` when no entry after `upto` is held. Where one is, or where `upto` itself is held,
+    /// the log knows better, and `next_offset` is not looked at.
+    pub fn reset(&self, group: GroupId, upto: LogId, next_offset: Offset, done: Completion) {
+        self.purge_to(group, upto, Some(next_offset), done);
+    }
+
+    fn purge_to(&self, group: GroupId, upto: LogId, next_offset: Option<Offset>, done: Completion) {
         let inner = &*self.inner;
         let meta = match inner.entry_meta(group, upto.2) {
             Err(ReadError::Purged { .. }) | Ok(None) => None,
@@ -297,8 +275,23 @@ impl Log {
             drop(core);
             return inner.finish(outcome);
         }
-        let next_offset = meta.map_or(state.next_offset, |m| m.first_offset.0 + u64::from(m.event_count));
+        let next_offset = match (meta, next_offset) {
+            (Some(meta), _) => meta.first_offset.0 + u64::from(meta.event_count),
+            (None, Some(next_offset)) => next_offset.0,
+            (None, None) => state.next_offset,
+        };
         let outcome = core.purge(group, Purge { upto, next_offset }, now, &inner.options, done);
+        drop(core);
+        inner.finish(outcome);
+    }
+
+    /// Drops everything of a group: entries, vote, checkpoint, purge mark. Once `done` says so it is as if the group had
+    /// never been here, and it holds no segment; it may begin anew at any index. Nothing is done where nothing is.
+    pub fn forget(&self, group: GroupId, done: Completion) {
+        let inner = &*self.inner;
+        let now = inner.clock.now();
+        let mut core = inner.core.lock();
+        let outcome = core.forget(group, now, &inner.options, done);
         drop(core);
         inner.finish(outcome);
     }
@@ -512,7 +505,7 @@ impl Log {
 
     /// Writes what waits, marks the end as durable and gives the directory back. Later operations are refused.
     pub fn shutdown(&self) {
-        self.threads.stop();
+        self.driver.stop();
     }
 
     /// Every group with its state, for tools.
@@ -520,4 +513,38 @@ impl Log {
     pub fn overview(&self) -> BTreeMap<GroupId, GroupView> {
         self.inner.core.lock().groups.iter().map(|(group, state)| (*group, state.view())).collect()
     }
+}
+
+/// The parts of a log, at rest.
+fn assemble(
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    chance: Arc<dyn Chance>,
+    options: Options,
+    on_work: Option<WorkHook>,
+) -> Result<(Arc<Inner>, Flusher, Preparer, Report), OpenError> {
+    options.check()?;
+    let lock = disk.lock().map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => OpenError::Locked,
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => OpenError::ReadOnly(error),
+        _ => OpenError::Io { action: "lock the data directory", source: error },
+    })?;
+    let recovered = recover(&disk, &*chance, &options)?;
+    let pool = Arc::new(Pool::new(recovered.spares, recovered.freed, recovered.next_number));
+    let core = Core::new(recovered.groups, recovered.active, recovered.sealed, recovered.oldest);
+    let inner = Arc::new(Inner {
+        core: Mutex::new(core),
+        work: Condvar::new(),
+        on_work,
+        pool: Arc::clone(&pool),
+        cache: SegmentCache::new(Arc::clone(&disk), options.index_cache_segments),
+        disk: Arc::clone(&disk),
+        clock,
+        options: options.clone(),
+        counters: Counters::default(),
+        lock: Mutex::new(Some(lock)),
+    });
+    let flusher = Flusher::new(Arc::clone(&inner));
+    let preparer = Preparer::new(disk, chance, options, pool);
+    Ok((inner, flusher, preparer, recovered.report))
 }

@@ -1,4 +1,4 @@
-//! Prepared segments, and the thread that prepares them so that the flusher never waits for a file to be made.
+//! Prepared segments, and who prepares them so that the flusher never waits for a file to be made.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,6 +11,7 @@ use pelton_env::Chance;
 use crate::aligned::AlignedBuffer;
 use crate::core::usable_bytes;
 use crate::disk::{Disk, DiskFile};
+use crate::driver::Step;
 use crate::options::Options;
 use crate::segment::{BLOCK_BYTES, SegmentHeader, segment_name, temporary_name};
 
@@ -46,6 +47,8 @@ pub(crate) enum NoSpace {
 struct State {
     spares: VecDeque<Spare>,
     freed: Vec<Freed>,
+    /// How often segments were handed over.
+    hand_overs: u64,
     next_number: u64,
     stopping: bool,
     failed: bool,
@@ -119,41 +122,52 @@ impl Pool {
         self.freed_bytes.load(Ordering::Acquire)
     }
 
-    /// The next segment to write; waits until there is one.
+    /// The next segment to write; `None` when it is not prepared yet.
     ///
     /// # Errors
     /// `StorageFull` when the log shuts down while space is short; anything else when preparing failed.
-    pub(crate) fn take(&self) -> io::Result<Spare> {
+    pub(crate) fn take(&self) -> io::Result<Option<Spare>> {
         let mut state = self.state.lock();
-        loop {
-            if let Some(spare) = state.spares.pop_front() {
-                self.publish(&state);
-                self.wanted.notify_one();
-                return Ok(spare);
-            }
-            if state.failed {
-                return Err(io::Error::other("no segment could be prepared"));
-            }
-            if state.stopping && self.is_full() {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
+        if let Some(spare) = state.spares.pop_front() {
+            self.publish(&state);
+            self.wanted.notify_one();
+            return Ok(Some(spare));
+        }
+        if state.failed {
+            return Err(io::Error::other("no segment could be prepared"));
+        }
+        if state.stopping && self.is_full() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(None)
+    }
+
+    /// Waits until [`Pool::take`] has an answer.
+    pub(crate) fn wait_for_spare(&self) {
+        let mut state = self.state.lock();
+        while state.spares.is_empty() && !state.failed && !(state.stopping && self.is_full()) {
             self.ready.wait(&mut state);
         }
     }
 
-    /// Waits a moment for space; `false` when the log shuts down.
-    pub(crate) fn wait_for_space(&self, options: &Options) -> bool {
+    /// The log shuts down: what finds no space is not tried again.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.state.lock().stopping
+    }
+
+    /// Waits a moment for space.
+    pub(crate) fn wait_for_space(&self, options: &Options) {
         let mut state = self.state.lock();
         if !state.stopping {
             let _ = self.ready.wait_for(&mut state, options.full_retry);
         }
-        !state.stopping
     }
 
     /// Hands over segments that nothing needs any more.
     pub(crate) fn free(&self, freed: impl IntoIterator<Item = Freed>) {
         let mut state = self.state.lock();
         state.freed.extend(freed);
+        state.hand_overs += 1;
         self.publish(&state);
         self.wanted.notify_one();
     }
@@ -180,67 +194,86 @@ enum Work {
     Prepare { number: u64, recycled: Option<Freed> },
 }
 
-/// The preparer's thread.
+/// Who prepares. Like the flusher it never waits.
 pub(crate) struct Preparer {
-    pub disk: Arc<dyn Disk>,
-    pub chance: Arc<dyn Chance>,
-    pub options: Options,
-    pub pool: Arc<Pool>,
+    disk: Arc<dyn Disk>,
+    chance: Arc<dyn Chance>,
+    options: Options,
+    pool: Arc<Pool>,
+    /// Hand-overs that had been made when space was last short.
+    seen: u64,
 }
 
 impl Preparer {
-    /// Prepares and removes segments until the pool ends.
-    ///
-    /// # Errors
-    /// What the disk said, except that space or descriptors are short: that is waited out.
-    pub(crate) fn run(&self) -> io::Result<()> {
-        while let Some(work) = self.next() {
-            match work {
-                Work::Remove(freed) => {
-                    remove(&*self.disk, &segment_name(freed.number))?;
-                    self.disk.sync_dir()?;
-                }
-                Work::Prepare { number, recycled } => {
-                    match prepare(&*self.disk, &*self.chance, &self.options, number, recycled) {
-                        Ok(spare) => self.hand_over(spare),
-                        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                            self.out_of_space(number, recycled)?
-                        }
-                        Err(error) if is_short_of_descriptors(&error) => self.out_of_descriptors(number, recycled),
-                        Err(error) => return Err(error),
-                    }
-                }
-            }
-        }
-        Ok(())
+    pub(crate) fn new(disk: Arc<dyn Disk>, chance: Arc<dyn Chance>, options: Options, pool: Arc<Pool>) -> Self {
+        Self { disk, chance, options, pool, seen: 0 }
     }
 
-    fn next(&self) -> Option<Work> {
-        let mut state = self.pool.state.lock();
-        loop {
+    /// Prepares or removes one segment.
+    ///
+    /// # Errors
+    /// What the disk says, when it is neither short of space nor of descriptors: the log cannot go on.
+    pub(crate) fn step(&mut self) -> io::Result<Step> {
+        let work = {
+            let mut state = self.pool.state.lock();
             if state.failed {
-                return None;
+                return Ok(Step::Ended);
             }
-            if state.spares.len() < self.options.spare_segments {
-                let number = state.next_number;
-                let size_bytes = self.options.segment_size(number);
-                let fit = state.freed.iter().position(|freed| freed.size_bytes == size_bytes);
-                let recycled = fit.map(|fit| state.freed.swap_remove(fit));
-                if recycled.is_none()
-                    && let Some(freed) = state.freed.pop()
-                {
-                    // Gives its space back before a new file asks for some.
-                    return Some(Work::Remove(freed));
-                }
-                state.next_number += 1;
-                return Some(Work::Prepare { number, recycled });
+            self.next(&mut state)
+        };
+        let (number, recycled) = match work {
+            None => return Ok(Step::Idle),
+            Some(Work::Remove(freed)) => {
+                remove(&*self.disk, &segment_name(freed.number))?;
+                return Ok(Step::Worked);
             }
-            if let Some(freed) = state.freed.pop() {
-                self.pool.publish(&state);
-                return Some(Work::Remove(freed));
+            Some(Work::Prepare { number, recycled }) => (number, recycled),
+        };
+        match prepare(&*self.disk, &*self.chance, &self.options, number, recycled) {
+            Ok(spare) => {
+                self.hand_over(spare);
+                Ok(Step::Worked)
             }
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => self.out_of_space(number, recycled),
+            Err(error) if is_short_of_descriptors(&error) => Ok(self.out_of_descriptors(number, recycled)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until there may be something to do.
+    pub(crate) fn wait_for_work(&self) {
+        let mut state = self.pool.state.lock();
+        while !state.failed && state.spares.len() >= self.options.spare_segments && state.freed.is_empty() {
             self.pool.wanted.wait(&mut state);
         }
+    }
+
+    /// Waits a moment for space, or for a segment that can be used again.
+    pub(crate) fn wait_for_space(&self) {
+        let mut state = self.pool.state.lock();
+        if !state.failed && state.hand_overs == self.seen {
+            let _ = self.pool.wanted.wait_for(&mut state, self.options.full_retry);
+        }
+    }
+
+    fn next(&self, state: &mut State) -> Option<Work> {
+        if state.spares.len() < self.options.spare_segments {
+            let number = state.next_number;
+            let size_bytes = self.options.segment_size(number);
+            let fit = state.freed.iter().position(|freed| freed.size_bytes == size_bytes);
+            let recycled = fit.map(|fit| state.freed.swap_remove(fit));
+            if recycled.is_none()
+                && let Some(freed) = state.freed.pop()
+            {
+                // Gives its space back before a new file asks for some.
+                return Some(Work::Remove(freed));
+            }
+            state.next_number += 1;
+            return Some(Work::Prepare { number, recycled });
+        }
+        let freed = state.freed.pop()?;
+        self.pool.publish(state);
+        Some(Work::Remove(freed))
     }
 
     fn hand_over(&self, spare: Spare) {
@@ -253,7 +286,7 @@ impl Preparer {
         self.pool.ready.notify_all();
     }
 
-    fn out_of_space(&self, number: u64, recycled: Option<Freed>) -> io::Result<()> {
+    fn out_of_space(&mut self, number: u64, recycled: Option<Freed>) -> io::Result<Step> {
         remove(&*self.disk, &temporary_name(number))?;
         // Once it was renamed it is no longer there to be used again, and the next try takes the place of its file.
         let names = self.disk.list()?;
@@ -269,21 +302,18 @@ impl Preparer {
         let is_worth_a_try = !state.freed.is_empty() && recycled.is_none();
         state.freed.extend(recycled);
         self.pool.publish(&state);
-        if !state.failed && !is_worth_a_try {
-            let _ = self.pool.wanted.wait_for(&mut state, self.options.full_retry);
-        }
-        Ok(())
+        self.seen = state.hand_overs;
+        Ok(if is_worth_a_try { Step::Worked } else { Step::NoSpace })
     }
 
     /// Opening is the first thing that preparing does, so nothing was changed: the same is tried again.
-    fn out_of_descriptors(&self, number: u64, recycled: Option<Freed>) {
+    fn out_of_descriptors(&mut self, number: u64, recycled: Option<Freed>) -> Step {
         tracing::warn!("no file descriptor is left to prepare the next log segment; tried again");
         let mut state = self.pool.state.lock();
         state.next_number = number;
         state.freed.extend(recycled);
-        if !state.failed {
-            let _ = self.pool.wanted.wait_for(&mut state, self.options.full_retry);
-        }
+        self.seen = state.hand_overs;
+        Step::NoSpace
     }
 }
 
@@ -363,18 +393,13 @@ mod tests {
         let size_bytes = prepare(&disk, &chance, &options, 1, None).unwrap().size_bytes;
         let pool = Arc::new(Pool::new(VecDeque::new(), vec![Freed { number: 1, size_bytes }], 2));
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-        let preparer = Preparer { disk: shared, chance: Arc::new(chance), options, pool: Arc::clone(&pool) };
+        let mut preparer = Preparer::new(shared, Arc::new(chance), options, Arc::clone(&pool));
         disk.set_out_of_space(true);
-        let running = std::thread::spawn(move || preparer.run());
-        while !pool.is_full() {
-            std::thread::yield_now();
-        }
+        assert_eq!(preparer.step().unwrap(), Step::NoSpace);
+        assert!(pool.is_full());
         disk.set_out_of_space(false);
-        while pool.spares().0 == 0 {
-            std::thread::yield_now();
-        }
-        pool.end();
-        running.join().unwrap().unwrap();
+        assert_eq!(preparer.step().unwrap(), Step::Worked);
+        assert_eq!(preparer.step().unwrap(), Step::Idle);
         assert_eq!(disk.names(), [segment_name(2)], "the freed one became the next");
         assert_eq!((pool.freed_bytes(), pool.is_full()), (0, false));
     }

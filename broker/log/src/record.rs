@@ -7,7 +7,8 @@
 //! ```text
 //!   0 header crc u32   CRC-32C of bytes 4..120
 //!   4 body crc u32     CRC-32C of the body
-//!   8 magic [u8; 4]    12 kind u8   13 caller's kind u8   14 flags u8   15 zero
+//!   8 magic [u8; 4]    12 kind u8   13 caller's kind u8   14 flags u8
+//!  15 states u8        counts records that are neither entries nor marks, the ones before this one
 //!  16 use id u64       of the segment's present use, so that what a recycled file still holds is not taken for new
 //!  24 group u32        28 event count u32
 //!  32 term u64         40 leader u64   48 index u64   56 first offset u64
@@ -17,8 +18,13 @@
 //!  88 frontier u64     every record below this sequence was durable when this one was written
 //!  96 oldest u64       number of the oldest segment that is still part of the log
 //! 104 previous u64     hash of the record before: its header crc and body crc
-//! 112 body length u32  116 zero u32
+//! 112 body length u32
+//! 116 entries u32      counts entries, the ones before this one
 //! ```
+//!
+//! The two counts go on from record to record and begin anew anywhere; they tell what it was that a hole between two
+//! records swallowed. Version 2 of the format knew neither the counts (zeros; a flag says that they are there), nor
+//! [`Kind::Forget`] and [`Kind::Repair`], nor bodies of marks.
 
 use bytes::Bytes;
 
@@ -39,21 +45,46 @@ pub(crate) enum Kind {
     Entry = 1,
     /// The vote of a group.
     Vote = 2,
-    /// Entries of the group from `index` on are gone.
+    /// Entries of the group from `index` on are gone. With an `event_count` of 1, `term` and `leader` are those of the
+    /// entry before, and `first_offset` is the offset that follows it.
     Truncate = 3,
     /// Entries of the group up to `index` are gone; `first_offset` is the offset that follows them.
     Purge = 4,
     /// State of the group at `index`.
     Checkpoint = 5,
-    /// Nothing but its frontier and its oldest segment.
+    /// Its frontier and its oldest segment, and in its body how all groups stand (see `standing`).
     Mark = 6,
+    /// Everything of the group is gone.
+    Forget = 7,
+    /// A sound copy of an entry of an earlier place that is damaged.
+    Repair = 8,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Entry, Self::Vote, Self::Truncate, Self::Purge, Self::Checkpoint, Self::Mark]
-            .into_iter()
-            .find(|kind| *kind as u8 == byte)
+        use Kind::{Checkpoint, Entry, Forget, Mark, Purge, Repair, Truncate, Vote};
+        [Entry, Vote, Truncate, Purge, Checkpoint, Mark, Forget, Repair].into_iter().find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// How many records of two sorts there were before one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub entries: u32,
+    /// Neither entries nor marks: what changes the state of a group.
+    pub states: u8,
+}
+
+impl Counts {
+    /// After one more record.
+    pub(crate) fn after(self, kind: Kind) -> Self {
+        match kind {
+            Kind::Entry => Self { entries: self.entries.wrapping_add(1), ..self },
+            Kind::Mark => self,
+            Kind::Vote | Kind::Truncate | Kind::Purge | Kind::Checkpoint | Kind::Forget | Kind::Repair => {
+                Self { states: self.states.wrapping_add(1), ..self }
+            }
+        }
     }
 }
 
@@ -61,6 +92,8 @@ impl Kind {
 pub(crate) const FLUSH_FIRST: u8 = 1;
 /// Last record of its flush.
 pub(crate) const FLUSH_LAST: u8 = 2;
+/// The counts are there.
+const COUNTED: u8 = 4;
 
 /// What a record says, before it has a place.
 #[derive(Debug, Clone)]
@@ -118,6 +151,7 @@ pub(crate) struct Placing {
     pub frontier: u64,
     pub oldest: u64,
     pub previous: u64,
+    pub counts: Counts,
     pub flags: u8,
 }
 
@@ -140,6 +174,8 @@ pub(crate) struct Header {
     pub frontier: u64,
     pub oldest: u64,
     pub previous: u64,
+    /// `None` in version 2.
+    pub counts: Option<Counts>,
     pub body_len: u32,
     pub body_crc: u32,
     /// Hash of the record, as the next one names it.
@@ -154,7 +190,8 @@ impl Header {
         let mut bytes = [0; HEADER_BYTES];
         put(&mut bytes, 4, body_crc.to_le_bytes());
         put(&mut bytes, 8, MAGIC);
-        put(&mut bytes, 12, [record.kind as u8, record.caller_kind, placing.flags, 0]);
+        let flags = placing.flags | COUNTED;
+        put(&mut bytes, 12, [record.kind as u8, record.caller_kind, flags, placing.counts.states]);
         put(&mut bytes, 16, placing.use_id.to_le_bytes());
         put(&mut bytes, 24, record.group.to_le_bytes());
         put(&mut bytes, 28, record.event_count.to_le_bytes());
@@ -169,12 +206,13 @@ impl Header {
         put(&mut bytes, 96, placing.oldest.to_le_bytes());
         put(&mut bytes, 104, placing.previous.to_le_bytes());
         put(&mut bytes, 112, body_len.to_le_bytes());
+        put(&mut bytes, 116, placing.counts.entries.to_le_bytes());
         let header_crc = crc32c::crc32c(&bytes[4..]);
         put(&mut bytes, 0, header_crc.to_le_bytes());
         let header = Self {
             kind: record.kind,
             caller_kind: record.caller_kind,
-            flags: placing.flags,
+            flags,
             use_id: placing.use_id,
             group: record.group,
             event_count: record.event_count,
@@ -188,6 +226,7 @@ impl Header {
             frontier: placing.frontier,
             oldest: placing.oldest,
             previous: placing.previous,
+            counts: Some(placing.counts),
             body_len,
             body_crc,
             hash: hash(header_crc, body_crc),
@@ -223,6 +262,7 @@ impl Header {
             frontier: u64_at(bytes, 88),
             oldest: u64_at(bytes, 96),
             previous: u64_at(bytes, 104),
+            counts: (bytes[14] & COUNTED != 0).then(|| Counts { entries: u32_at(bytes, 116), states: bytes[15] }),
             body_len: u32_at(bytes, 112),
             body_crc,
             hash: hash(header_crc, body_crc),
@@ -290,6 +330,7 @@ mod tests {
             frontier: 12,
             oldest: 1,
             previous: 13,
+            counts: Counts { entries: 14, states: 15 },
             flags: FLUSH_FIRST | FLUSH_LAST,
         };
         Header::encode(&record, &placing)

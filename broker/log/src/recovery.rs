@@ -55,7 +55,7 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, chance: &dyn Chance, options: &Optio
     // counts as durable.
     recovered.active.file.sync_all().map_err(io("sync the last segment"))?;
     disk.sync_dir().map_err(io("sync the data directory"))?;
-    if found.identity.is_none() {
+    if found.identity.is_none() || found.is_older {
         write_identity(disk, options.identity).map_err(io("write the identity file"))?;
     }
     Ok(recovered)
@@ -112,7 +112,8 @@ fn take_over(disk: &dyn Disk, options: &Options, found: &mut Survey) -> Result<R
     })
 }
 
-/// The identity file comes last: without it a directory counts as never made.
+/// The identity file comes last: without it a directory counts as never made. Nothing was written yet that an older
+/// version could not read, and from here on it refuses the directory.
 fn write_identity(disk: &dyn Disk, identity: Identity) -> io::Result<()> {
     let file = disk.create(IDENTITY_TEMPORARY, DirectIo::Off)?;
     let mut block = AlignedBuffer::new(BLOCK_BYTES);

@@ -6,6 +6,11 @@
 //! ...      footer: what the segment holds (see `index`), written when the segment is sealed
 //! size-4Ki trailer block: where the footer is
 //! ```
+//!
+//! Every block begins with its checksum and the version that wrote it, in every version. A program refuses a block of a
+//! version that it does not know, by that number; and as a program of this version gives the identity file its own
+//! version when it opens a directory, before it writes anything else there, an older one refuses the whole directory.
+//! Version 2 is still read: its records and footers mean the same here.
 
 use crate::record::{put, u32_at, u64_at};
 use crate::types::Identity;
@@ -17,7 +22,9 @@ pub(crate) const DATA_START: u64 = BLOCK_BYTES as u64;
 /// What a segment needs beside one largest record: header block, rounding, the smallest footer, trailer block.
 pub(crate) const SEGMENT_OVERHEAD_BYTES: u64 = 6 * BLOCK_BYTES as u64;
 /// Version of everything this crate writes.
-pub(crate) const FORMAT_VERSION: u32 = 2;
+pub(crate) const FORMAT_VERSION: u32 = 3;
+/// The oldest version that it reads.
+const OLDEST_VERSION: u32 = 2;
 
 const SEGMENT_MAGIC: [u8; 8] = *b"PeltonSg";
 const TRAILER_MAGIC: [u8; 8] = *b"PeltonFt";
@@ -100,10 +107,10 @@ pub(crate) fn encode_identity(identity: Identity, block: &mut [u8]) {
     seal(block, IDENTITY_MAGIC);
 }
 
-/// Reads the identity file's one block.
-pub(crate) fn decode_identity(block: &[u8]) -> Result<Identity, BlockError> {
-    check(block, IDENTITY_MAGIC)?;
-    Ok(identity_at(block))
+/// Reads the identity file's one block: whose the directory is, and the version that wrote there last.
+pub(crate) fn decode_identity(block: &[u8]) -> Result<(Identity, u32), BlockError> {
+    let version = check(block, IDENTITY_MAGIC)?;
+    Ok((identity_at(block), version))
 }
 
 /// The last block of a sealed segment.
@@ -156,12 +163,13 @@ fn seal(block: &mut [u8], magic: [u8; 8]) {
     put(block, 0, crc.to_le_bytes());
 }
 
-fn check(block: &[u8], magic: [u8; 8]) -> Result<(), BlockError> {
+/// The version of a block that is whole and can be read.
+fn check(block: &[u8], magic: [u8; 8]) -> Result<u32, BlockError> {
     if block.len() < COVERED || block[8..16] != magic || crc32c::crc32c(&block[4..COVERED]) != u32_at(block, 0) {
         return Err(BlockError::Damaged);
     }
     match u32_at(block, 4) {
-        FORMAT_VERSION => Ok(()),
+        known @ OLDEST_VERSION..=FORMAT_VERSION => Ok(known),
         other => Err(BlockError::Version(other)),
     }
 }
@@ -200,7 +208,11 @@ mod tests {
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(SegmentHeader::decode(&damaged), Err(BlockError::Damaged), "bit {bit}");
         }
-        reversion(&mut block, FORMAT_VERSION + 1);
-        assert_eq!(SegmentHeader::decode(&block), Err(BlockError::Version(FORMAT_VERSION + 1)));
+        for other in [OLDEST_VERSION - 1, FORMAT_VERSION + 1] {
+            reversion(&mut block, other);
+            assert_eq!(SegmentHeader::decode(&block), Err(BlockError::Version(other)));
+        }
+        reversion(&mut block, OLDEST_VERSION);
+        assert_eq!(SegmentHeader::decode(&block), Ok(header));
     }
 }

@@ -55,6 +55,8 @@ pub(crate) struct ScanEnd {
 pub(crate) struct Survey {
     /// The identity file; `None` in a directory that is new, or whose making was cut short.
     pub identity: Option<Identity>,
+    /// The identity file was written by an older version.
+    pub is_older: bool,
     pub segments: BTreeMap<u64, SegmentFound>,
     /// Number of the segment that will be written next; 0 when there is none.
     pub active: u64,
@@ -160,7 +162,9 @@ impl Candidate {
 /// Finds out what `disk` holds. `wanted` is the identity it must have, `how` the way to open what must be scanned.
 pub(crate) fn survey(disk: &dyn Disk, wanted: Option<Identity>, how: OpenHow) -> Result<Survey, OpenError> {
     let files = disk.list().map_err(|source| OpenError::Io { action: "list the data directory", source })?;
-    let mut survey = Survey { identity: read_identity(disk, &files, wanted)?, ..Survey::default() };
+    let identity = read_identity(disk, &files, wanted)?;
+    let is_older = identity.is_some_and(|(_, version)| version < FORMAT_VERSION);
+    let mut survey = Survey { identity: identity.map(|(identity, _)| identity), is_older, ..Survey::default() };
     let mut candidates = BTreeMap::new();
     for file in files {
         if let Some(number) = segment_number(&file.name) {
@@ -207,7 +211,11 @@ pub(crate) fn survey(disk: &dyn Disk, wanted: Option<Identity>, how: OpenHow) ->
     Ok(survey)
 }
 
-fn read_identity(disk: &dyn Disk, files: &[FileInfo], wanted: Option<Identity>) -> Result<Option<Identity>, OpenError> {
+fn read_identity(
+    disk: &dyn Disk,
+    files: &[FileInfo],
+    wanted: Option<Identity>,
+) -> Result<Option<(Identity, u32)>, OpenError> {
     if !files.iter().any(|file| file.name == IDENTITY_NAME) {
         return Ok(None);
     }
@@ -221,7 +229,7 @@ fn read_identity(disk: &dyn Disk, files: &[FileInfo], wanted: Option<Identity>) 
         Err(BlockError::Damaged) => return Err(OpenError::BadIdentity("damaged")),
     };
     match wanted {
-        Some(wanted) if wanted != found => Err(OpenError::Identity { file, found, wanted }),
+        Some(wanted) if wanted != found.0 => Err(OpenError::Identity { file, found: found.0, wanted }),
         _ => Ok(Some(found)),
     }
 }
@@ -300,6 +308,10 @@ fn collect_groups(disk: &dyn Disk, survey: &mut Survey) -> Result<(), OpenError>
     for (number, segment) in &survey.segments {
         for (group, part) in &segment.index.groups {
             let state = survey.groups.entry(GroupId(*group)).or_default();
+            if part.forgotten {
+                *state = GroupState::default();
+                newest.remove(group);
+            }
             state.placed.merge(*number, *group, &segment.index);
             state.committed = state.committed.max(part.committed);
             let newest = newest.entry(*group).or_default();
@@ -328,6 +340,7 @@ fn collect_groups(disk: &dyn Disk, survey: &mut Survey) -> Result<(), OpenError>
         state.checkpoint = state.placed.checkpoint.as_ref().map(|(_, checkpoint)| checkpoint.clone());
         find_ends(&survey.segments, group, state);
     }
+    survey.groups.retain(|_, state| !state.is_nothing());
     Ok(())
 }
 

@@ -9,8 +9,8 @@ use std::sync::mpsc;
 use bytes::Bytes;
 use common::*;
 use parking_lot::Mutex;
-use pelton_env::{ManualClock, SeededChance, UnixMillis};
-use pelton_log::{GroupView, Log, LogIndex, Offset, Options, ReadError, Refused, SimDisk, Term, verify};
+use pelton_env::{ManualClock, UnixMillis};
+use pelton_log::{GroupView, LogIndex, Offset, Options, ReadError, Refused, SimDisk, Term, verify};
 
 fn refusal(result: Result<(), Arc<std::io::Error>>) -> Refused {
     let error = result.expect_err("refused");
@@ -145,10 +145,7 @@ fn positions_are_found_in_memory_and_on_disk() {
     let tiny_cache = Options { tail_cache_bytes: 0, index_cache_segments: 1, ..options() };
     for options in [options(), tiny_cache] {
         let clock = ManualClock::new(UnixMillis(0));
-        let open = || {
-            Log::open(Arc::new(disk.copy()), Arc::new(clock.clone()), Arc::new(SeededChance::new(1)), options.clone())
-        };
-        let (log, _) = open().unwrap();
+        let (log, _) = open_at(Arc::new(disk.copy()), clock.clone(), options).unwrap();
         for index in 1..=60 {
             clock.set(UnixMillis(index * 100));
             append(&log, G1, vec![entry(1, index, 4_000)]);
@@ -266,6 +263,87 @@ fn a_snapshot_may_bring_a_group_past_its_last_entry() {
     let (log, _) = open(&disk).unwrap();
     assert_eq!(all(&log, G1), [entry(4, 51, 10)]);
     assert_eq!(log.group(G1).purged, Some(upto));
+}
+
+#[test]
+fn a_snapshot_says_where_the_offsets_go_on() {
+    let disk = SimDisk::new();
+    let (log, _) = open(&disk).unwrap();
+    fill(&log, G1, 1, 10, 100);
+    let upto = (Term(4), 2, LogIndex(50));
+    wait(|done| log.reset(G1, upto, Offset(777), done)).unwrap();
+    // A group that was never held is brought by a snapshot alone.
+    wait(|done| log.reset(G2, (Term(1), 1, LogIndex(5)), Offset(9), done)).unwrap();
+    log.shutdown();
+    for again in 0..2 {
+        let (log, _) = open(&disk).unwrap();
+        let view = log.group(G1);
+        assert_eq!((view.first, view.last, view.purged), (None, None, Some(upto)), "{again}");
+        assert_eq!((view.next_offset, view.first_offset), (Offset(777), Offset(777)), "{again}");
+        assert_eq!((log.next_offset(G1), log.next_offset(G2)), (Offset(777), Offset(9)), "{again}");
+        assert!(log.read_from_offset(G1, Offset(777), 1).unwrap().is_empty());
+        assert!(matches!(
+            log.read_from_offset(G1, Offset(776), 1),
+            Err(ReadError::OffsetPurged { first: Offset(777), .. })
+        ));
+        wait(|done| log.reset(G1, upto, Offset(1), done)).unwrap();
+        wait(|done| log.reset(G1, (Term(3), 1, LogIndex(20)), Offset(2), done)).unwrap();
+        assert_eq!(log.group(G1), view, "an older snapshot changes nothing");
+        log.shutdown();
+    }
+    let (log, _) = open(&disk).unwrap();
+    let next = |index, first_offset| pelton_log::Entry { first_offset: Offset(first_offset), ..entry(4, index, 10) };
+    let refused = refusal(wait(|done| log.append(G1, vec![next(52, 777)], done)));
+    assert_eq!(refused, Refused::Gap { found: LogIndex(52), due: LogIndex(51) });
+    append(&log, G1, vec![next(51, 777), next(52, 787), next(53, 797)]);
+    // What the log holds decides, where it holds something.
+    wait(|done| log.reset(G1, (Term(4), 1, LogIndex(52)), Offset(5), done)).unwrap();
+    assert_eq!(log.group(G1).first_offset, Offset(797));
+    wait(|done| log.truncate_after(G1, None, done)).unwrap();
+    assert_eq!(log.next_offset(G1), Offset(797));
+    log.shutdown();
+    let (log, _) = open(&disk).unwrap();
+    assert_eq!((log.next_offset(G1), log.group(G1).last), (Offset(797), None));
+    assert_eq!(log.next_offset(G2), Offset(9));
+}
+
+#[test]
+fn a_forgotten_group_was_never_there_and_holds_no_segment() {
+    let disk = SimDisk::new();
+    let (log, _) = open(&disk).unwrap();
+    wait(|done| log.forget(G2, done)).unwrap();
+    assert_eq!(log.stats().records, 0, "nothing is nothing");
+    fill(&log, G1, 1, 2, 3_000);
+    fill(&log, G2, 1, 200, 3_000);
+    wait(|done| log.save_vote(G2, Bytes::from_static(b"vote"), done)).unwrap();
+    wait(|done| log.save_checkpoint(G2, LogIndex(9), Term(1), Bytes::from_static(b"state"), done)).unwrap();
+    log.save_committed(G2, LogIndex(9));
+    let two = log.entry_meta(G2, LogIndex(5)).unwrap().unwrap().log_id();
+    wait(|done| log.purge(G2, two, done)).unwrap();
+    let one = log.entry_meta(G1, LogIndex(2)).unwrap().unwrap().log_id();
+    wait(|done| log.purge(G1, one, done)).unwrap();
+    let full = log.size().record_bytes;
+    // Entries that are still on their way are forgotten, too.
+    log.append(G2, (201..=204).map(|index| entry(1, index, 500)).collect(), Box::new(|result| result.unwrap()));
+    for _ in 0..2 {
+        wait(|done| log.forget(G2, done)).unwrap();
+        assert_eq!((log.group(G2), log.groups()), (GroupView::default(), vec![G1]));
+        assert!(log.read(G2, LogIndex(100), LogIndex(101), 1).unwrap().is_empty());
+        assert!(log.read_from_offset(G2, Offset(0), 1).unwrap().is_empty());
+    }
+    fill(&log, G1, 3, 3, 3_000);
+    assert!(log.size().record_bytes < full / 4, "{:?}, {full} before", log.size());
+    log.shutdown();
+    let (log, _) = open(&disk).unwrap();
+    assert_eq!((log.group(G2), log.groups()), (GroupView::default(), vec![G1]));
+    // It comes back as another, at any index.
+    append(&log, G2, vec![entry(7, 40, 10)]);
+    log.shutdown();
+    let (log, _) = open(&disk).unwrap();
+    assert_eq!(all(&log, G2), [entry(7, 40, 10)]);
+    assert_eq!((log.group(G2).vote, log.group(G2).checkpoint, log.group(G2).purged), (None, None, None));
+    log.shutdown();
+    assert!(verify(&disk).unwrap().is_whole());
 }
 
 #[test]

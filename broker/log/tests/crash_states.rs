@@ -11,7 +11,7 @@ use std::sync::Arc;
 use common::model::{Acks, Model, Op, submit};
 use common::*;
 use pelton_env::{Chance, SeededChance};
-use pelton_log::{CrashPlan, Options, SimDisk, SimTrace, verify};
+use pelton_log::{Crash, CrashPlan, Options, SimDisk, SimTrace, verify};
 
 fn from_environment(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
@@ -77,7 +77,8 @@ fn check(disk: &SimDisk, recorded: &Recorded, moment: usize, what: &str) -> usiz
     };
     for (group, state) in &found.0 {
         let next = log.group(*group).last.or(state.purged).map_or(1, |last| last.2.0 + 1);
-        append(&log, *group, vec![entry(99, next, 20)]);
+        let first_offset = log.next_offset(*group);
+        append(&log, *group, vec![pelton_log::Entry { first_offset, ..entry(99, next, 20) }]);
     }
     log.shutdown();
     prefix
@@ -87,27 +88,17 @@ fn explore(seed: u64, states: u64, direct: bool) {
     let chance = SeededChance::new(seed);
     let disk = if direct { SimDisk::direct() } else { SimDisk::new() };
     let recorded = run(&disk, &chance, Model::default(), 1, 60);
-    let steps = recorded.trace.ops().len() as u64;
-    let mut plan = CrashPlan::new(&recorded.trace);
     let mut tried = 0;
-    loop {
-        let moment = plan.position();
-        // Spread over the trace, whatever their number is.
-        let due = states * (moment as u64 + 1) / (steps + 1);
-        while tried < due {
-            tried += 1;
-            let crashed = plan.sample(&chance);
-            let what = format!("seed {seed}, direct {direct}, step {moment}, state {tried}");
-            let kept = crashed.copy();
-            let prefix = check(&crashed, &recorded, moment, &what);
-            if chance.below(16) == 0 {
-                crash_again(&kept, &chance, recorded.models[prefix].clone(), recorded.term, &what);
-            }
-        }
-        if !plan.advance() {
-            break;
+    for Crash { moment, disk: crashed } in recorded.trace.crashes(states, &chance) {
+        tried += 1;
+        let what = format!("seed {seed}, direct {direct}, step {moment}, state {tried}");
+        let kept = crashed.copy();
+        let prefix = check(&crashed, &recorded, moment, &what);
+        if chance.below(16) == 0 {
+            crash_again(&kept, &chance, recorded.models[prefix].clone(), recorded.term, &what);
         }
     }
+    assert_eq!(tried, states);
 }
 
 /// A second life on what a crash left, and a second crash.

@@ -365,7 +365,7 @@ fn a_directory_of_somebody_else_is_refused() {
 fn another_format_version_is_refused_and_named() {
     let reversion = |disk: &SimDisk, name: &str| {
         let mut contents = disk.contents(name).unwrap();
-        contents[4..8].copy_from_slice(&3_u32.to_le_bytes());
+        contents[4..8].copy_from_slice(&4_u32.to_le_bytes());
         let crc = crc32c::crc32c(&contents[4..128]);
         contents[..4].copy_from_slice(&crc.to_le_bytes());
         disk.put(name, contents);
@@ -374,7 +374,7 @@ fn another_format_version_is_refused_and_named() {
         let disk = closed_log(3, 100);
         reversion(&disk, name);
         let error = open(&disk).expect_err("refused");
-        assert!(matches!(&error, OpenError::Version { file, found: 3, supported: 2 } if file == name), "{error}");
+        assert!(matches!(&error, OpenError::Version { file, found: 4, supported: 3 } if file == name), "{error}");
     }
 }
 

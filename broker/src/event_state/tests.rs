@@ -73,7 +73,7 @@ fn progress(done: (u64, u64)) -> Change {
         attempts: vec![],
         dead_letters: vec![],
     };
-    Change::Progress(Progress { scanned: Offset(done.1 + 2), cursors: vec![update] })
+    Change::Progress { term: 0, progress: Progress { scanned: Offset(done.1 + 2), cursors: vec![update] } }
 }
 
 /// What the documentation promises of stalled triggers: a checkpoint holds the live state and the trailing copy.
@@ -111,7 +111,7 @@ fn two_hundred_full_windows_of_scattered_events_fit_into_a_checkpoint() {
 async fn the_trailing_copy_is_the_state_as_of_the_trim_mark_and_survives_the_purge() {
     let disk = SimDisk::new();
     let group = open(&disk).await;
-    change(&group, &Change::Start(vec![(TRIGGER, None)])).await;
+    change(&group, &Change::Start { version: 1, triggers: vec![(TRIGGER, None)] }).await;
     let mut as_of_mark = Core::default();
     let mut mark = LogIndex(0);
     for n in 0..40_u64 {
@@ -156,7 +156,7 @@ fn what_a_change_gave_is_kept_for_a_while_and_then_unknown_but_never_made_up() {
         let (term, first_offset) = (pelton_log::Term(1), pelton_log::Offset(0));
         state.apply(Applied { index: LogIndex(index), term, first_offset, command });
     };
-    apply(1, &Change::Start(vec![(TRIGGER, None), (TriggerId(6), None)]));
+    apply(1, &Change::Start { version: 1, triggers: vec![(TRIGGER, None), (TriggerId(6), None)] });
     apply(2, &progress((0, 1)));
     assert_eq!((state.result(LogIndex(1)), state.result(LogIndex(2))), (Ok(2), Ok(0)));
     let gone = Selection::One(TRIGGER, Position { group: GROUP, offset: Offset(9) });

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pelton_client::{
-    AppendError, BrokerName, Cause, Client, CursorUpdate, DeadLetter, GroupId, Hops, LastAnswer, OperationError,
-    Position, Selection, Upto,
+    AppendError, BrokerName, Cause, CursorUpdate, DeadLetter, GroupId, Hops, LastAnswer, NodeClient, OperationError,
+    Position, Selection, TriggerId, Upto,
 };
 use pelton_env::{OsChance, SystemClock, UnixMillis};
 use pelton_event::Event;
@@ -14,9 +14,10 @@ use pelton_resource::parse_documents;
 use std::path::Path;
 
 use super::*;
+use crate::registry::RegistryCommand;
 use crate::test_node::{Ground, TestNode};
 
-const GROUP: pelton_client::GroupId = pelton_client::GroupId(1);
+const GROUP: GroupId = GroupId(1);
 
 fn options(data: &Path) -> Options {
     Options {
@@ -27,6 +28,9 @@ fn options(data: &Path) -> Options {
         observer: Arc::new(pelton_log::NoObserver),
         on_fatal: Arc::new(|error| panic!("the disk failed: {error}")),
         direct_io: pelton_log::DirectIo::Auto,
+        store: RegistryStore::Sled,
+        blocking: Blocking::Threads,
+        member: None,
     }
 }
 
@@ -42,12 +46,12 @@ const BROKER: &str = "apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadat
 const TRIGGER: &str = "apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {name: t}\nspec: {broker: a, \
                        subscriber: {uri: 'http://s.example/'}}\n";
 
-async fn apply(client: &LocalClient, text: &str) {
+async fn apply(client: &LocalNode, text: &str) {
     client.apply(parse_documents(text, "test").unwrap()).await.unwrap();
 }
 
 /// The ids of all events, once there are `count`: an append is answered at commit, and shown to readers at apply.
-async fn ids(client: &LocalClient, count: u64) -> Vec<String> {
+async fn ids(client: &LocalNode, count: u64) -> Vec<String> {
     let mut committed = client.committed(GROUP).unwrap();
     let reached = committed.wait_for(|end| end.0 >= count);
     let end = *tokio::time::timeout(Duration::from_secs(30), reached).await.unwrap().unwrap();
@@ -67,7 +71,7 @@ async fn what_was_acknowledged_is_there_after_a_restart_and_after_a_crash() {
     let node = Node::open(options(dir.path())).await.unwrap();
     let client = node.client();
     for id in ["1", "2", "3"] {
-        client.append(&broker(), &[event(id)], Hops::FULL).await.unwrap();
+        client.append(GROUP, &broker(), &[event(id)], Hops::FULL, None).await.unwrap();
     }
     assert_eq!(ids(&client, 3).await, ["1", "2", "3"]);
     drop(client);
@@ -75,7 +79,7 @@ async fn what_was_acknowledged_is_there_after_a_restart_and_after_a_crash() {
     let node = Node::open(options(dir.path())).await.unwrap();
     let client = node.client();
     assert_eq!(ids(&client, 3).await, ["1", "2", "3"]);
-    let position = client.append(&broker(), &[event("4")], Hops::FULL).await.unwrap().position;
+    let position = client.append(GROUP, &broker(), &[event("4")], Hops::FULL, None).await.unwrap().position;
     assert_eq!(position, Position { group: GROUP, offset: Offset(3) });
     assert_eq!(ids(&client, 4).await, ["1", "2", "3", "4"]);
 }
@@ -92,7 +96,7 @@ async fn concurrent_appends_get_offsets_without_gaps_and_share_syncs() {
                 let mut offsets = Vec::new();
                 for n in 0..20 {
                     let event = event(&format!("{writer}-{n}"));
-                    let appended = client.append(&broker(), &[event], Hops::FULL).await.unwrap();
+                    let appended = client.append(GROUP, &broker(), &[event], Hops::FULL, None).await.unwrap();
                     offsets.push(appended.position.offset.0);
                 }
                 offsets
@@ -117,13 +121,13 @@ async fn a_trigger_starts_at_the_tail_and_its_progress_survives() {
     node.set_ingress("http://127.0.0.1:1".into());
     let client = node.client();
     apply(&client, BROKER).await;
-    client.append(&broker(), &[event("before")], Hops::FULL).await.unwrap();
+    client.append(GROUP, &broker(), &[event("before")], Hops::FULL, None).await.unwrap();
     apply(&client, TRIGGER).await;
     let resources = client.resources().borrow().clone();
     let (id, trigger) = resources.trigger("default", "t").unwrap();
     assert!(trigger.status.conditions.is_ready(), "{:?}", trigger.status.conditions);
     assert_eq!(client.cursors(GROUP).await.unwrap().cursors[&id].floor(Offset(0)), Offset(1));
-    client.append(&broker(), &[event("1"), event("2"), event("3")], Hops::FULL).await.unwrap();
+    client.append(GROUP, &broker(), &[event("1"), event("2"), event("3")], Hops::FULL, None).await.unwrap();
     let position = Position { group: GROUP, offset: Offset(2) };
     let letter = DeadLetter {
         trigger: id,
@@ -144,26 +148,27 @@ async fn a_trigger_starts_at_the_tail_and_its_progress_survives() {
         dead_letters: vec![letter.clone()],
     };
     let progress = pelton_client::Progress { scanned: Offset(4), cursors: vec![update] };
-    let session = client.served().borrow()[&GROUP];
+    let session = client.serve(GROUP).unwrap();
+    let session = session.borrow().expect("nobody else wants it");
     client.progress(GROUP, session, progress).await.unwrap();
     drop(client);
     node.shutdown().await;
 
     let node = Node::open(options(dir.path())).await.unwrap();
     let client = node.client();
-    assert_eq!(client.dead_letters(Some(id), None, 10).await.unwrap(), vec![letter]);
+    assert_eq!(client.dead_letters(GROUP, Some(id), None, 10).await.unwrap(), vec![letter]);
     let cursors = client.cursors(GROUP).await.unwrap();
     assert_eq!((cursors.scanned, cursors.cursors[&id].floor(cursors.scanned)), (Offset(4), Offset(4)));
     let changes = client.cursor_changes(GROUP).unwrap();
     let before = *changes.borrow();
-    assert_eq!(client.redrive(Selection::One(id, position)).await, Ok(1));
+    assert_eq!(client.redrive(GROUP, Selection::One(id, position)).await, Ok(1));
     assert!(*changes.borrow() > before);
-    assert_eq!(client.redrive(Selection::One(id, position)).await, Err(OperationError::UnknownDeadLetter));
+    assert_eq!(client.redrive(GROUP, Selection::One(id, position)).await, Err(OperationError::UnknownDeadLetter));
     assert!(client.cursors(GROUP).await.unwrap().cursors[&id].pending.contains(Offset(2)));
-    client.rewind(id, Start::Earliest).await.unwrap();
+    client.rewind(GROUP, id, Start::Earliest).await.unwrap();
     assert_eq!(client.cursors(GROUP).await.unwrap().cursors[&id].floor(Offset(4)), Offset(0));
     let unknown = TriggerId(1);
-    assert_eq!(client.rewind(unknown, Start::Latest).await, Err(OperationError::UnknownTrigger));
+    assert_eq!(client.rewind(GROUP, unknown, Start::Latest).await, Err(OperationError::UnknownTrigger));
     node.shutdown().await;
 }
 
@@ -176,22 +181,22 @@ async fn a_broker_with_a_window_stores_an_event_once() {
                   {pelton.dev/deduplication-window: PT1H}}\n";
     apply(&client, window).await;
     let (first, twin) = tokio::join!(
-        client.append(&broker(), &[event("1")], Hops::FULL),
-        client.append(&broker(), &[event("1")], Hops::FULL)
+        client.append(GROUP, &broker(), &[event("1")], Hops::FULL, None),
+        client.append(GROUP, &broker(), &[event("1")], Hops::FULL, None)
     );
     let (first, twin) = (first.unwrap(), twin.unwrap());
     assert_eq!((first.position, first.duplicates), (twin.position, 0));
     assert_eq!(twin.duplicates, 1);
-    let some = client.append(&broker(), &[event("1"), event("2"), event("2")], Hops::FULL).await.unwrap();
+    let some = client.append(GROUP, &broker(), &[event("1"), event("2"), event("2")], Hops::FULL, None).await.unwrap();
     assert_eq!(some.duplicates, 2);
     assert_eq!(ids(&client, 2).await, ["1", "2"]);
     drop(client);
     node.shutdown().await;
     let node = Node::open(options(dir.path())).await.unwrap();
     let client = node.client();
-    let again = client.append(&broker(), &[event("2")], Hops::FULL).await.unwrap();
+    let again = client.append(GROUP, &broker(), &[event("2")], Hops::FULL, None).await.unwrap();
     assert_eq!((again.position.offset, again.duplicates), (Offset(1), 1));
-    client.append(&BrokerName::new("default", "b"), &[event("2")], Hops::FULL).await.unwrap();
+    client.append(GROUP, &BrokerName::new("default", "b"), &[event("2")], Hops::FULL, None).await.unwrap();
     assert_eq!(ids(&client, 3).await, ["1", "2", "2"]);
     node.shutdown().await;
 }
@@ -320,7 +325,7 @@ async fn a_node_that_goes_down_refuses_and_says_so() {
     let node = Node::open(options(dir.path())).await.unwrap();
     let client = node.client();
     node.shutdown().await;
-    let refused = client.append(&broker(), &[event("1")], Hops::FULL).await;
+    let refused = client.append(GROUP, &broker(), &[event("1")], Hops::FULL, None).await;
     assert_eq!(refused, Err(AppendError::Unavailable));
     assert_eq!(
         client.read(GroupId(9), Offset(0), 1).await.unwrap_err(),

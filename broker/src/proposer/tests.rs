@@ -1,11 +1,10 @@
 //! What a batch is told when the log cannot be read, and when a disk rots.
 
-use pelton_client::{Client, ReadError};
+use pelton_client::{NodeClient, ReadError};
 use pelton_env::{ManualClock, UnixMillis};
 use pelton_log::SimDisk;
 
 use super::*;
-use crate::LocalClient;
 use crate::keys::MAX_KEYS;
 use crate::node::Retention;
 use crate::test_node::{GROUP, Ground, TestNode};
@@ -25,8 +24,8 @@ async fn a_batch_whose_place_cannot_be_read_has_an_unknown_outcome() {
     disk.fail_reads_after(Some(0));
     let (shared, ack) = (node.group().proposer.0.clone(), BatchAck::new());
     shared.in_flight.fetch_add(1, Ordering::AcqRel);
-    let key = DedupKey(9);
-    shared.open.lock().keys.insert(key.0, (ack.clone(), 0));
+    let key = Key::Event(DedupKey(9));
+    shared.open.lock().keys.insert(key, (ack.clone(), 0));
     let outcome = BatchOutcome { shared: shared.clone(), ack: ack.clone(), keys: vec![key], bytes: 0, since: None };
     outcome.committed(LogIndex(3));
     assert_eq!(Append::waiting(ack, GROUP, 0, 0).await, Err(AppendError::OutcomeUnknown));
@@ -43,7 +42,7 @@ async fn a_rotten_record_is_named_and_counted_and_hides_no_other() {
     let (disk, data) = (SimDisk::new(), tempfile::tempdir().unwrap());
     let node = node(&disk, data.path()).await;
     let last = node.append(60).await;
-    let client = LocalClient(node.shared.clone());
+    let client = node.client();
     let body = client.read(GROUP, Offset(0), 1).await.unwrap()[0].body.clone();
     // All bodies are alike: the first one found is that of offset 0.
     let name = "log-000000000001.seg";
@@ -68,9 +67,9 @@ async fn keys_that_leave_a_full_window_are_counted() {
     let keys: Vec<_> = (0..MAX_KEYS as u128 + 7).map(|key| (event.clone(), DedupKey(key))).collect();
     let broker = BrokerName::new("default", "a");
     for some in keys.chunks(256) {
-        node.group().proposer.append_unique(&broker, some, Hops::FULL, Offset(0)).await.unwrap();
+        node.group().proposer.append_unique(&broker, some, Hops::FULL, Offset(0), None).await.unwrap();
     }
     node.until(|| node.group().state.tail() == Offset(keys.len() as u64)).await;
-    crate::retention::report_group(&node.shared, node.group());
+    crate::retention::report_groups(&node.shared);
     assert_eq!(node.recorded.counter("pelton_broker_deduplication_keys_forgotten_total"), 7);
 }

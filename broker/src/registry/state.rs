@@ -1,5 +1,6 @@
 //! The registry's state machine.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +15,19 @@ use pelton_log::LogIndex;
 use pelton_resource::{Resource, broker_settings};
 use tokio::sync::watch;
 
-use super::commands::{RegistryCommand, decode_resources, encode_resources};
-use super::store::{Store, Unusable};
+use super::commands::{Documents, RegistryCommand};
+use super::store::{Change, Store, Unusable};
+use crate::cluster::{ClusterState, Outcome};
 
-/// Every resource, as of the last applied entry of the registry's group.
+/// How many outcomes of cluster commands are kept for those who proposed them. They ask as soon as the command is
+/// applied, one at a time; followers keep as many for nobody.
+const OUTCOMES_KEPT: usize = 64;
+
+/// Every resource and the cluster, as of the last applied entry of the registry's group.
 pub(crate) struct RegistryState {
     inner: Mutex<Inner>,
     resources: watch::Sender<Arc<Resources>>,
+    cluster: watch::Sender<Arc<ClusterState>>,
     windows: ArcSwap<Windows>,
 }
 
@@ -29,27 +36,35 @@ pub(crate) struct RegistryState {
 type Windows = HashMap<BrokerName, Duration>;
 
 struct Inner {
-    /// `None` when there is no room to make one: everything is in the log, and the next start tries again.
+    /// `None` when there is none, or no room to make one: everything is in the log, and the next start tries again.
     store: Option<Store>,
-    path: PathBuf,
+    path: Option<PathBuf>,
     /// The log index that resources and store reflect. Entries up to it are not applied again.
     index: u64,
+    /// What came of the last cluster commands, by log index.
+    outcomes: VecDeque<(u64, Outcome)>,
 }
 
 impl RegistryState {
-    /// Takes the resources from the store in `path`, if it is sound and not ahead of the log, which ends at
+    /// Takes everything from the store in `path`, if it is sound and not ahead of the log, which ends at
     /// `last_index`. Otherwise the store is set aside, and restoring from the log fills a new one.
     ///
-    /// Where that is not possible, on a disk without a free byte, it goes on without a store.
-    pub(crate) fn open(path: &Path, last_index: u64, mark: u64) -> Self {
-        let (store, index, stored) = match Store::open(path, last_index) {
-            Ok((store, index, stored)) => (Some(store), index, stored),
-            Err(error) => (Self::rebuilt(path, mark, &error), 0, Vec::new()),
+    /// Where that is not possible, on a disk without a free byte, it goes on without a store. Without a path there is
+    /// none from the beginning.
+    pub(crate) fn open(path: Option<&Path>, last_index: u64, mark: u64) -> Self {
+        let (store, index, stored) = match path.map(|path| (path, Store::open(path, last_index))) {
+            Some((_, Ok((store, index, stored)))) => (Some(store), index, stored),
+            Some((path, Err(error))) => (Self::rebuilt(path, mark, &error), 0, Documents::default()),
+            None => (None, 0, Documents::default()),
         };
-        let inner = Inner { store, path: path.to_owned(), index };
-        let resources = resources_of(stored, index);
-        let windows = ArcSwap::from_pointee(windows_of(&resources));
-        Self { inner: Mutex::new(inner), resources: watch::Sender::new(Arc::new(resources)), windows }
+        let inner = Inner { store, path: path.map(Path::to_owned), index, outcomes: VecDeque::new() };
+        let resources = resources_of(stored.resources, index);
+        Self {
+            inner: Mutex::new(inner),
+            windows: ArcSwap::from_pointee(windows_of(&resources)),
+            resources: watch::Sender::new(Arc::new(resources)),
+            cluster: watch::Sender::new(Arc::new(stored.cluster)),
+        }
     }
 
     /// A new store in the place of one that cannot be used, if there is room for one.
@@ -74,6 +89,22 @@ impl RegistryState {
         self.resources.borrow().clone()
     }
 
+    /// The cluster as this node has applied it, and how it changes.
+    pub(crate) fn cluster(&self) -> watch::Receiver<Arc<ClusterState>> {
+        self.cluster.subscribe()
+    }
+
+    /// The cluster as this node has applied it.
+    pub(crate) fn current_cluster(&self) -> Arc<ClusterState> {
+        self.cluster.borrow().clone()
+    }
+
+    /// What came of the cluster command of log index `index`, if it was one and applied not long ago.
+    pub(crate) fn outcome(&self, index: u64) -> Option<Outcome> {
+        let inner = self.inner.lock();
+        inner.outcomes.iter().find(|(at, _)| *at == index).map(|(_, outcome)| outcome.clone())
+    }
+
     /// The Broker's deduplication window, if it is there and has one.
     pub(crate) fn deduplication_window(&self, broker: &BrokerName) -> Option<Duration> {
         let windows = self.windows.load();
@@ -92,23 +123,39 @@ impl RegistryState {
         }
     }
 
-    fn documents(&self) -> (u64, Vec<Resource>) {
-        let index = self.inner.lock().index;
-        (index, self.current().iter().collect())
+    /// Everything, and the index that it reflects. One after the other would give what never was together.
+    fn documents(&self) -> (u64, Documents) {
+        let inner = self.inner.lock();
+        let resources = self.current().iter().collect();
+        (inner.index, Documents { resources, cluster: (*self.current_cluster()).clone() })
     }
 
-    fn take(&self, index: u64, resources: Vec<Resource>) {
+    fn take(&self, index: u64, documents: Documents) {
         let mut inner = self.inner.lock();
-        if let Some(Err(error)) = inner.store.as_mut().map(|store| store.replace(index, &resources)) {
+        if let Some(Err(error)) = inner.store.as_mut().map(|store| store.replace(index, &documents)) {
             inner.give_up_store(&error);
         }
         inner.index = index;
-        drop(inner);
-        self.publish(resources_of(resources, index));
+        self.publish(resources_of(documents.resources, index));
+        self.cluster.send_replace(Arc::new(documents.cluster));
     }
 }
 
 impl Inner {
+    fn write(&mut self, index: u64, change: Change<'_>) {
+        if let Some(Err(error)) = self.store.as_mut().map(|store| store.write(index, change)) {
+            self.give_up_store(&error);
+        }
+        self.index = index;
+    }
+
+    fn keep(&mut self, index: u64, outcome: Outcome) {
+        if self.outcomes.len() == OUTCOMES_KEPT {
+            self.outcomes.pop_front();
+        }
+        self.outcomes.push_back((index, outcome));
+    }
+
     /// Goes on without the store's help: what it misses now it will be rebuilt with at the next start, because its sum
     /// or its index no longer fits.
     fn give_up_store(&mut self, error: &sled::Error) {
@@ -139,32 +186,36 @@ impl StateMachine for RegistryState {
         }
         let current = self.current();
         let command = RegistryCommand::decode(applied.command.kind, &applied.command.body);
-        let (next, written) = match command {
+        match command {
             Ok(RegistryCommand::Put(resources)) => {
                 let next = current.with(resources.clone(), index);
                 let stored: Vec<_> = resources.iter().filter_map(|resource| next.find(&resource.key())).collect();
-                (next, inner.store.as_mut().map(|store| store.write(index, &stored, None)))
+                inner.write(index, Change { put: &stored, ..Change::default() });
+                self.publish(next);
             }
             Ok(RegistryCommand::Delete(key)) => {
-                let written = inner.store.as_mut().map(|store| store.write(index, &[], Some(&key)));
-                (current.without(&key, index), written)
+                inner.write(index, Change { take: Some(&key), ..Change::default() });
+                self.publish(current.without(&key, index));
+            }
+            Ok(RegistryCommand::Cluster(command)) => {
+                let mut next = (*self.current_cluster()).clone();
+                let outcome = next.apply(index, *command);
+                inner.write(index, Change { cluster: Some(&next), ..Change::default() });
+                inner.keep(index, outcome);
+                if next.version == index {
+                    self.cluster.send_replace(Arc::new(next));
+                }
             }
             // Applying what follows without this entry would make this replica differ from the others.
             Err(error) => panic!("entry {index} of the registry cannot be applied: it is {error}"),
-        };
-        if let Some(Err(error)) = written {
-            inner.give_up_store(&error);
         }
-        inner.index = index;
-        drop(inner);
-        self.publish(next);
     }
 
     fn checkpoint(&self) -> Bytes {
-        let (index, resources) = self.documents();
+        let (index, documents) = self.documents();
         let mut out = BytesMut::new();
         out.put_u64_le(index);
-        out.put_slice(&encode_resources(&resources));
+        out.put_slice(&documents.encode());
         out.freeze()
     }
 
@@ -174,20 +225,23 @@ impl StateMachine for RegistryState {
         if self.inner.lock().index >= index {
             return Ok(());
         }
-        let resources = decode_resources(&bytes).map_err(|error| error.to_string())?;
-        self.take(index, resources);
+        let documents = Documents::decode(&bytes).map_err(|error| error.to_string())?;
+        self.take(index, documents);
         Ok(())
     }
 
     // Nothing reads the registry's entries once they are applied.
     fn watermark(&self, applied: LogIndex) -> Option<Watermark> {
-        let (_, resources) = self.documents();
-        Some(Watermark { index: applied, state: encode_resources(&resources) })
+        let (_, documents) = self.documents();
+        Some(Watermark { index: applied, state: documents.encode() })
     }
 
     fn install(&self, index: LogIndex, state: &Bytes) -> Result<(), String> {
-        let resources = decode_resources(state).map_err(|error| error.to_string())?;
-        self.take(index.0, resources);
+        let documents = Documents::decode(state).map_err(|error| error.to_string())?;
+        self.take(index.0, documents);
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

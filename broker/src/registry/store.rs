@@ -8,8 +8,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use pelton_resource::{Resource, ResourceKey};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::commands::Documents;
+use crate::cluster::ClusterState;
 
 const META: &[u8] = b"\0meta";
+/// The cluster's key. A resource's begins with its kind.
+const CLUSTER: &[u8] = b"\0cluster";
 const VERSION: u8 = 1;
 
 /// The page cache: the registry is small, and sled's default of 1 GiB is not.
@@ -37,6 +44,17 @@ pub(crate) struct Store {
     digest: Digest,
 }
 
+/// What one entry of the log changes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Change<'a> {
+    /// Resources that are put in.
+    pub(crate) put: &'a [Resource],
+    /// A resource that is taken out.
+    pub(crate) take: Option<&'a ResourceKey>,
+    /// The cluster as it is from now on.
+    pub(crate) cluster: Option<&'a ClusterState>,
+}
+
 /// Count and sum of the checksums of all values.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Digest {
@@ -45,8 +63,8 @@ struct Digest {
 }
 
 impl Store {
-    /// Opens the store and reads all of it: the index that it reflects, and the resources.
-    pub(crate) fn open(path: &Path, last_index: u64) -> Result<(Self, u64, Vec<Resource>), Unusable> {
+    /// Opens the store and reads all of it: the index that it reflects, and what is in it.
+    pub(crate) fn open(path: &Path, last_index: u64) -> Result<(Self, u64, Documents), Unusable> {
         let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(Some(500));
         // sled 0.34 panics on some kinds of damage.
         let opened = catch_unwind(AssertUnwindSafe(|| {
@@ -55,19 +73,18 @@ impl Store {
             read.map(|pairs| (db, pairs))
         }));
         let (db, pairs) = opened.map_err(|_| Unusable::Open("it panicked".into()))??;
-        let (mut digest, mut meta, mut resources) = (Digest::default(), None, Vec::new());
+        let (mut digest, mut meta, mut documents) = (Digest::default(), None, Documents::default());
         for (key, value) in pairs {
             if key == META {
                 meta = Some(read_meta(&value)?);
                 continue;
             }
-            let name = || String::from_utf8_lossy(&key).into_owned();
-            let (crc, json) = value.split_first_chunk::<4>().ok_or_else(|| Unusable::Value(name()))?;
-            if crc32c::crc32c(json) != u32::from_le_bytes(*crc) {
-                return Err(Unusable::Value(name()));
-            }
             digest.add(&value);
-            resources.push(serde_json::from_slice(json).map_err(|_| Unusable::Value(name()))?);
+            if key == CLUSTER {
+                documents.cluster = read_value(&key, &value)?;
+            } else {
+                documents.resources.push(read_value(&key, &value)?);
+            }
         }
         let (index, stored) = meta.unwrap_or_default();
         if stored != digest {
@@ -76,7 +93,7 @@ impl Store {
         if index > last_index {
             return Err(Unusable::AheadOfLog { index, last: last_index });
         }
-        Ok((Self { db, digest }, index, resources))
+        Ok((Self { db, digest }, index, documents))
     }
 
     /// Moves a store that cannot be used out of the way and starts an empty one. Nothing is deleted.
@@ -87,27 +104,20 @@ impl Store {
         Ok((store, aside))
     }
 
-    /// Puts in and takes out, as of log index `index`, as one.
-    pub(crate) fn write(
-        &mut self,
-        index: u64,
-        put: &[Resource],
-        take: Option<&ResourceKey>,
-    ) -> Result<(), sled::Error> {
+    /// Makes a change as of log index `index`, as one.
+    pub(crate) fn write(&mut self, index: u64, change: Change<'_>) -> Result<(), sled::Error> {
         let mut batch = sled::Batch::default();
         let mut digest = self.digest;
-        for resource in put {
-            let key = key_bytes(&resource.key());
-            let json = serde_json::to_vec(resource).expect("resources always serialize");
-            let mut value = crc32c::crc32c(&json).to_le_bytes().to_vec();
-            value.extend_from_slice(&json);
+        let cluster = change.cluster.map(|cluster| (CLUSTER.to_vec(), value_of(cluster)));
+        let resources = change.put.iter().map(|resource| (key_bytes(&resource.key()), value_of(resource)));
+        for (key, value) in resources.chain(cluster) {
             if let Some(old) = self.db.get(&key)? {
                 digest.subtract(&old);
             }
             digest.add(&value);
             batch.insert(key, value);
         }
-        if let Some(key) = take.map(key_bytes)
+        if let Some(key) = change.take.map(key_bytes)
             && let Some(old) = self.db.get(&key)?
         {
             digest.subtract(&old);
@@ -119,11 +129,11 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the store hold exactly `resources`, as of log index `index`.
-    pub(crate) fn replace(&mut self, index: u64, resources: &[Resource]) -> Result<(), sled::Error> {
+    /// Makes the store hold exactly `documents`, as of log index `index`.
+    pub(crate) fn replace(&mut self, index: u64, documents: &Documents) -> Result<(), sled::Error> {
         self.db.clear()?;
         self.digest = Digest::default();
-        self.write(index, resources, None)
+        self.write(index, Change { put: &documents.resources, take: None, cluster: Some(&documents.cluster) })
     }
 
     /// Hands everything to the operating system.
@@ -142,6 +152,23 @@ impl Digest {
         self.count -= 1;
         self.sum = self.sum.wrapping_sub(u64::from(crc32c::crc32c(value)));
     }
+}
+
+/// CRC-32C of the JSON, and the JSON.
+fn value_of<T: Serialize>(what: &T) -> Vec<u8> {
+    let json = serde_json::to_vec(what).expect("resources, names and numbers always serialize");
+    let mut value = crc32c::crc32c(&json).to_le_bytes().to_vec();
+    value.extend_from_slice(&json);
+    value
+}
+
+fn read_value<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, Unusable> {
+    let damaged = || Unusable::Value(String::from_utf8_lossy(key).into_owned());
+    let (crc, json) = value.split_first_chunk::<4>().ok_or_else(damaged)?;
+    if crc32c::crc32c(json) != u32::from_le_bytes(*crc) {
+        return Err(damaged());
+    }
+    serde_json::from_slice(json).map_err(|_| damaged())
 }
 
 fn key_bytes(key: &ResourceKey) -> Vec<u8> {
@@ -184,19 +211,30 @@ mod tests {
         pelton_resource::parse_documents(&texts.join("---\n"), "test").unwrap()
     }
 
+    fn put(resources: &[Resource]) -> Change<'_> {
+        Change { put: resources, ..Change::default() }
+    }
+
+    fn documents(names: &[&str]) -> Documents {
+        Documents { resources: brokers(names), cluster: crate::cluster::three_nodes() }
+    }
+
     #[test]
     fn what_was_stored_is_there_after_reopening() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("registry.sled");
-        let (mut store, index, resources) = Store::open(&path, 0).unwrap();
-        assert_eq!((index, resources.len()), (0, 0));
-        store.write(3, &brokers(&["a", "b"]), None).unwrap();
-        store.write(4, &brokers(&["a"]), None).unwrap();
-        store.write(5, &[], Some(&brokers(&["b"])[0].key())).unwrap();
+        let (mut store, index, empty) = Store::open(&path, 0).unwrap();
+        assert_eq!((index, empty), (0, Documents::default()));
+        store.write(3, put(&brokers(&["a", "b"]))).unwrap();
+        store.write(4, put(&brokers(&["a"]))).unwrap();
+        store.write(5, Change { take: Some(&brokers(&["b"])[0].key()), ..Change::default() }).unwrap();
+        for cluster in [ClusterState::default(), crate::cluster::three_nodes()] {
+            store.write(6, Change { cluster: Some(&cluster), ..Change::default() }).unwrap();
+        }
         store.flush().unwrap();
         drop(store);
-        let (_, index, resources) = Store::open(&path, 9).unwrap();
-        assert_eq!((index, resources), (5, brokers(&["a"])));
+        let (_, index, stored) = Store::open(&path, 9).unwrap();
+        assert_eq!((index, stored), (6, documents(&["a"])));
     }
 
     #[test]
@@ -204,22 +242,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("registry.sled");
         let (mut store, _, _) = Store::open(&path, 0).unwrap();
-        store.write(3, &brokers(&["a"]), None).unwrap();
+        store.replace(3, &documents(&["a"])).unwrap();
         drop(store);
         assert!(matches!(Store::open(&path, 2), Err(Unusable::AheadOfLog { index: 3, last: 2 })));
-        for damage in ["lost", "changed"] {
+        let broker = key_bytes(&brokers(&["a"])[0].key());
+        for (damage, key) in [("lost", &broker[..]), ("changed", &broker), ("lost", CLUSTER), ("changed", CLUSTER)] {
             let (store, _, _) = Store::open(&path, 3).unwrap();
-            let key = key_bytes(&brokers(&["a"])[0].key());
             match damage {
-                "lost" => store.db.remove(&key).map(drop).unwrap(),
-                _ => store.db.insert(&key, b"abcdefgh".as_slice()).map(drop).unwrap(),
+                "lost" => store.db.remove(key).map(drop).unwrap(),
+                _ => store.db.insert(key, b"abcdefgh".as_slice()).map(drop).unwrap(),
             }
             drop(store);
             assert!(Store::open(&path, 3).is_err(), "{damage}");
             let (mut fresh, aside) = Store::set_aside(&path, 1).unwrap();
             assert!(aside.exists());
             std::fs::remove_dir_all(aside).unwrap();
-            fresh.replace(3, &brokers(&["a"])).unwrap();
+            fresh.replace(3, &documents(&["a"])).unwrap();
         }
     }
 
@@ -231,16 +269,16 @@ mod tests {
         std::fs::write(path.join("conf"), b"garbage").unwrap();
         std::fs::write(path.join("db"), vec![0x5a; 4096]).unwrap();
         // sled may open it as an empty store, which reflects index 0 and so is filled from the log. Else it is set aside.
-        let (mut store, index, resources) = Store::open(&path, 9).unwrap_or_else(|_| {
+        let (mut store, index, read) = Store::open(&path, 9).unwrap_or_else(|_| {
             let (store, aside) = Store::set_aside(&path, 1).expect("what does not open is moved out of the way");
             assert_eq!(std::fs::read(aside.join("db")).unwrap(), vec![0x5a; 4096], "and not touched");
-            (store, 0, Vec::new())
+            (store, 0, Documents::default())
         });
-        assert_eq!((index, resources.len()), (0, 0));
-        store.replace(7, &brokers(&["a"])).unwrap();
+        assert_eq!((index, read), (0, Documents::default()));
+        store.replace(7, &documents(&["a"])).unwrap();
         store.flush().unwrap();
         drop(store);
-        let (_, index, resources) = Store::open(&path, 9).unwrap();
-        assert_eq!((index, resources), (7, brokers(&["a"])));
+        let (_, index, read) = Store::open(&path, 9).unwrap();
+        assert_eq!((index, read), (7, documents(&["a"])));
     }
 }

@@ -1,12 +1,11 @@
 //! What goes and what stays: one event a batch, so that the log is purged to the very offset that is still needed.
 
-use pelton_client::{AppendError, Client, ReadError};
+use pelton_client::{AppendError, NodeClient, ReadError};
 use pelton_env::ManualClock;
 use pelton_log::SimDisk;
 use pelton_resource::parse_documents;
 
 use super::*;
-use crate::LocalClient;
 use crate::node::Retention;
 use crate::registry::RegistryCommand;
 use crate::test_node::{GROUP, Ground, SEGMENT_BYTES, TestNode};
@@ -34,7 +33,8 @@ impl Fixture {
     /// Tends once, and waits until the log is purged as far as that allows.
     async fn tend(&self) {
         let (shared, group) = (&self.node.shared, self.node.group());
-        tend(shared, group, &mut Checkpointed::default()).await.unwrap();
+        tend(shared, &group, &mut Checkpointed::default()).await.unwrap();
+        report_groups(shared);
         let trim = group.state.with(|core| core.trim);
         self.node.until(|| shared.log.group(group.raft.id()).first.is_none_or(|first| first.0 > trim)).await;
     }
@@ -73,7 +73,7 @@ async fn events_go_by_age_and_a_reader_is_told_where_the_rest_begins() {
     it.clock.advance(Duration::from_millis(1));
     it.tend().await;
     assert_eq!(it.first(), 40);
-    let client = LocalClient(it.node.shared.clone());
+    let client = it.node.client();
     let refused = client.read(GROUP, Offset(39), 1).await.unwrap_err();
     assert_eq!(refused, ReadError::Purged { wanted: Offset(39), first: Offset(40) });
     assert_eq!(client.first(GROUP).await, Ok(Offset(40)));
@@ -106,7 +106,7 @@ async fn what_a_cursor_needs_stays_and_is_an_alarm() {
     report_size(&it.node.shared, &mut alarmed, true);
     let over = it.node.recorded.gauge("pelton_log_bytes_over_limit");
     assert!(alarmed && over == over_limit(&it.node.shared) as f64 && over > 0.0, "{over}");
-    it.node.change(&Change::Drop(vec![crate::test_node::TRIGGER])).await;
+    it.node.change(&Change::Drop { version: 1, triggers: vec![crate::test_node::TRIGGER] }).await;
     it.within_limit().await;
     report_size(&it.node.shared, &mut alarmed, true);
     assert!(!alarmed && it.node.recorded.gauge("pelton_log_bytes_over_limit") == 0.0);
@@ -184,7 +184,7 @@ async fn a_full_disk_costs_no_dead_letter_and_no_event() {
     it.disk.set_capacity(None);
     it.node.until(|| !shared.log.is_full()).await;
     assert_eq!(it.node.append_one().await.unwrap(), Offset(taken));
-    let client = LocalClient(shared.clone());
+    let client = it.node.client();
     assert_eq!(client.read(GROUP, Offset(0), 1).await.unwrap()[0].base, Offset(0));
 }
 

@@ -220,7 +220,7 @@ mod tests {
             let id = (base + u64::from(n)).to_string();
             let event = Event::builder().id(&id).source("/s").ty("t").build().unwrap();
             let broker = BrokerName::new("ns", if n % 2 == 0 { "a" } else { "b" });
-            encode_record(&mut body, &broker, Hops(7), None, &event);
+            encode_record(&mut body, &broker, Hops(7), None, None, &event);
         }
         EventBatch { group: GroupId(0), base: Offset(base), count, sealed: UnixMillis(0), body: body.freeze() }
     }

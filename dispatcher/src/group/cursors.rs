@@ -102,6 +102,7 @@ impl<C: Client> Group<C> {
             plan,
             state,
             changed: cursor.changed,
+            gauges: metrics.gauges(self.group, id),
             metrics,
             alarm: None,
             queued: false,
@@ -141,7 +142,6 @@ impl<C: Client> Group<C> {
         if let Some(listed) = slot.lagging_at {
             self.lagging.remove(&(listed, at));
         }
-        slot.metrics.gone();
         if let Some(index) = self.brokers.get_mut(&slot.plan.broker) {
             index.remove(at);
             if index.is_empty() {

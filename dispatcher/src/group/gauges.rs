@@ -88,10 +88,10 @@ impl<C: Client> Group<C> {
         }
         let unseen = slot.state.unseen_from().filter(|from| *from < committed);
         let backlog = slot.state.pending() + unseen.map_or(0, |from| committed.0 - from.0);
-        slot.metrics.stands(slot.state.in_flight(), backlog);
+        slot.gauges.stands(slot.state.in_flight(), backlog);
         let Some(oldest) = [slot.state.oldest(), unseen].into_iter().flatten().min() else {
             slot.oldest = None;
-            slot.metrics.oldest(0.0);
+            slot.gauges.oldest(0.0);
             return None;
         };
         if slot.oldest.is_none_or(|(offset, _)| offset != oldest) {
@@ -99,7 +99,7 @@ impl<C: Client> Group<C> {
         }
         match slot.oldest {
             Some((_, sealed)) => {
-                slot.metrics.oldest(self.shared.clock.now().since(sealed).as_secs_f64());
+                slot.gauges.oldest(self.shared.clock.now().since(sealed).as_secs_f64());
                 None
             }
             None => Some(oldest),

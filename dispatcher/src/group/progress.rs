@@ -219,6 +219,11 @@ impl<C: Client> Group<C> {
     pub(super) fn on_progress(&mut self, result: Result<(), OperationError>) {
         let Some(saving) = &mut self.progress.saving else { return };
         if let Err(why) = result {
+            if why == OperationError::SessionEnded {
+                // Whoever has the group now does again what is not stored.
+                self.has_ended = true;
+                return;
+            }
             if why == OperationError::TooLarge {
                 // The same again would be refused for ever, and nothing more be stored.
                 tracing::error!(group = %self.group, "progress does not fit into one entry: it is stored without the \

@@ -65,6 +65,9 @@ impl<C: Client> Group<C> {
     }
 
     fn start_next(&mut self, at: u32, asked: Asked, now: Instant) -> Try {
+        if !self.holds_session() {
+            return Try::Nothing;
+        }
         if self.progress.is_full() {
             // Looked at again when progress is stored.
             self.progress.starve(at);

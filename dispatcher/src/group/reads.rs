@@ -130,6 +130,14 @@ impl Reads {
     }
 }
 
+impl Drop for Reads {
+    /// The group is not read here any more, so nothing is stalled or waits here.
+    fn drop(&mut self) {
+        self.stalled_shown.iter().for_each(|gauge| gauge.set(0.0));
+        self.unmatched.set(0.0);
+    }
+}
+
 /// The first offset that is still kept, when it is that what stood at `at` is not.
 pub(super) fn purged_up_to<T>(read: &Result<T, ReadError>, at: Offset) -> Option<Offset> {
     match read {

@@ -8,7 +8,7 @@ use pelton_env::UnixMillis;
 use pelton_resource::Trigger;
 use tokio::time::Instant;
 
-use crate::metrics::TriggerMetrics;
+use crate::metrics::{TriggerGauges, TriggerMetrics};
 use crate::plan::Plan;
 use crate::trigger::TriggerState;
 
@@ -36,6 +36,8 @@ pub struct Slot {
     pub changed: u64,
     /// What it counts.
     pub metrics: Arc<TriggerMetrics>,
+    /// What this group adds to its gauges.
+    pub gauges: TriggerGauges,
     /// What is warned of.
     pub alarm: Option<Alarm>,
     /// In the run queue.

@@ -14,5 +14,6 @@ mod policies;
 mod replies;
 mod responses;
 mod routing;
+mod sessions;
 mod sink;
 mod world;

@@ -49,7 +49,7 @@ impl World {
     pub fn start(&mut self) {
         let clock = Arc::new(self.client.clock().clone());
         let chance = Arc::new(SeededChance::new(1));
-        let handle = Dispatcher::start(self.client.clone(), self.options.clone(), clock, chance).unwrap();
+        let handle = Dispatcher::start(self.client.clone(), self.options.clone(), clock, chance);
         self.dispatcher = Some(handle);
     }
 

@@ -1,6 +1,10 @@
 //! What the tests of groups share.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod cluster;
+pub mod net;
+pub mod suite;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

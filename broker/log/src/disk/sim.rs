@@ -1,232 +1,18 @@
 //! A directory in memory that can crash, tear, refuse and rot.
 //!
-//! Every write and sync is recorded. [`CrashPlan`] walks the record and gives, for any moment, directories as a power
-//! loss could have left them: what was synced is there, of the rest any 512-byte sectors.
+//! Every write and sync can be recorded ([`SimDisk::record`]), for crashes at any moment of the record (see
+//! [`SimTrace`]). A simulation that goes on after a crash needs no record: [`SimDisk::track`] remembers only what is not
+//! synced, and [`SimDisk::crash`] gives the directory of now.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pelton_env::Chance;
 
+use super::trace::{DataOp, Image, NameOp, SimTrace, Step, Unsynced};
 use super::{DirectoryLock, Disk, DiskFile, FileInfo};
 use crate::options::DirectIo;
-
-/// What a disk writes whole or not at all.
-const SECTOR: usize = 512;
-
-/// The names and contents of a directory. Contents are shared until they are changed.
-#[derive(Debug, Clone, Default)]
-struct Image {
-    names: BTreeMap<String, u64>,
-    files: BTreeMap<u64, Arc<Vec<u8>>>,
-}
-
-impl Image {
-    fn apply_name(&mut self, op: &NameOp) {
-        match op {
-            NameOp::Create { name, file } => {
-                self.names.insert(name.clone(), *file);
-                self.files.entry(*file).or_default();
-            }
-            NameOp::Rename { from, to } => {
-                if let Some(file) = self.names.remove(from) {
-                    self.names.insert(to.clone(), file);
-                }
-            }
-            NameOp::Remove { name } => {
-                self.names.remove(name);
-            }
-        }
-    }
-
-    fn write(&mut self, file: u64, at: usize, data: &[u8]) {
-        let bytes = Arc::make_mut(self.files.entry(file).or_default());
-        if bytes.len() < at + data.len() {
-            bytes.resize(at + data.len(), 0);
-        }
-        bytes[at..at + data.len()].copy_from_slice(data);
-    }
-
-    fn apply_data(&mut self, op: &DataOp) {
-        match op {
-            DataOp::Write { file, at, data } => self.write(*file, *at, data),
-            DataOp::SetLen { file, len } => Arc::make_mut(self.files.entry(*file).or_default()).resize(*len, 0),
-        }
-    }
-}
-
-#[derive(Debug, Clone)]
-enum NameOp {
-    Create { name: String, file: u64 },
-    Rename { from: String, to: String },
-    Remove { name: String },
-}
-
-#[derive(Debug, Clone)]
-enum DataOp {
-    Write { file: u64, at: usize, data: Arc<[u8]> },
-    SetLen { file: u64, len: usize },
-}
-
-impl DataOp {
-    fn file(&self) -> u64 {
-        match self {
-            Self::Write { file, .. } | Self::SetLen { file, .. } => *file,
-        }
-    }
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Name(NameOp),
-    Data(DataOp),
-    Sync(u64),
-    SyncDir,
-}
-
-/// One recorded step.
-#[derive(Debug, Clone)]
-pub struct TraceOp(Step);
-
-impl TraceOp {
-    /// Bytes written, when the step is a write.
-    #[must_use]
-    pub fn written_bytes(&self) -> Option<usize> {
-        match &self.0 {
-            Step::Data(DataOp::Write { data, .. }) => Some(data.len()),
-            _ => None,
-        }
-    }
-
-    /// Whether the step made something durable.
-    #[must_use]
-    pub fn is_sync(&self) -> bool {
-        matches!(self.0, Step::Sync(_) | Step::SyncDir)
-    }
-}
-
-/// What a directory went through since recording began.
-#[derive(Debug, Clone)]
-pub struct SimTrace {
-    start: Image,
-    ops: Vec<TraceOp>,
-}
-
-impl SimTrace {
-    /// The steps.
-    #[must_use]
-    pub fn ops(&self) -> &[TraceOp] {
-        &self.ops
-    }
-
-    /// The same, with a disk that does nothing when it is asked to sync after the first `steps`: to see that a test of
-    /// crashes can fail.
-    #[must_use]
-    pub fn without_syncs_after(&self, steps: usize) -> Self {
-        let kept = self.ops.iter().enumerate().filter(|(nth, op)| *nth < steps || !op.is_sync());
-        Self { start: self.start.clone(), ops: kept.map(|(_, op)| op.clone()).collect() }
-    }
-}
-
-/// Walks a trace and makes the directories that a crash could leave.
-#[derive(Debug)]
-pub struct CrashPlan<'a> {
-    trace: &'a SimTrace,
-    done: usize,
-    durable: Image,
-    names: Vec<NameOp>,
-    data: Vec<DataOp>,
-}
-
-impl<'a> CrashPlan<'a> {
-    /// At the start of `trace`.
-    #[must_use]
-    pub fn new(trace: &'a SimTrace) -> Self {
-        Self { trace, done: 0, durable: trace.start.clone(), names: Vec::new(), data: Vec::new() }
-    }
-
-    /// Steps taken so far.
-    #[must_use]
-    pub fn position(&self) -> usize {
-        self.done
-    }
-
-    /// Takes the next step; `false` at the end.
-    pub fn advance(&mut self) -> bool {
-        let Some(op) = self.trace.ops.get(self.done) else { return false };
-        self.done += 1;
-        match &op.0 {
-            Step::Name(op) => self.names.push(op.clone()),
-            Step::Data(op) => self.data.push(op.clone()),
-            Step::Sync(synced) => {
-                let (now, later) = std::mem::take(&mut self.data).into_iter().partition(|op| op.file() == *synced);
-                self.data = later;
-                let now: Vec<DataOp> = now;
-                now.iter().for_each(|op| self.durable.apply_data(op));
-            }
-            Step::SyncDir => {
-                for op in std::mem::take(&mut self.names) {
-                    self.durable.apply_name(&op);
-                }
-            }
-        }
-        true
-    }
-
-    /// Sectors written and not synced.
-    #[must_use]
-    pub fn unsynced_sectors(&self) -> usize {
-        let sectors = |op: &DataOp| match op {
-            DataOp::Write { data, .. } => data.len().div_ceil(SECTOR),
-            DataOp::SetLen { .. } => 0,
-        };
-        self.data.iter().map(sectors).sum()
-    }
-
-    /// A crash that leaves the first `sectors` of what is not synced.
-    #[must_use]
-    pub fn torn_after(&self, sectors: usize) -> SimDisk {
-        let mut left = sectors;
-        self.with(usize::MAX, &mut |_| {
-            let kept = left > 0;
-            left = left.saturating_sub(1);
-            kept
-        })
-    }
-
-    /// A crash that leaves any sectors of what is not synced, in any order, and the first few of the names.
-    #[must_use]
-    pub fn sample(&self, chance: &dyn Chance) -> SimDisk {
-        let names = usize::try_from(chance.below(self.names.len() as u64 + 1)).unwrap_or(0);
-        // Sometimes nearly nothing, sometimes nearly everything: both ends find more than the middle.
-        let odds = [0, 1, 8, 32, 56, 63, 64][usize::try_from(chance.below(7)).unwrap_or(0)];
-        self.with(names, &mut |_| chance.below(64) < odds)
-    }
-
-    fn with(&self, names: usize, keep: &mut dyn FnMut(usize) -> bool) -> SimDisk {
-        let mut image = self.durable.clone();
-        self.names.iter().take(names).for_each(|op| image.apply_name(op));
-        for op in &self.data {
-            match op {
-                DataOp::Write { file, at, data } => {
-                    for (nth, sector) in data.chunks(SECTOR).enumerate() {
-                        if keep(nth) {
-                            image.write(*file, at + nth * SECTOR, sector);
-                        }
-                    }
-                }
-                DataOp::SetLen { .. } => {
-                    if keep(0) {
-                        image.apply_data(op);
-                    }
-                }
-            }
-        }
-        SimDisk::from_image(image)
-    }
-}
 
 #[derive(Debug, Default)]
 struct State {
@@ -243,12 +29,21 @@ struct State {
     syncs_left: Option<u64>,
     reads_left: Option<u64>,
     recording: Option<SimTrace>,
+    tracking: Option<Unsynced>,
 }
 
 impl State {
+    /// Whether anybody wants to know of steps.
+    fn is_watched(&self) -> bool {
+        self.recording.is_some() || self.tracking.is_some()
+    }
+
     fn record(&mut self, step: Step) {
+        if let Some(unsynced) = &mut self.tracking {
+            unsynced.take(&step);
+        }
         if let Some(trace) = &mut self.recording {
-            trace.ops.push(TraceOp(step));
+            trace.push(step);
         }
     }
 
@@ -301,7 +96,7 @@ impl SimDisk {
         disk
     }
 
-    fn from_image(image: Image) -> Self {
+    pub(super) fn from_image(image: Image) -> Self {
         let next_file = image.files.keys().next_back().map_or(0, |last| last + 1);
         Self { state: Arc::new(Mutex::new(State { image, next_file, ..State::default() })) }
     }
@@ -315,20 +110,44 @@ impl SimDisk {
     /// Begins to record.
     pub fn record(&self) {
         let mut state = self.state.lock();
-        state.recording = Some(SimTrace { start: state.image.clone(), ops: Vec::new() });
+        state.recording = Some(SimTrace::from(state.image.clone()));
     }
 
     /// Steps recorded so far.
     #[must_use]
     pub fn recorded(&self) -> usize {
-        self.state.lock().recording.as_ref().map_or(0, |trace| trace.ops.len())
+        self.state.lock().recording.as_ref().map_or(0, |trace| trace.ops().len())
     }
 
     /// Ends recording.
     #[must_use]
     pub fn trace(&self) -> SimTrace {
-        let start = SimTrace { start: Image::default(), ops: Vec::new() };
-        self.state.lock().recording.take().unwrap_or(start)
+        self.state.lock().recording.take().unwrap_or_else(|| SimTrace::from(Image::default()))
+    }
+
+    /// Begins to remember what is not synced, for [`SimDisk::crash`]. What is there now counts as durable.
+    pub fn track(&self) {
+        let mut state = self.state.lock();
+        state.tracking = Some(Unsynced::of(state.image.clone()));
+    }
+
+    /// The directory as a loss of power at this moment could leave it: what was synced, and of the rest any sectors, in
+    /// any order. A disk of its own, which is tracked as this one is, with the same bounds and none of the faults; the
+    /// lock is free. What still writes to this one does so for nothing. Without [`SimDisk::track`] nothing is lost, as
+    /// when the process is killed and the machine stays up.
+    #[must_use]
+    pub fn crash(&self, chance: &dyn Chance) -> Self {
+        let state = self.state.lock();
+        let image = state.tracking.as_ref().map_or_else(|| state.image.clone(), |unsynced| unsynced.sample(chance));
+        let crashed = Self::from_image(image);
+        {
+            let mut new = crashed.state.lock();
+            (new.direct, new.capacity_bytes) = (state.direct, state.capacity_bytes);
+        }
+        if state.tracking.is_some() {
+            crashed.track();
+        }
+        crashed
     }
 
     /// From now on files together may have this many bytes; `None`: any number.
@@ -538,7 +357,7 @@ impl DiskFile for SimFile {
             return Err(io::ErrorKind::StorageFull.into());
         }
         state.image.write(self.id, at, bytes);
-        if state.recording.is_some() {
+        if state.is_watched() {
             state.record(Step::Data(DataOp::Write { file: self.id, at, data: bytes.into() }));
         }
         if self.direct { state.sync(self.id) } else { Ok(()) }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::record::{Placing, Record};
+use crate::record::{Counts, Placing, Record};
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -17,7 +17,15 @@ fn header(kind: Kind, group: u32, index: u64, sequence: u64) -> Header {
         body: Bytes::from_static(b"xyz"),
         ..Record::mark(1_000 + index)
     };
-    let placing = Placing { use_id: 1, sequence, frontier: sequence, oldest: 1, previous: 7, flags: 3 };
+    let placing = Placing {
+        use_id: 1,
+        sequence,
+        frontier: sequence,
+        oldest: 1,
+        previous: 7,
+        counts: Counts::default(),
+        flags: 3,
+    };
     Header::encode(&record, &placing).0
 }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub mod model;
+pub mod stepped;
 
 use std::io;
 use std::sync::Arc;
@@ -22,8 +23,16 @@ pub fn options() -> Options {
 }
 
 pub fn open_with(disk: Arc<dyn Disk>, options: Options) -> Result<(Log, Report), OpenError> {
-    let seed = 7;
-    Log::open(disk, Arc::new(ManualClock::new(UnixMillis(1_000))), Arc::new(SeededChance::new(seed)), options)
+    open_at(disk, ManualClock::new(UnixMillis(1_000)), options)
+}
+
+/// Opens a log with threads, or one that is driven step by step where the tests are run so.
+pub fn open_at(disk: Arc<dyn Disk>, clock: ManualClock, options: Options) -> Result<(Log, Report), OpenError> {
+    let chance = Arc::new(SeededChance::new(7));
+    if stepped::ARE_WE {
+        return stepped::open(disk, Arc::new(clock), chance, options);
+    }
+    Log::open(disk, Arc::new(clock), chance, options)
 }
 
 pub fn open(disk: &SimDisk) -> Result<(Log, Report), OpenError> {

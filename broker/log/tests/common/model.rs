@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pelton_env::Chance;
-use pelton_log::{Completion, Entry, GroupId, Log, LogId, LogIndex, Term};
+use pelton_log::{Completion, Entry, GroupId, Log, LogId, LogIndex, Offset, Term};
 
 use super::{all, entry};
 
@@ -16,7 +16,9 @@ pub enum Op {
     Vote(GroupId, u64),
     Truncate(GroupId, LogIndex),
     Purge(GroupId, LogId),
+    Reset(GroupId, LogId, Offset),
     Checkpoint(GroupId, LogIndex, Bytes),
+    Forget(GroupId),
 }
 
 /// The state of one group.
@@ -25,6 +27,7 @@ pub struct GroupModel {
     pub vote: Option<u64>,
     pub entries: Vec<Entry>,
     pub purged: Option<LogId>,
+    pub next_offset: Offset,
     pub checkpoint: Option<(LogIndex, Bytes)>,
 }
 
@@ -43,16 +46,28 @@ impl Model {
 
     pub fn apply(&mut self, op: &Op) {
         match op {
-            Op::Append(group, entries) => self.0.entry(*group).or_default().entries.extend(entries.iter().cloned()),
+            Op::Append(group, entries) => {
+                let group = self.0.entry(*group).or_default();
+                group.entries.extend(entries.iter().cloned());
+                group.next_offset = entries.last().map_or(group.next_offset, Entry::next_offset);
+            }
             Op::Vote(group, vote) => self.0.entry(*group).or_default().vote = Some(*vote),
             Op::Truncate(group, index) => {
-                self.0.entry(*group).or_default().entries.retain(|entry| entry.index <= *index);
+                let group = self.0.entry(*group).or_default();
+                group.entries.retain(|entry| entry.index <= *index);
+                group.next_offset = group.entries.last().map_or(group.next_offset, Entry::next_offset);
             }
             Op::Purge(group, upto) => {
                 let group = self.0.entry(*group).or_default();
                 group.entries.retain(|entry| entry.index > upto.2);
                 group.purged = Some(*upto);
             }
+            Op::Reset(group, upto, next_offset) => {
+                let group = self.0.entry(*group).or_default();
+                *group =
+                    GroupModel { entries: Vec::new(), purged: Some(*upto), next_offset: *next_offset, ..group.clone() };
+            }
+            Op::Forget(group) => drop(self.0.remove(group)),
             Op::Checkpoint(group, index, state) => {
                 self.0.entry(*group).or_default().checkpoint = Some((*index, state.clone()));
             }
@@ -67,7 +82,8 @@ impl Model {
             let entries = all(log, group);
             let last = entries.last().map(|entry| (entry.term, entry.leader, entry.index));
             assert_eq!((view.first, view.last), (entries.first().map(|entry| entry.index), last));
-            GroupModel { vote, entries, purged: view.purged, checkpoint: view.checkpoint }
+            let (purged, next_offset) = (view.purged, view.next_offset);
+            GroupModel { vote, entries, purged, next_offset, checkpoint: view.checkpoint }
         };
         Self(log.groups().into_iter().map(|id| (id, group(id))).filter(|(_, g)| *g != GroupModel::default()).collect())
     }
@@ -99,10 +115,20 @@ impl Model {
                 let state = vec![(due % 256) as u8; chance.below(size_bytes) as usize];
                 Op::Checkpoint(group, LogIndex(due - 1), Bytes::from(state))
             }
+            (6, _) if chance.below(8) == 0 => {
+                let upto = due + chance.below(5);
+                Op::Reset(group, (Term(*term), 2, LogIndex(upto)), Offset(state.next_offset.0 + chance.below(50)))
+            }
+            (7, _) if chance.below(8) == 0 => Op::Forget(group),
             _ => {
                 let count = 1 + chance.below(3);
-                let entries = (due..due + count).map(|i| entry(*term, i, chance.below(size_bytes) as usize)).collect();
-                Op::Append(group, entries)
+                let mut next = state.next_offset;
+                let entries = (due..due + count).map(|index| {
+                    let entry = Entry { first_offset: next, ..entry(*term, index, chance.below(size_bytes) as usize) };
+                    next = entry.next_offset();
+                    entry
+                });
+                Op::Append(group, entries.collect())
             }
         }
     }
@@ -115,6 +141,8 @@ pub fn submit(log: &Log, op: &Op, done: Completion) {
         Op::Vote(group, vote) => log.save_vote(*group, Bytes::copy_from_slice(&vote.to_le_bytes()), done),
         Op::Truncate(group, index) => log.truncate_after(*group, *index, done),
         Op::Purge(group, upto) => log.purge(*group, *upto, done),
+        Op::Reset(group, upto, next_offset) => log.reset(*group, *upto, *next_offset, done),
+        Op::Forget(group) => log.forget(*group, done),
         Op::Checkpoint(group, index, state) => log.save_checkpoint(*group, *index, Term(1), state.clone(), done),
     }
 }

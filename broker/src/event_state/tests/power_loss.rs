@@ -62,7 +62,7 @@ fn any_command(chance: &dyn Chance, core: &Core) -> Command {
                 attempts: vec![(Offset(done), 1)],
                 dead_letters: vec![letter],
             };
-            of(Change::Progress(Progress { scanned: Offset(tail), cursors: vec![update] }))
+            of(Change::Progress { term: 0, progress: Progress { scanned: Offset(tail), cursors: vec![update] } })
         }
         6 => of(Change::Redrive(Selection::All)),
         _ => of(Change::Expire(UnixMillis(chance.below(tail + 1)), Offset(0))),
@@ -79,7 +79,7 @@ async fn run(seed: u64, commands: u64) -> Recorded {
         let core = group.state().with(Clone::clone);
         let command = match nth {
             0 => {
-                let body = Change::Start(vec![(TRIGGER, None)]).encode();
+                let body = Change::Start { version: 1, triggers: vec![(TRIGGER, None)] }.encode();
                 Command { kind: CHANGE, event_count: 0, body, space: Space::Ordinary }
             }
             _ => any_command(&chance, &core),

@@ -1,0 +1,177 @@
+//! A stream of append requests: how much of it is in flight, and when its follower counts as hung.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, BoxStream};
+use futures_util::{Stream, StreamExt};
+use openraft::OptionalSend;
+use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
+use parking_lot::Mutex;
+use pelton_log::GroupId;
+use pelton_proto::consensus::v1 as proto;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::{Quiet, RpcError, refused, unreachable};
+use crate::transport::{Incoming, NoAnswer};
+use crate::types::Types;
+use crate::wire;
+
+/// Bytes of entries in requests that are not answered, of one group to one follower. A request has at most 1 MiB or one
+/// entry, so several are on their way; one that is larger than all of it goes alone.
+const MAX_IN_FLIGHT_BYTES: usize = 8 << 20;
+
+/// Requests that are not answered; empty ones count too.
+const MAX_IN_FLIGHT: usize = 64;
+
+/// What a request takes of the bytes even when it has no entries, so that one semaphore bounds both.
+const REQUEST_BYTES: usize = MAX_IN_FLIGHT_BYTES / MAX_IN_FLIGHT;
+
+/// The requests that were sent and not answered.
+pub(super) struct InFlight {
+    bytes: Arc<Semaphore>,
+    sent: Mutex<Sent>,
+    changed: Notify,
+}
+
+struct Sent {
+    /// Each with its share, in order.
+    requests: VecDeque<OwnedSemaphorePermit>,
+    /// Since when the follower owes an answer.
+    owed_since: Instant,
+    input_ended: bool,
+}
+
+impl InFlight {
+    fn sent(&self, share: OwnedSemaphorePermit) {
+        let mut sent = self.sent.lock();
+        if sent.requests.is_empty() {
+            sent.owed_since = Instant::now();
+        }
+        sent.requests.push_back(share);
+        drop(sent);
+        self.changed.notify_one();
+    }
+
+    /// Since when the follower owes an answer; `None` when it owes none.
+    fn owed_since(&self) -> Option<Instant> {
+        let sent = self.sent.lock();
+        (!sent.requests.is_empty()).then_some(sent.owed_since)
+    }
+
+    /// Takes note of an answer. `false` when none was due.
+    fn answered(&self) -> bool {
+        let mut sent = self.sent.lock();
+        sent.owed_since = Instant::now();
+        sent.requests.pop_front().is_some()
+    }
+
+    fn is_done(&self) -> bool {
+        let sent = self.sent.lock();
+        sent.requests.is_empty() && sent.input_ended
+    }
+
+    fn ended(&self) {
+        self.sent.lock().input_ended = true;
+        self.changed.notify_one();
+    }
+}
+
+/// The requests as the transport takes them, each once there is room for it.
+pub(super) fn limited<S>(
+    group: GroupId,
+    input: S,
+    quiet: Quiet,
+) -> (BoxStream<'static, proto::AppendRequest>, Arc<InFlight>)
+where
+    S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
+{
+    let in_flight = Arc::new(InFlight {
+        bytes: Arc::new(Semaphore::new(MAX_IN_FLIGHT_BYTES)),
+        sent: Mutex::new(Sent { requests: VecDeque::new(), owed_since: Instant::now(), input_ended: false }),
+        changed: Notify::new(),
+    });
+    let start = (input, in_flight.clone(), quiet);
+    let requests = stream::unfold(start, move |(mut input, in_flight, quiet)| async move {
+        let Some(request) = input.next().await else {
+            in_flight.ended();
+            return None;
+        };
+        let request = wire::append_to_wire(group, request);
+        let bytes = (wire::body_bytes(&request) as usize).clamp(REQUEST_BYTES, MAX_IN_FLIGHT_BYTES);
+        let share = in_flight.bytes.clone().acquire_many_owned(bytes as u32).await.ok()?;
+        quiet.over().await;
+        in_flight.sent(share);
+        Some((request, (input, in_flight, quiet)))
+    });
+    (requests.boxed(), in_flight)
+}
+
+/// What a follower says, as openraft takes it.
+pub(super) fn answer(answer: proto::AppendResponse) -> Result<StreamAppendResult<Types>, RpcError> {
+    match wire::answer(answer) {
+        Ok(answer) => Ok(answer),
+        Err(Ok(refusal)) => Err(refused(&refusal)),
+        Err(Err(error)) => Err(error.into()),
+    }
+}
+
+/// What to do next with a stream of answers.
+enum Next {
+    Answer(Option<Result<proto::AppendResponse, NoAnswer>>),
+    Hung,
+    Done,
+}
+
+/// The answers, until all requests are answered, until the first that is not a success, or until the follower leaves
+/// requests unanswered for too long. A stream that went on after an error would stall replication, and one of a hung
+/// follower would keep the leader from purging what the follower was being sent.
+pub(super) fn watched(
+    answers: Incoming<proto::AppendResponse>,
+    in_flight: Arc<InFlight>,
+    hung_after: Duration,
+) -> BoxStream<'static, Result<StreamAppendResult<Types>, RpcError>> {
+    let watched = stream::unfold(Some((answers, in_flight)), move |state| async move {
+        let (mut answers, in_flight) = state?;
+        let answer = match next(&mut answers, &in_flight, hung_after).await {
+            Next::Done => return None,
+            Next::Hung => Err(unreachable(NoAnswer::because(format_args!("none for {hung_after:?}: it hangs")))),
+            Next::Answer(None) => Err(unreachable(NoAnswer::because("the stream ended with requests unanswered"))),
+            Next::Answer(Some(Err(error))) => Err(error.into()),
+            Next::Answer(Some(Ok(response))) => match (in_flight.answered(), answer(response)) {
+                (_, Err(error)) => Err(error),
+                (true, Ok(answer)) => Ok(answer),
+                (false, Ok(_)) => Err(unreachable("an answer to nothing")),
+            },
+        };
+        let goes_on = matches!(&answer, Ok(Ok(_)));
+        Some((answer, goes_on.then_some((answers, in_flight))))
+    });
+    watched.boxed()
+}
+
+async fn next(answers: &mut Incoming<proto::AppendResponse>, in_flight: &InFlight, hung_after: Duration) -> Next {
+    loop {
+        if in_flight.is_done() {
+            return Next::Done;
+        }
+        let deadline = in_flight.owed_since().map(|since| since + hung_after);
+        tokio::select! {
+            biased;
+            answer = answers.next() => match answer {
+                // It ends when its input does, which may be seen here first.
+                None if in_flight.is_done() => return Next::Done,
+                answer => return Next::Answer(answer),
+            },
+            () = in_flight.changed.notified() => {}
+            () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                return Next::Hung;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

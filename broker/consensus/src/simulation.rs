@@ -1,0 +1,11 @@
+//! Chance from a seed, for simulations.
+
+use std::future::Future;
+
+use crate::types::Runtime;
+
+/// Runs `future`, and all tasks that groups start in it, with the chance of `seed`: the same seed, the same election
+/// timeouts. With the feature `simulation`, groups are opened nowhere else.
+pub fn simulated<F: Future>(seed: u64, future: F) -> impl Future<Output = F::Output> {
+    Runtime::scope(seed, future)
+}

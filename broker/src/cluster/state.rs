@@ -1,0 +1,134 @@
+//! What the registry knows of the cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pelton_client::{GroupId, NodeId, NodeInfo, NodePhase, Role};
+use serde::{Deserialize, Serialize};
+
+use super::Nonce;
+
+/// The registry's own group.
+pub(crate) const REGISTRY: GroupId = GroupId(0);
+
+/// Most nodes that are members at a time: placement looks at each of them for each group.
+pub(crate) const MAX_NODES: usize = 128;
+
+/// Nodes and groups as of the last applied entry of the registry.
+///
+/// Before the cluster is formed it is empty, and every command but the forming one is refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ClusterState {
+    /// The registry's log index of the last change.
+    pub(crate) version: u64,
+    /// How many nodes the list named that the cluster was formed from; 0 before it is formed. Log groups are made once
+    /// so many are members.
+    pub(crate) initial_nodes: u32,
+    /// How many replicas a log group should have when there are nodes enough.
+    pub(crate) replication: u32,
+    /// The id of the next new node. Ids are never given again.
+    pub(crate) next_node: u64,
+    /// The id of the next new group.
+    pub(crate) next_group: u32,
+    /// Every node that ever was.
+    pub(crate) nodes: BTreeMap<NodeId, NodeRecord>,
+    /// The groups that hold events.
+    pub(crate) groups: BTreeMap<GroupId, GroupRecord>,
+    /// The registry's group. Its `replicas` are the voters; every other node with role broker is a learner of it.
+    pub(crate) registry: GroupRecord,
+}
+
+/// A node, and what tells it from another that takes its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NodeRecord {
+    pub(crate) info: NodeInfo,
+    /// Of its data directory.
+    pub(crate) nonce: Nonce,
+    /// Whether a group was made for it, or given to it. Each node gets one, wherever that is at home later.
+    pub(crate) has_group: bool,
+}
+
+/// Where a log group belongs, and where its leader last found it to be.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GroupRecord {
+    /// Counts the changes of this record.
+    pub(crate) version: u64,
+    /// The voters that the group should have. Its leader brings them about: adds, waits until caught up, changes the
+    /// voters. A leader that is not among them hands over to one that is before it changes anything else.
+    pub(crate) replicas: BTreeSet<NodeId>,
+    /// The voters that the group has, as a leader of it recorded once that was committed. Empty until the group had its
+    /// first leader: only then may `replicas` make the group's first membership.
+    pub(crate) settled: BTreeSet<NodeId>,
+    /// The term in which `settled` was recorded. A node that opens the group anew after it forgot its replica starts in
+    /// this term: in an older one it could still be the quorum of a leader that was replaced long ago.
+    pub(crate) settled_term: u64,
+    /// Who should lead, of `replicas`.
+    pub(crate) preferred: Option<NodeId>,
+    /// The node that the group was made for. It leads the group whenever it can.
+    pub(crate) home: Option<NodeId>,
+    /// Whether events with a key may come here.
+    pub(crate) keyed: bool,
+}
+
+impl GroupRecord {
+    /// Every node that has to keep the group open: it should have a replica, or its replica still votes.
+    pub(crate) fn holders(&self) -> BTreeSet<NodeId> {
+        &self.replicas | &self.settled
+    }
+
+    /// Whether a change of its replicas is under way.
+    pub(crate) fn is_moving(&self) -> bool {
+        self.replicas != self.settled
+    }
+}
+
+impl ClusterState {
+    pub(crate) fn is_formed(&self) -> bool {
+        self.initial_nodes > 0
+    }
+
+    /// The group's record, the registry's among them.
+    pub(crate) fn group(&self, group: GroupId) -> Option<&GroupRecord> {
+        if group == REGISTRY { Some(&self.registry) } else { self.groups.get(&group) }
+    }
+
+    pub(super) fn group_mut(&mut self, group: GroupId) -> Option<&mut GroupRecord> {
+        if group == REGISTRY { Some(&mut self.registry) } else { self.groups.get_mut(&group) }
+    }
+
+    /// Nodes that are not removed.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (NodeId, &NodeInfo)> {
+        self.nodes.iter().filter(|(_, node)| node.phase() != NodePhase::Removed).map(|(id, node)| (*id, &node.info))
+    }
+
+    /// The node, unless it is removed.
+    pub(crate) fn member(&self, node: NodeId) -> Option<&NodeInfo> {
+        self.nodes.get(&node).filter(|node| node.phase() != NodePhase::Removed).map(|node| &node.info)
+    }
+
+    /// The member of this name.
+    pub(crate) fn named(&self, name: &str) -> Option<NodeId> {
+        self.members().find(|(_, info)| info.name == name).map(|(id, _)| id)
+    }
+
+    /// Members that keep replicas, whatever their state.
+    pub(crate) fn brokers(&self) -> impl Iterator<Item = NodeId> {
+        self.members().filter(|(_, info)| info.roles.contains(&Role::Broker)).map(|(id, _)| id)
+    }
+
+    /// Nodes that follow the registry without a vote.
+    pub(crate) fn registry_learners(&self) -> BTreeSet<NodeId> {
+        self.brokers().filter(|node| !self.registry.replicas.contains(node)).collect()
+    }
+
+    /// The groups, the registry's not among them, that the node has to keep open.
+    pub(crate) fn held_by(&self, node: NodeId) -> impl Iterator<Item = (GroupId, &GroupRecord)> {
+        let holds = move |group: &GroupRecord| group.replicas.contains(&node) || group.settled.contains(&node);
+        self.groups.iter().filter(move |(_, group)| holds(group)).map(|(id, group)| (*id, group))
+    }
+}
+
+impl NodeRecord {
+    pub(crate) fn phase(&self) -> NodePhase {
+        self.info.phase
+    }
+}

@@ -1,0 +1,158 @@
+//! What the registry's leader does for the cluster: it asks every node whether it is there, and has put in order what
+//! is not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use pelton_client::{ClusterChange, ClusterError, NodeId, OperationError};
+use pelton_peer::{Channels, PeerAddress, Pool};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::calls::hello;
+use super::hello::Presence;
+use super::service::Registrar;
+use crate::cluster::{ClusterCommand, Observed, Silence, command_for, plan};
+
+/// How often nodes are asked, and placement looks at what they answered.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// The part of a node that acts while the node leads the registry.
+pub(crate) struct Keeper {
+    registrar: Arc<dyn Registrar>,
+    presence: Arc<Presence>,
+    pool: Arc<Pool>,
+    lost_after: Duration,
+    silence: Mutex<Watched>,
+}
+
+/// Who is listened to, and since when. Begun anew each time that the node becomes the leader.
+struct Watched {
+    begin: Instant,
+    silence: Silence,
+}
+
+impl Keeper {
+    pub(crate) fn new(
+        registrar: Arc<dyn Registrar>,
+        presence: Arc<Presence>,
+        pool: Arc<Pool>,
+        lost_after: Duration,
+    ) -> Self {
+        let silence = Mutex::new(Watched { begin: Instant::now(), silence: Silence::default() });
+        Self { registrar, presence, pool, lost_after, silence }
+    }
+
+    /// Runs until it is dropped: for as long as the node leads the registry.
+    pub(crate) async fn run(&self) {
+        *self.silence.lock() = Watched { begin: Instant::now(), silence: Silence::default() };
+        tokio::join!(self.listen(), self.tend());
+    }
+
+    /// For how long each node has not answered. True only while [`run`](Self::run) runs.
+    pub(crate) fn observed(&self) -> Observed {
+        let watched = self.silence.lock();
+        Observed { silent: watched.silence.at(watched.begin.elapsed()), lost_after: self.lost_after }
+    }
+
+    /// Has the cluster changed as an operator asks. To be called after a ReadIndex of the registry.
+    ///
+    /// # Errors
+    /// See [`ClusterError`].
+    pub(crate) async fn change(&self, change: ClusterChange) -> Result<(), ClusterError> {
+        let refused = |refusal: crate::cluster::Refusal| ClusterError::Refused(refusal.to_string());
+        let state = self.registrar.cluster().borrow().clone();
+        let Some(command) = command_for(&state, &self.observed(), change).map_err(refused)? else { return Ok(()) };
+        match self.registrar.commit(command).await {
+            Ok(outcome) => outcome.map(|_| ()).map_err(refused),
+            Err(OperationError::NotLeader { leader }) => Err(ClusterError::NotLeader { leader }),
+            Err(OperationError::OutcomeUnknown) => Err(ClusterError::OutcomeUnknown),
+            Err(_) => Err(ClusterError::Unavailable),
+        }
+    }
+
+    /// Asks every other node, again and again.
+    async fn listen(&self) {
+        // Held so that a node is asked over the same connection each time.
+        let mut held: Vec<Arc<Channels>> = Vec::new();
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let others = self.others();
+            let fresh = others.values().map(|address| self.pool.channels(address)).collect();
+            drop(std::mem::replace(&mut held, fresh));
+            let nodes: BTreeSet<_> = others.keys().copied().collect();
+            {
+                let mut watched = self.silence.lock();
+                let now = watched.begin.elapsed();
+                watched.silence.look_at(&nodes, now);
+            }
+            let asked = others.iter().map(|(node, address)| self.ask(*node, address));
+            futures_util::future::join_all(asked).await;
+        }
+    }
+
+    async fn ask(&self, node: NodeId, address: &PeerAddress) {
+        let cluster = self.presence.identity().map(|identity| identity.cluster);
+        match hello(&self.pool, address, &self.presence).await {
+            // Another node may have the address by now; it answers for itself only.
+            Ok(hello) if hello.node() == Some(node) && hello.member.map(|identity| identity.cluster) == cluster => {
+                let mut watched = self.silence.lock();
+                let now = watched.begin.elapsed();
+                watched.silence.answered(node, now);
+            }
+            Ok(hello) => tracing::debug!(%node, %address, name = %hello.name, "another node answers there"),
+            Err(error) => tracing::debug!(%node, %address, %error, "a node does not answer"),
+        }
+    }
+
+    /// The other members with an address.
+    fn others(&self) -> BTreeMap<NodeId, PeerAddress> {
+        let this = self.presence.identity().map(|identity| NodeId(identity.node));
+        let cluster = self.registrar.cluster();
+        let state = cluster.borrow().clone();
+        let address = |(node, info): (NodeId, &pelton_client::NodeInfo)| Some((node, info.peer_address.parse().ok()?));
+        state.members().filter(|(node, _)| Some(*node) != this).filter_map(address).collect()
+    }
+
+    /// Proposes what placement finds, at each change and each tick.
+    async fn tend(&self) {
+        let mut cluster = self.registrar.cluster();
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let state = cluster.borrow_and_update().clone();
+            for command in plan(&state, &self.observed()) {
+                if !self.propose(command).await {
+                    break;
+                }
+            }
+            tokio::select! {
+                biased;
+                changed = cluster.changed() => if changed.is_err() { return },
+                _ = ticks.tick() => {}
+            }
+        }
+    }
+
+    /// Whether the next command of the plan still fits.
+    async fn propose(&self, command: ClusterCommand) -> bool {
+        match self.registrar.commit(command.clone()).await {
+            Ok(Ok(_)) => {
+                tracing::info!(?command, "the cluster was put in order");
+                true
+            }
+            // Something came between; the next plan is of the state as it is then.
+            Ok(Err(refusal)) => {
+                tracing::debug!(%refusal, ?command, "a change of the cluster does not fit any more");
+                false
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the registry took no change of the cluster");
+                false
+            }
+        }
+    }
+}

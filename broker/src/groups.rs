@@ -1,0 +1,169 @@
+//! The groups of events that are open on this node.
+
+mod lead;
+mod lifecycle;
+mod members;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use pelton_client::{GroupId, NodeId, ReadError};
+use pelton_consensus::Group;
+use pelton_env::UnixMillis;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::event_state::EventState;
+use crate::ids;
+use crate::metrics::GroupMetrics;
+use crate::proposer::{Gate, Proposer};
+use crate::sessions::Sessions;
+
+pub(crate) use lifecycle::{OpenAs, open_held, run as follow_cluster};
+pub(crate) use members::{Wanted, tend as tend_members};
+
+/// A replica of a group that holds events.
+pub(crate) struct DataGroup {
+    pub(crate) raft: Group<EventState>,
+    pub(crate) state: Arc<EventState>,
+    pub(crate) proposer: Proposer,
+    pub(crate) sessions: Sessions,
+    pub(crate) metrics: GroupMetrics,
+    /// The version of the resources as of which every trigger has been started here, and the term of the leader that
+    /// saw to it.
+    pub(crate) started: watch::Sender<Started>,
+    /// The voters that this node committed as leader of a term, or found committed.
+    pub(crate) settled: Mutex<Option<(u64, BTreeSet<NodeId>)>>,
+    /// Whether events come in here.
+    pub(crate) serving: watch::Sender<bool>,
+    /// The task that leads the group when this node does.
+    task: Mutex<Option<AbortHandle>>,
+}
+
+/// As of when the triggers are started in a group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Started {
+    pub(crate) term: u64,
+    pub(crate) version: u64,
+}
+
+impl DataGroup {
+    pub(crate) fn id(&self) -> GroupId {
+        GroupId(self.raft.id().0)
+    }
+
+    /// This node leads in `term` and knows everything that was committed before: events come in, and a dispatcher may
+    /// serve.
+    pub(crate) fn serve(&self, term: u64) {
+        self.proposer.set_gate(Gate::Open { term });
+        self.sessions.set_term(Some(term));
+        self.serving.send_replace(true);
+    }
+
+    /// It does not, or no longer. Whoever watches the group here sees the end.
+    pub(crate) fn stop_serving(&self, leader: Option<NodeId>) {
+        self.proposer.set_gate(Gate::NotLeader { leader });
+        self.sessions.set_term(None);
+        if self.serving.send_replace(false) {
+            self.state.end_watching();
+        }
+    }
+
+    /// Refuses what only the leader may answer, by the clock.
+    pub(crate) fn must_serve(&self) -> Result<(), ReadError> {
+        if self.raft.serves() {
+            return Ok(());
+        }
+        Err(ReadError::NotLeader { leader: self.leader() })
+    }
+
+    /// Who leads, as far as this node knows. A leader that may not act as one is none.
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        let leadership = *self.raft.leadership().borrow();
+        leadership.leader.map(ids::node)
+    }
+
+    fn start_task(&self, task: AbortHandle) {
+        *self.task.lock() = Some(task);
+    }
+
+    pub(crate) fn stop_task(&self) {
+        if let Some(task) = self.task.lock().take() {
+            task.abort();
+        }
+    }
+}
+
+/// A replica that ended with an error. It stays so until the node starts again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) why: String,
+    pub(crate) since: UnixMillis,
+}
+
+/// The groups of events that are open on this node, while they come and go.
+#[derive(Default)]
+pub(crate) struct Groups {
+    open: ArcSwap<BTreeMap<GroupId, Arc<DataGroup>>>,
+    failed: Mutex<BTreeMap<GroupId, Failure>>,
+    changed: watch::Sender<u64>,
+}
+
+impl Groups {
+    /// All that are open now.
+    pub(crate) fn all(&self) -> Arc<BTreeMap<GroupId, Arc<DataGroup>>> {
+        self.open.load_full()
+    }
+
+    /// Calls `with` with the group, if it is open: without counting a reference up and down for each append.
+    pub(crate) fn with<T>(&self, group: GroupId, with: impl FnOnce(&DataGroup) -> T) -> Option<T> {
+        self.open.load().get(&group).map(|group| with(group))
+    }
+
+    pub(crate) fn find(&self, group: GroupId) -> Option<Arc<DataGroup>> {
+        self.open.load().get(&group).cloned()
+    }
+
+    pub(crate) fn failures(&self) -> BTreeMap<GroupId, Failure> {
+        self.failed.lock().clone()
+    }
+
+    /// Moves on when a group is opened or closed, or another leads it.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub(crate) fn nudge(&self) {
+        self.changed.send_modify(|changes| *changes += 1);
+    }
+
+    fn insert(&self, group: Arc<DataGroup>) {
+        self.change(|open| drop(open.insert(group.id(), group.clone())));
+    }
+
+    fn remove(&self, group: GroupId) -> Option<Arc<DataGroup>> {
+        let found = self.find(group);
+        self.change(|open| drop(open.remove(&group)));
+        found
+    }
+
+    fn fail(&self, group: GroupId, failure: Failure) {
+        self.failed.lock().entry(group).or_insert(failure);
+        self.nudge();
+    }
+
+    fn has_failed(&self, group: GroupId) -> bool {
+        self.failed.lock().contains_key(&group)
+    }
+
+    fn change(&self, change: impl Fn(&mut BTreeMap<GroupId, Arc<DataGroup>>)) {
+        self.open.rcu(|open| {
+            let mut next = BTreeMap::clone(open);
+            change(&mut next);
+            next
+        });
+        self.nudge();
+    }
+}

@@ -1,0 +1,321 @@
+//! This node as the other roles and the other nodes see it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pelton_client::admission::{admit, uid_from_bits};
+use pelton_client::{
+    AppendError, ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch,
+    GroupCursors, GroupId, Hops, NodeClient, NodeReport, Offset, OperationError, Position, ProducerKey, Progress,
+    ReadError, Resources, Selection, Session, Start, TriggerId, Warning,
+};
+use pelton_consensus::ReadIndexError;
+use pelton_event::Event;
+use pelton_resource::{Kind, Resource, ResourceKey, Time};
+use tokio::sync::watch;
+
+use crate::ack::Append;
+use crate::command::Change;
+use crate::groups::DataGroup;
+use crate::ids;
+use crate::keys::key_of;
+use crate::node::{Shared, offset_of_start};
+use crate::registry::RegistryCommand;
+use crate::retention::first_offset;
+use crate::sessions::Caller;
+
+/// How long `apply` waits for its resources to become ready before it answers with what there is.
+const SETTLE_WITHIN: Duration = Duration::from_secs(5);
+
+/// A handle to the broker in this process.
+#[derive(Clone)]
+pub struct LocalNode {
+    pub(crate) shared: Shared,
+    pub(crate) caller: Caller,
+}
+
+impl LocalNode {
+    fn group(&self, group: GroupId) -> Result<Arc<DataGroup>, ReadError> {
+        self.shared.groups.find(group).ok_or_else(|| self.not_here(group))
+    }
+
+    /// The group, when this node leads it and may act as its leader.
+    fn led(&self, group: GroupId) -> Result<Arc<DataGroup>, ReadError> {
+        let found = self.group(group)?;
+        found.must_serve()?;
+        Ok(found)
+    }
+
+    /// A group that other nodes have, or nobody.
+    fn not_here(&self, group: GroupId) -> ReadError {
+        match self.shared.registry.state.current_cluster().groups.get(&group) {
+            Some(record) => ReadError::NotLeader { leader: record.preferred.filter(|node| *node != self.shared.this) },
+            None => ReadError::UnknownGroup(group),
+        }
+    }
+
+    /// The group, when this node leads it and has applied all that was committed until now.
+    async fn fresh(&self, group: GroupId) -> Result<Arc<DataGroup>, ReadError> {
+        let found = self.group(group)?;
+        match found.raft.read_index().await {
+            Ok(_) => Ok(found),
+            Err(ReadIndexError::NotLeader { leader }) => Err(ReadError::NotLeader { leader: leader.map(ids::node) }),
+            Err(ReadIndexError::Unavailable | ReadIndexError::Ended { .. }) => Err(ReadError::Unavailable),
+        }
+    }
+
+    /// The group, to be changed. The change itself says whether this node leads it.
+    fn changed(&self, group: GroupId) -> Result<Arc<DataGroup>, OperationError> {
+        self.group(group).map_err(|error| match error {
+            ReadError::NotLeader { leader } => OperationError::NotLeader { leader },
+            _ => OperationError::UnknownGroup(group),
+        })
+    }
+
+    fn read_error(&self, error: pelton_log::ReadError) -> ReadError {
+        self.shared.metrics.read_failed(&error);
+        match error {
+            pelton_log::ReadError::OffsetPurged { wanted, first } => {
+                ReadError::Purged { wanted: Offset(wanted.0), first: Offset(first.0) }
+            }
+            other => ReadError::Storage(other.to_string()),
+        }
+    }
+
+    /// Waits until the controller has seen `version`, or for a while.
+    async fn settled(&self, version: u64) {
+        let mut settled = self.shared.controller.settled.subscribe();
+        let seen = settled.wait_for(|settled| *settled >= version);
+        // Too slow is no error: the resources are stored, and their status says what is missing.
+        let _ = tokio::time::timeout(SETTLE_WITHIN, seen).await;
+    }
+
+    /// Appends to a group that is open here.
+    fn append_to(
+        &self,
+        group: &DataGroup,
+        broker: &BrokerName,
+        events: &[Event],
+        hops: Hops,
+        key: Option<ProducerKey>,
+    ) -> Append {
+        let Some(window) = self.shared.registry.state.deduplication_window(broker) else {
+            return group.proposer.append(broker, events, hops, key);
+        };
+        let from = self.shared.clock.now().minus(window);
+        let from = match self.shared.log.offset_at_time(group.raft.id(), from) {
+            Ok(offset) => Offset(offset.0),
+            // Nothing says how old the keys are; they count until they are pruned.
+            Err(_) => Offset(0),
+        };
+        let keyed: Vec<_> = events.iter().map(|e| (e.clone(), key_of(broker, e.source(), e.id()))).collect();
+        group.proposer.append_unique(broker, &keyed, hops, from, key)
+    }
+}
+
+impl NodeClient for LocalNode {
+    type Append = Append;
+
+    fn append(
+        &self,
+        group: GroupId,
+        broker: &BrokerName,
+        events: &[Event],
+        hops: Hops,
+        key: Option<ProducerKey>,
+    ) -> Append {
+        let appended = self.shared.groups.with(group, |group| self.append_to(group, broker, events, hops, key));
+        appended.unwrap_or_else(|| {
+            Append::refused(match self.not_here(group) {
+                ReadError::NotLeader { leader } => AppendError::NotLeader { leader },
+                _ => AppendError::Unavailable,
+            })
+        })
+    }
+
+    fn committed(&self, group: GroupId) -> Result<watch::Receiver<Offset>, ReadError> {
+        Ok(self.led(group)?.state.watch_tail())
+    }
+
+    async fn read(&self, group: GroupId, from: Offset, max_bytes: usize) -> Result<Vec<EventBatch>, ReadError> {
+        let data = self.led(group)?;
+        let (log, id, tail) = (self.shared.log.clone(), data.raft.id(), data.state.tail());
+        if from >= tail {
+            return Ok(Vec::new());
+        }
+        if log.is_cached(id, pelton_log::Offset(from.0)) {
+            return read_batches(&log, id, from, tail, max_bytes).map_err(|error| self.read_error(error));
+        }
+        let blocking = self.shared.options.blocking;
+        let read = blocking.run(move || read_batches(&log, id, from, tail, max_bytes)).await;
+        read.map_err(|error| ReadError::Storage(error.to_string()))?.map_err(|error| self.read_error(error))
+    }
+
+    async fn first(&self, group: GroupId) -> Result<Offset, ReadError> {
+        Ok(first_offset(&self.shared, self.led(group)?.raft.id()))
+    }
+
+    async fn cursors(&self, group: GroupId) -> Result<GroupCursors, ReadError> {
+        Ok(self.fresh(group).await?.state.with(|core| core.group.cursors()))
+    }
+
+    fn cursor_changes(&self, group: GroupId) -> Result<watch::Receiver<u64>, ReadError> {
+        Ok(self.led(group)?.state.watch_changes())
+    }
+
+    fn serve(&self, group: GroupId) -> Result<watch::Receiver<Option<Session>>, ReadError> {
+        Ok(self.led(group)?.sessions.serve(self.caller))
+    }
+
+    async fn progress(&self, group: GroupId, session: Session, progress: Progress) -> Result<(), OperationError> {
+        let data = self.changed(group)?;
+        let hold = data.sessions.hold(session).map_err(|ended| {
+            if data.raft.serves() { ended } else { OperationError::NotLeader { leader: data.leader() } }
+        })?;
+        let change = Change::Progress { term: session.term, progress };
+        data.proposer.change_holding(&change, Some(hold)).await.map(|_| ())
+    }
+
+    async fn rewind(&self, group: GroupId, trigger: TriggerId, to: Start) -> Result<(), OperationError> {
+        let data = self.changed(group)?;
+        let at = offset_of_start(&self.shared, &data, to)?;
+        data.proposer.change(&Change::Rewind(trigger, at)).await.map(|_| ())
+    }
+
+    async fn dead_letters(
+        &self,
+        group: GroupId,
+        trigger: Option<TriggerId>,
+        after: Option<(TriggerId, Position)>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, ReadError> {
+        let data = self.fresh(group).await?;
+        Ok(data.state.with(|core| core.group.dead_letters(group, trigger, after, limit)))
+    }
+
+    async fn redrive(&self, group: GroupId, selection: Selection) -> Result<u64, OperationError> {
+        self.changed(group)?.proposer.change(&Change::Redrive(selection)).await
+    }
+
+    async fn discard(&self, group: GroupId, selection: Selection) -> Result<u64, OperationError> {
+        self.changed(group)?.proposer.change(&Change::Discard(selection)).await
+    }
+
+    fn resources(&self) -> watch::Receiver<Arc<Resources>> {
+        self.shared.registry.state.watch()
+    }
+
+    async fn apply(&self, resources: Vec<Resource>) -> Result<Vec<Resource>, ApplyError> {
+        let registry = &self.shared.registry;
+        let (keys, version) = {
+            let _one_at_a_time = registry.writing.lock().await;
+            registry.confirm().await.map_err(apply_error)?;
+            let current = registry.state.current();
+            let now = Time::from_unix_millis(self.shared.clock.now().0);
+            let chance = &self.shared.chance;
+            let admitted = admit(&current, resources, now, &mut || uid_from_bits(chance.bits(), chance.bits()))?;
+            let keys: Vec<_> = admitted.iter().map(Resource::key).collect();
+            let put = RegistryCommand::Put(admitted);
+            (keys, registry.commit(&put).await.map_err(apply_error)?)
+        };
+        self.settled(version).await;
+        let stored = registry.state.current();
+        Ok(keys.iter().filter_map(|key| stored.find(key)).collect())
+    }
+
+    async fn delete(&self, key: ResourceKey) -> Result<(), ApplyError> {
+        let registry = &self.shared.registry;
+        let version = {
+            let _one_at_a_time = registry.writing.lock().await;
+            registry.confirm().await.map_err(apply_error)?;
+            if registry.state.current().find(&key).is_none() {
+                let name = format!("{}/{}", key.namespace, key.name);
+                return Err(ApplyError::NotFound { kind: key.kind.to_string(), name });
+            }
+            registry.commit(&RegistryCommand::Delete(key)).await.map_err(apply_error)?
+        };
+        self.settled(version).await;
+        Ok(())
+    }
+
+    async fn warn(&self, trigger: TriggerId, warning: Option<Warning>) -> Result<(), ApplyError> {
+        if !self.shared.registry.raft.serves() {
+            return Err(ApplyError::NotLeader { leader: self.shared.registry.leader() });
+        }
+        let resources = self.shared.registry.state.current();
+        if !resources.triggers.contains_key(&trigger) {
+            return Err(ApplyError::NotFound { kind: Kind::Trigger.to_string(), name: trigger.to_string() });
+        }
+        let mut warnings = self.shared.controller.warnings.lock();
+        let changed = match warning {
+            Some(warning) => warnings.insert(trigger, warning.clone()) != Some(warning),
+            None => warnings.remove(&trigger).is_some(),
+        };
+        drop(warnings);
+        if changed {
+            self.shared.controller.nudge();
+        }
+        Ok(())
+    }
+
+    fn cluster(&self) -> watch::Receiver<Arc<ClusterView>> {
+        self.shared.view.subscribe()
+    }
+
+    async fn report(&self) -> Option<NodeReport> {
+        Some(crate::view::report(&self.shared))
+    }
+
+    async fn change_cluster(&self, change: ClusterChange) -> Result<(), ClusterError> {
+        let Some(member) = &self.shared.member else {
+            return Err(ClusterError::Refused("this node is a cluster by itself".to_owned()));
+        };
+        match self.shared.registry.confirm().await {
+            Ok(()) => member.keeper.change(change).await,
+            Err(OperationError::NotLeader { leader }) => Err(ClusterError::NotLeader { leader }),
+            Err(_) => Err(ClusterError::Unavailable),
+        }
+    }
+}
+
+/// Batches of events from the one that holds `from` on, below `tail`.
+fn read_batches(
+    log: &pelton_log::Log,
+    group: pelton_log::GroupId,
+    from: Offset,
+    tail: Offset,
+    max_bytes: usize,
+) -> Result<Vec<EventBatch>, pelton_log::ReadError> {
+    let entries = log.read_from_offset(group, pelton_log::Offset(from.0), max_bytes as u64)?;
+    let mut batches = Vec::with_capacity(entries.len());
+    for entry in entries {
+        if entry.event_count == 0 || entry.first_offset.0 >= tail.0 {
+            continue;
+        }
+        let meta = log.entry_meta(group, entry.index)?;
+        batches.push(EventBatch {
+            group: GroupId(group.0),
+            base: Offset(entry.first_offset.0),
+            count: entry.event_count,
+            sealed: meta.map(|meta| meta.appended_at).unwrap_or_default(),
+            body: entry.body,
+        });
+    }
+    Ok(batches)
+}
+
+fn apply_error(error: OperationError) -> ApplyError {
+    match error {
+        OperationError::OutcomeUnknown => ApplyError::OutcomeUnknown,
+        OperationError::TooLarge => {
+            let errors = "the resources are too large to be stored together: apply them in parts".to_owned();
+            ApplyError::Invalid { kind: "List".to_owned(), name: "(all)".to_owned(), errors }
+        }
+        OperationError::NotLeader { leader } => ApplyError::NotLeader { leader },
+        OperationError::UnknownTrigger
+        | OperationError::UnknownDeadLetter
+        | OperationError::UnknownGroup(_)
+        | OperationError::SessionEnded
+        | OperationError::Unavailable => ApplyError::Unavailable,
+    }
+}

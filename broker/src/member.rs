@@ -1,0 +1,296 @@
+//! A node that is one of several: what it is given, and how it comes in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use pelton_client::{NodeId, NodeInfo, NodePhase, Role};
+use pelton_consensus::GroupStatus;
+use pelton_peer::{BoxedIo, Network, PeerAddress, PeerListener, Pool, Security};
+
+use crate::cluster::{ClusterCommand, REGISTRY};
+use crate::formation::{Keeper, Presence, RegistryLink};
+use crate::groups::{Wanted, tend_members};
+use crate::ids;
+use crate::node::Shared;
+use crate::registry::RegistryState;
+
+/// How often the registry's members are looked at, besides when something changed.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How long a node waits before it tells the registry again where it is.
+const ANNOUNCE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// What makes a node one of several.
+#[derive(Clone)]
+pub struct Member {
+    /// Its name: a DNS label, unique in the cluster.
+    pub name: String,
+    /// Where the others reach it.
+    pub peer_advertise: PeerAddress,
+    /// The addresses of the nodes that the cluster begins with, or of some that it has. Empty: a cluster of one.
+    pub join: Vec<PeerAddress>,
+    /// What fails together with it.
+    pub zone: String,
+    /// What it does; [`Role::Broker`] is among it.
+    pub roles: BTreeSet<Role>,
+    /// The program's version.
+    pub version: String,
+    /// How connections come about.
+    pub network: Arc<dyn Network>,
+    /// Who may connect.
+    pub security: Security,
+    /// The listener for the other nodes, bound.
+    pub listener: Arc<dyn PeerListener>,
+    /// Replicas that a group has when there are nodes enough. Taken from the node that forms the cluster.
+    pub replicas: u32,
+    /// A node that is silent for so long is lost: its replicas are made again elsewhere.
+    pub node_lost_after: Duration,
+    /// Of all groups.
+    pub timing: Timing,
+}
+
+/// How fast a group finds out that its leader is gone. The same on all nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// Time between heartbeats of a leader.
+    pub heartbeat: Duration,
+    /// Shortest and longest time without one before a follower stands for election.
+    pub election_timeout: (Duration, Duration),
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_millis(200),
+            election_timeout: (Duration::from_millis(800), Duration::from_millis(1_400)),
+        }
+    }
+}
+
+/// What a node has that others can reach.
+pub(crate) struct MemberParts {
+    pub(crate) roles: BTreeSet<Role>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) link: RegistryLink,
+    pub(crate) keeper: Keeper,
+    pub(crate) presence: Arc<Presence>,
+    /// What it says of itself.
+    pub(crate) info: parking_lot::Mutex<NodeInfo>,
+    /// For the one that forms the cluster.
+    pub(crate) initial_nodes: u32,
+    pub(crate) replicas: u32,
+}
+
+/// Where the other nodes are: as the registry says, and until it does, as the node was told when it came in.
+#[derive(Default)]
+pub(crate) struct AddressBook(OnceLock<(BTreeMap<NodeId, PeerAddress>, Arc<RegistryState>)>);
+
+impl AddressBook {
+    pub(crate) fn fill(&self, told: BTreeMap<NodeId, PeerAddress>, registry: Arc<RegistryState>) {
+        assert!(self.0.set((told, registry)).is_ok(), "a node has one registry");
+    }
+}
+
+impl AddressBook {
+    fn address(&self, node: pelton_consensus::NodeId) -> Option<String> {
+        let (told, registry) = self.0.get()?;
+        let node = ids::node(node);
+        let cluster = registry.current_cluster();
+        // A removed node is not reached, whatever was told.
+        match cluster.nodes.get(&node) {
+            Some(_) => cluster.member(node).map(|info| info.peer_address.clone()),
+            None => told.get(&node).map(PeerAddress::to_string),
+        }
+    }
+}
+
+impl Member {
+    /// As the registry records it.
+    pub(crate) fn info(&self) -> NodeInfo {
+        NodeInfo {
+            name: self.name.clone(),
+            peer_address: self.peer_advertise.to_string(),
+            ingress: None,
+            api: None,
+            zone: self.zone.clone(),
+            roles: self.roles.clone(),
+            phase: NodePhase::Active,
+            version: self.version.clone(),
+        }
+    }
+}
+
+/// A listener that is lent out.
+pub(crate) struct Lent(pub(crate) Arc<dyn PeerListener>);
+
+impl PeerListener for Lent {
+    fn accept(&self) -> BoxFuture<'_, io::Result<(BoxedIo, SocketAddr)>> {
+        self.0.accept()
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// What the registry's leader does: forms the cluster, keeps it in order, brings the registry's own members about.
+pub(crate) async fn lead_registry(shared: Shared) {
+    let Some(member) = &shared.member else { return };
+    let mut leadership = shared.registry.raft.leadership();
+    loop {
+        if leadership.borrow_and_update().serves {
+            let leads = async {
+                form(&shared, member).await;
+                tokio::join!(member.keeper.run(), tend_registry(&shared));
+            };
+            let ends = async {
+                // The sender ends with the group.
+                let _ = leadership.wait_for(|now| !now.serves).await;
+            };
+            tokio::select! {
+                biased;
+                () = ends => {}
+                () = leads => {}
+            }
+        }
+        if leadership.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn form(shared: &Shared, member: &MemberParts) {
+    while !shared.registry.state.current_cluster().is_formed() {
+        let (info, nonce) = (member.info.lock().clone(), member.presence.nonce());
+        let (initial_nodes, replication) = (member.initial_nodes, member.replicas);
+        let form = ClusterCommand::Form { initial_nodes, replication, info, nonce };
+        match shared.registry.change_cluster(form).await {
+            Ok(Ok(_)) => tracing::info!(initial_nodes, "the cluster is formed"),
+            Ok(Err(refusal)) => {
+                tracing::error!(%refusal, "the cluster cannot be formed");
+                return;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the cluster is not formed yet");
+                tokio::time::sleep(ANNOUNCE_AGAIN_AFTER).await;
+            }
+        }
+    }
+}
+
+async fn tend_registry(shared: &Shared) {
+    let registry = &shared.registry;
+    let mut cluster = registry.state.cluster();
+    let mut not_before = None;
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let state = cluster.borrow_and_update().clone();
+        if state.is_formed() {
+            let wanted = Wanted {
+                voters: state.registry.replicas.clone(),
+                learners: state.registry_learners(),
+                preferred: state.registry.preferred,
+            };
+            let done =
+                tend_members(shared.this, &registry.raft, &wanted, &registry.settled, &mut not_before).await;
+            if let Err(error) = done {
+                tracing::debug!(%error, "the registry's members are not changed yet");
+            }
+            let settled = registry.settled.lock().clone();
+            if let Some((term, voters)) = settled.filter(|(_, voters)| *voters != state.registry.settled) {
+                let command = ClusterCommand::Settle { group: REGISTRY, term, voters };
+                if let Err(error) = registry.change_cluster(command).await {
+                    tracing::debug!(%error, "the registry does not record its voters yet");
+                }
+            }
+        }
+        tokio::select! {
+            biased;
+            changed = cluster.changed() => if changed.is_err() { return },
+            _ = ticks.tick() => {}
+        }
+    }
+}
+
+/// Tells the registry what the node is called and where it is now.
+pub(crate) async fn announce(shared: Shared) {
+    let Some(member) = &shared.member else { return };
+    let mut told = None;
+    let mut nudged = shared.controller.nudge.subscribe();
+    loop {
+        nudged.borrow_and_update();
+        let info = member.info.lock().clone();
+        if told.as_ref() != Some(&info) {
+            match member.link.announce(&info).await {
+                Ok(()) => told = Some(info),
+                Err(error) => {
+                    tracing::error!(%error, "this node is not wanted in its cluster any more");
+                    return;
+                }
+            }
+        }
+        if nudged.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What the node waits for, in a sentence.
+pub(crate) fn waits_for(shared: &Shared) -> Option<String> {
+    let registry = &shared.registry;
+    if registry.leader().is_none() {
+        return Some("the registry has no leader".to_owned());
+    }
+    let cluster = registry.state.current_cluster();
+    if cluster.member(shared.this).is_none() {
+        return Some("the registry does not list this node yet".to_owned());
+    }
+    if cluster.groups.is_empty() {
+        let (there, wanted) = (cluster.brokers().count(), cluster.initial_nodes);
+        return Some(format!("there are no log groups yet: {there} of {wanted} nodes are there"));
+    }
+    let failed = shared.groups.failures();
+    for (group, _) in cluster.held_by(shared.this).filter(|(group, _)| !failed.contains_key(group)) {
+        match shared.groups.find(group) {
+            None => return Some(format!("log group {group} is not open yet")),
+            Some(open) if open.leader().is_none() => return Some(format!("log group {group} has no leader")),
+            Some(_) => {}
+        }
+    }
+    None
+}
+
+/// Hands over what this node leads, all of it at once.
+pub(crate) async fn hand_over(shared: &Shared) {
+    let groups = shared.groups.all();
+    let events = groups.values().map(|group| async {
+        if let Some(heir) = heir(shared.this, &group.raft.status()) {
+            give(group.raft.transfer_leader(heir).await, group.raft.id().0);
+        }
+    });
+    let registry = async {
+        if let Some(heir) = heir(shared.this, &shared.registry.raft.status()) {
+            give(shared.registry.raft.transfer_leader(heir).await, REGISTRY.0);
+        }
+    };
+    tokio::join!(futures_util::future::join_all(events), registry);
+}
+
+fn give(given: Result<(), pelton_consensus::MembershipError>, group: u32) {
+    if let Err(error) = given {
+        tracing::warn!(group, %error, "the group was not handed over; the others elect a leader");
+    }
+}
+
+/// The voter that is furthest of those that answer.
+fn heir(this: NodeId, status: &GroupStatus) -> Option<pelton_consensus::NodeId> {
+    let votes = |node: &pelton_consensus::NodeId| *node != ids::raft_node(this) && status.voters.contains(node);
+    let answering = status.followers.iter().filter(|(node, follower)| votes(node) && follower.answered.is_some());
+    let furthest = answering.max_by_key(|(node, follower)| (follower.matched, std::cmp::Reverse(**node)));
+    furthest.filter(|_| status.is_leader()).map(|(node, _)| *node)
+}

@@ -1,0 +1,234 @@
+//! The cluster as this node knows it, and what this node reports of itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use pelton_client::{
+    ClusterView, FollowerReport, GroupId, GroupInfo, NodeId, NodeReport, Offset, Problem, ReplicaReport, ReplicaRole,
+};
+use pelton_consensus::{GroupStatus, Role};
+use pelton_env::UnixMillis;
+use pelton_resource::Time;
+
+use crate::cluster::{GroupRecord, REGISTRY};
+use crate::ids;
+use crate::metrics::GroupMetrics;
+use crate::node::Shared;
+
+/// How often replicas are looked at for metrics and problems.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A follower that has not answered for so long is not reached.
+const UNREACHED_AFTER: Duration = Duration::from_secs(3);
+
+/// A follower that lacks more entries is behind.
+const BEHIND_ENTRIES: u64 = 1_000;
+
+/// What is not as it should be, and since when.
+#[derive(Default)]
+pub(crate) struct Problems(Mutex<BTreeMap<Trouble, UnixMillis>>);
+
+/// Something that is wrong. What varies from moment to moment is not part of it: then it would seem to be new.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    NoLeader(GroupId),
+    Failed(GroupId),
+    Behind(GroupId, NodeId),
+    Unreached(NodeId),
+    DiskFull,
+    OverLimit,
+}
+
+impl Trouble {
+    fn sentence(&self, failures: &BTreeMap<GroupId, crate::groups::Failure>) -> String {
+        match self {
+            Self::NoLeader(_) => "no leader is known here".to_owned(),
+            Self::Failed(group) => {
+                let why = failures.get(group).map_or("", |failure| &failure.why);
+                format!("the replica failed: {why}")
+            }
+            Self::Behind(_, node) => format!("the replica on node {node} is more than {BEHIND_ENTRIES} entries behind"),
+            Self::Unreached(node) => format!("node {node} does not answer"),
+            Self::DiskFull => "the disk is full: new events are refused".to_owned(),
+            Self::OverLimit => "the log holds more than its limit because triggers still need old events".to_owned(),
+        }
+    }
+
+    fn group(&self) -> Option<GroupId> {
+        match self {
+            Self::NoLeader(group) | Self::Failed(group) | Self::Behind(group, _) => Some(*group),
+            Self::Unreached(_) | Self::DiskFull | Self::OverLimit => None,
+        }
+    }
+}
+
+/// Keeps the view, the metrics of the groups and the times of problems until the node goes down.
+pub(crate) async fn run(shared: Shared) {
+    let registry = GroupMetrics::register(REGISTRY);
+    let mut cluster = shared.registry.state.cluster();
+    let mut leadership = shared.registry.raft.leadership();
+    let mut groups = shared.groups.watch();
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        cluster.borrow_and_update();
+        leadership.borrow_and_update();
+        groups.borrow_and_update();
+        publish(&shared);
+        tokio::select! {
+            biased;
+            changed = cluster.changed() => if changed.is_err() { return },
+            _ = leadership.changed() => {}
+            _ = groups.changed() => {}
+            _ = ticks.tick() => {
+                registry.show(shared.this, &shared.registry.raft.status());
+                for group in shared.groups.all().values() {
+                    group.metrics.show(shared.this, &group.raft.status());
+                }
+                note_problems(&shared);
+            }
+        }
+    }
+}
+
+/// Makes the view what this node knows now.
+pub(crate) fn publish(shared: &Shared) {
+    let cluster = shared.registry.state.current_cluster();
+    let registry = *shared.registry.raft.leadership().borrow();
+    let open = shared.groups.all();
+    let group = |(id, record): (&GroupId, &GroupRecord)| {
+        let now = open.get(id).map(|group| *group.raft.leadership().borrow()).unwrap_or_default();
+        (*id, info(record, now.term.0, now.leader.map(ids::node)))
+    };
+    let view = ClusterView {
+        version: cluster.version,
+        this: Some(shared.this),
+        nodes: cluster.nodes.iter().map(|(id, node)| (*id, node.info.clone())).collect(),
+        groups: cluster.groups.iter().map(group).collect(),
+        registry: info(&cluster.registry, registry.term.0, registry.leader.map(ids::node)),
+    };
+    shared.view.send_if_modified(|shown| {
+        let is_new = **shown != view;
+        if is_new {
+            *shown = Arc::new(view);
+        }
+        is_new
+    });
+}
+
+fn info(record: &GroupRecord, term: u64, leader: Option<NodeId>) -> GroupInfo {
+    let (replicas, preferred, keyed) = (record.replicas.clone(), record.preferred, record.keyed);
+    GroupInfo { term, leader, replicas, preferred, keyed }
+}
+
+/// What this node reports of itself.
+pub(crate) fn report(shared: &Shared) -> NodeReport {
+    note_problems(shared);
+    let failures = shared.groups.failures();
+    let problems = shared.problems.0.lock().clone();
+    let of = |group: Option<GroupId>| -> Vec<Problem> {
+        let these = problems.iter().filter(|(trouble, _)| trouble.group() == group);
+        these.map(|(trouble, since)| Problem { what: trouble.sentence(&failures), since: time(*since) }).collect()
+    };
+    let mut replicas = BTreeMap::new();
+    replicas.insert(REGISTRY, replica(&shared.registry.raft.status(), Offset(0), 0, of(Some(REGISTRY))));
+    for (id, group) in shared.groups.all().iter() {
+        let (end, floor) = group.state.with(|core| (core.next, core.group.cursors_need(core.next)));
+        let status = group.raft.status();
+        let backlog = if status.is_leader() { end.0 - floor.0 } else { 0 };
+        let mut report = replica(&status, end, backlog, of(Some(*id)));
+        if failures.contains_key(id) {
+            report.role = ReplicaRole::Failed;
+        }
+        replicas.insert(*id, report);
+    }
+    for id in failures.keys() {
+        replicas.entry(*id).or_insert_with(|| ReplicaReport {
+            role: ReplicaRole::Failed,
+            term: 0,
+            leader: None,
+            last_index: 0,
+            commit_index: 0,
+            applied_index: 0,
+            end: 0,
+            followers: BTreeMap::new(),
+            backlog: 0,
+            problems: of(Some(*id)),
+        });
+    }
+    let unreachable = problems.iter().filter_map(|(trouble, since)| match trouble {
+        Trouble::Unreached(node) => Some((*node, time(*since))),
+        _ => None,
+    });
+    NodeReport {
+        replicas,
+        log_bytes: shared.log.size().record_bytes,
+        problems: of(None),
+        unreachable: unreachable.collect(),
+    }
+}
+
+fn time(at: UnixMillis) -> Time {
+    Time::from_unix_millis(at.0)
+}
+
+fn replica(status: &GroupStatus, end: Offset, backlog: u64, problems: Vec<Problem>) -> ReplicaReport {
+    let index = |index: Option<pelton_log::LogIndex>| index.map_or(0, |index| index.0);
+    let last = index(status.last_index);
+    let followers = status.followers.iter().map(|(node, follower)| {
+        let lag_entries = last.saturating_sub(index(follower.matched));
+        (ids::node(*node), FollowerReport { lag_entries, silent_for: follower.answered })
+    });
+    ReplicaReport {
+        role: match status.role {
+            Role::Leader => ReplicaRole::Leader,
+            Role::Follower => ReplicaRole::Follower,
+            Role::Candidate => ReplicaRole::Candidate,
+            Role::Learner => ReplicaRole::Learner,
+            Role::Ended => ReplicaRole::Failed,
+        },
+        term: status.term.0,
+        leader: status.leader.map(ids::node),
+        last_index: last,
+        commit_index: index(status.committed_index),
+        applied_index: index(status.applied_index),
+        end: end.0,
+        followers: if status.is_leader() { followers.collect() } else { BTreeMap::new() },
+        backlog,
+        problems,
+    }
+}
+
+/// Looks what is wrong now. What was wrong before keeps its time.
+fn note_problems(shared: &Shared) {
+    let mut now: BTreeSet<Trouble> = shared.groups.failures().into_keys().map(Trouble::Failed).collect();
+    let mut look = |id: GroupId, status: &GroupStatus| {
+        if status.leader.is_none() && status.role != Role::Ended {
+            now.insert(Trouble::NoLeader(id));
+        }
+        let last = status.last_index.map_or(0, |index| index.0);
+        for (node, follower) in status.followers.iter().filter(|_| status.is_leader()) {
+            let node = ids::node(*node);
+            if last.saturating_sub(follower.matched.map_or(0, |index| index.0)) > BEHIND_ENTRIES {
+                now.insert(Trouble::Behind(id, node));
+            }
+            if follower.answered.is_none_or(|answered| answered > UNREACHED_AFTER) {
+                now.insert(Trouble::Unreached(node));
+            }
+        }
+    };
+    look(REGISTRY, &shared.registry.raft.status());
+    shared.groups.all().iter().for_each(|(id, group)| look(*id, &group.raft.status()));
+    if shared.log.is_full() {
+        now.insert(Trouble::DiskFull);
+    }
+    if shared.log.size().record_bytes > shared.options.retention.bytes {
+        now.insert(Trouble::OverLimit);
+    }
+    let mut known = shared.problems.0.lock();
+    known.retain(|trouble, _| now.contains(trouble));
+    let since = shared.clock.now();
+    now.into_iter().for_each(|trouble| drop(known.entry(trouble).or_insert(since)));
+}

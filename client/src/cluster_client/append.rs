@@ -1,0 +1,206 @@
+//! Appending: at once where this node leads, else by as many tries as it takes.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use futures_util::future::join_all;
+use pelton_event::Event;
+use tokio::time::{Instant, Sleep, sleep, timeout_at};
+
+use super::{Connect, Inner, Place};
+use crate::retry::{Refused as _, Tries, Verdict};
+use crate::routing::Target;
+use crate::{AppendError, Appended, BrokerName, GroupId, Hops, NodeClient as _, NodeId, ProducerKey};
+
+type Boxed = Pin<Box<dyn Future<Output = Result<Appended, AppendError>> + Send>>;
+
+/// The answer to come of an append to a cluster.
+pub struct ClusterAppend<L: crate::NodeClient>(State<L>);
+
+enum State<L: crate::NodeClient> {
+    /// The node in this process has it, and there is no other.
+    Alone(L::Append),
+    /// The node in this process has it, and when it turns out not to lead, another will.
+    Here {
+        append: L::Append,
+        otherwise: Option<Box<dyn FnOnce() -> Boxed + Send>>,
+        patience: Pin<Box<Sleep>>,
+    },
+    /// It takes several tries, or may.
+    Tried(Boxed),
+    Done,
+}
+
+impl<L: crate::NodeClient> std::fmt::Debug for ClusterAppend<L> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClusterAppend")
+    }
+}
+
+impl<L: crate::NodeClient> Future for ClusterAppend<L>
+where
+    L::Append: Unpin,
+{
+    type Output = Result<Appended, AppendError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let answer = match &mut self.0 {
+                State::Alone(append) => Pin::new(append).poll(context),
+                State::Tried(append) => append.as_mut().poll(context),
+                State::Here { append, otherwise, patience } => match Pin::new(append).poll(context) {
+                    // Nothing was written here, so another may have it.
+                    Poll::Ready(Err(error)) if matches!(error.verdict(), Verdict::Elsewhere(_) | Verdict::Later) => {
+                        let otherwise = otherwise.take().expect("it is taken once, and then this state is left");
+                        self.0 = State::Tried(otherwise());
+                        continue;
+                    }
+                    // A leader that others have left behind never gets an answer, and may not even notice.
+                    Poll::Pending => patience.as_mut().poll(context).map(|()| Err(AppendError::OutcomeUnknown)),
+                    ready => ready,
+                },
+                State::Done => panic!("an append is not polled after it was answered"),
+            };
+            if answer.is_ready() {
+                self.0 = State::Done;
+            }
+            return answer;
+        }
+    }
+}
+
+impl<L: crate::NodeClient, C: Connect> Inner<L, C> {
+    pub(super) fn append(self: &Arc<Self>, broker: &BrokerName, events: &[Event], hops: Hops) -> ClusterAppend<L> {
+        let routes = self.routes.load();
+        let target = match routes.targets(broker, events) {
+            Ok(target) => target,
+            Err(targets) => {
+                let parted = self.clone().append_parts(broker.clone(), parts(&targets, events), hops);
+                return ClusterAppend(State::Tried(Box::pin(parted)));
+            }
+        };
+        let group = match target {
+            Target::Group(group) => Some(group),
+            Target::Any => routes.any(0, 0),
+        };
+        let here = self.nodes.local.as_ref().zip(group.filter(|group| routes.is_led_here(*group)));
+        if let Some((local, group)) = here {
+            let append = local.append(group, broker, events, hops, None);
+            if routes.is_alone() {
+                return ClusterAppend(State::Alone(append));
+            }
+            let (inner, broker, events) = (self.clone(), broker.clone(), events.to_vec());
+            let otherwise = Box::new(move || -> Boxed { Box::pin(inner.append_tried(target, broker, events, hops)) });
+            let patience = Box::pin(sleep(self.options.patience));
+            return ClusterAppend(State::Here { append, otherwise: Some(otherwise), patience });
+        }
+        let tried = self.clone().append_tried(target, broker.clone(), events.to_vec(), hops);
+        ClusterAppend(State::Tried(Box::pin(tried)))
+    }
+
+    /// Tries until it is done, refused for good, or time is up. All tries have one key.
+    async fn append_tried(
+        self: Arc<Self>,
+        target: Target,
+        broker: BrokerName,
+        events: Vec<Event>,
+        hops: Hops,
+    ) -> Result<Appended, AppendError> {
+        let deadline = Instant::now() + self.options.patience;
+        let key = ProducerKey { producer: self.producer, sequence: self.sequence.fetch_add(1, Ordering::Relaxed) };
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let mut tries = Tries::new(true);
+        let mut fixed = match target {
+            Target::Group(group) => Some(group),
+            Target::Any => None,
+        };
+        // Who was named as leader, and of which group.
+        let mut named: Option<(NodeId, GroupId)> = None;
+        loop {
+            let view = self.nodes.view();
+            let follow = named.take();
+            let group = follow.map(|(_, group)| group).or(fixed);
+            let group = group.or_else(|| self.routes.load().any(turn, tries.failed()));
+            let Some(group) = group else {
+                // The cluster is being formed, or nothing is known of it yet.
+                let place = Place::Registry;
+                let error = AppendError::Unavailable;
+                match self.after(&mut tries, &error, place, &view, None, deadline).await {
+                    Some(_) => continue,
+                    None => return Err(error),
+                }
+            };
+            let place = Place::Group(group);
+            let asked = follow.map(|(leader, _)| leader).or_else(|| self.nodes.leader(&view, place, tries.failed()));
+            let answer = match asked.and_then(|id| self.nodes.node(&view, id)) {
+                Some(node) => {
+                    let until = deadline.min(Instant::now() + self.options.try_timeout);
+                    let append = node.append(group, &broker, &events, hops, Some(key));
+                    timeout_at(until, append).await.unwrap_or(Err(AppendError::OutcomeUnknown))
+                }
+                None => Err(AppendError::Unavailable),
+            };
+            let error = match answer {
+                Ok(appended) => {
+                    if let Some(leader) = asked {
+                        self.nodes.leads(&view, place, leader);
+                    }
+                    return Ok(appended);
+                }
+                Err(error) => error,
+            };
+            let next = self.after(&mut tries, &error, place, &view, asked, deadline).await;
+            if tries.may_be_done() {
+                fixed = Some(group);
+            }
+            match next {
+                Some(leader) => named = leader.map(|leader| (leader, group)),
+                None => return Err(tries.verdict(error)),
+            }
+        }
+    }
+
+    /// Appends each part to its group, side by side.
+    async fn append_parts(
+        self: Arc<Self>,
+        broker: BrokerName,
+        parts: Vec<(Target, Vec<Event>)>,
+        hops: Hops,
+    ) -> Result<Appended, AppendError> {
+        let tried =
+            parts.into_iter().map(|(target, events)| self.clone().append_tried(target, broker.clone(), events, hops));
+        together(join_all(tried).await)
+    }
+}
+
+/// The events by their targets, in order within each. The first event's part comes first.
+fn parts(targets: &[Target], events: &[Event]) -> Vec<(Target, Vec<Event>)> {
+    let mut parts: Vec<(Target, Vec<Event>)> = Vec::new();
+    for (target, event) in targets.iter().zip(events) {
+        match parts.iter_mut().find(|(known, _)| known == target) {
+            Some((_, part)) => part.push(event.clone()),
+            None => parts.push((*target, vec![event.clone()])),
+        }
+    }
+    parts
+}
+
+/// One answer for a call whose events went to several groups. "Nothing was written" is said only when that is so of all.
+fn together(answers: Vec<Result<Appended, AppendError>>) -> Result<Appended, AppendError> {
+    let may_be_written = answers.iter().any(|answer| matches!(answer, Ok(_) | Err(AppendError::OutcomeUnknown)));
+    let duplicates = answers.iter().flatten().map(|appended| appended.duplicates).sum();
+    let first = answers.first().cloned();
+    match answers.into_iter().find_map(Result::err) {
+        // The producer is not to send it again, whatever became of the other parts.
+        Some(error @ AppendError::TooLarge { .. }) => Err(error),
+        Some(_) if may_be_written => Err(AppendError::OutcomeUnknown),
+        Some(error) => Err(error),
+        None => first.unwrap_or(Err(AppendError::Unavailable)).map(|appended| Appended { duplicates, ..appended }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

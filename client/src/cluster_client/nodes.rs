@@ -1,0 +1,125 @@
+//! The nodes of the cluster, and which of them to ask.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::either::Either;
+use crate::{ClusterView, GroupId, GroupInfo, NodeClient, NodeId, NodePhase, Resources};
+
+/// How nodes are reached that are not in this process.
+pub trait Connect: Send + Sync + 'static {
+    /// A handle of such a node.
+    type Node: NodeClient;
+
+    /// A handle of the node at `address`; of whichever node is there when `node` is not known. Nothing is connected by
+    /// this. `None` when the address is none. Called within a tokio runtime.
+    fn connect(&self, node: Option<NodeId>, address: &str) -> Option<Self::Node>;
+}
+
+/// The group that holds the resources and the cluster, or one that holds events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    Registry,
+    Group(GroupId),
+}
+
+pub(super) struct Nodes<L, C: Connect> {
+    pub(super) local: Option<L>,
+    connect: C,
+    /// Handles by id, each with the address that it is for.
+    known: Mutex<BTreeMap<NodeId, (String, C::Node)>>,
+    /// Leaders that answered or were named and that the view does not have yet, each with the term that the view had
+    /// then: a view of a later term knows better.
+    learnt: Mutex<BTreeMap<Place, (u64, NodeId)>>,
+    pub(super) view: watch::Receiver<Arc<ClusterView>>,
+    pub(super) resources: watch::Receiver<Arc<Resources>>,
+}
+
+impl<L: NodeClient, C: Connect> Nodes<L, C> {
+    pub(super) fn new(
+        local: Option<L>,
+        connect: C,
+        view: watch::Receiver<Arc<ClusterView>>,
+        resources: watch::Receiver<Arc<Resources>>,
+    ) -> Self {
+        Self { local, connect, known: Mutex::default(), learnt: Mutex::default(), view, resources }
+    }
+
+    pub(super) fn view(&self) -> Arc<ClusterView> {
+        self.view.borrow().clone()
+    }
+
+    /// A handle of a node by its id. `None` for one that is unknown or no member any more.
+    pub(super) fn node(&self, view: &ClusterView, id: NodeId) -> Option<Either<L, C::Node>> {
+        if let Some(local) = self.local.as_ref().filter(|_| view.this == Some(id)) {
+            return Some(Either::Local(local.clone()));
+        }
+        let info = view.nodes.get(&id).filter(|info| info.phase != NodePhase::Removed)?;
+        let mut known = self.known.lock();
+        if let Some((address, node)) = known.get(&id)
+            && *address == info.peer_address
+        {
+            return Some(Either::Remote(node.clone()));
+        }
+        known.retain(|id, _| view.nodes.get(id).is_some_and(|info| info.phase != NodePhase::Removed));
+        let node = self.connect.connect(Some(id), &info.peer_address)?;
+        known.insert(id, (info.peer_address.clone(), node.clone()));
+        Some(Either::Remote(node))
+    }
+
+    /// A handle of whoever is at an address.
+    pub(super) fn stranger(&self, address: &str) -> Option<C::Node> {
+        self.connect.connect(None, address)
+    }
+
+    /// Whom to ask for what a group's leader does, after so many tries that failed.
+    pub(super) fn leader(&self, view: &ClusterView, place: Place, failed: u32) -> Option<NodeId> {
+        let info = info_of(view, place)?;
+        let learnt = self.learnt.lock().get(&place).copied();
+        let learnt = learnt.filter(|(term, _)| *term >= info.term).map(|(_, leader)| leader);
+        let known = learnt.or(info.leader);
+        // Nobody is known to lead, or whoever is does not answer as a leader would: each replica may know better.
+        let nth = |n: u32| info.replicas.iter().nth(n as usize % info.replicas.len().max(1)).copied();
+        if known.is_none() {
+            nth(failed)
+        } else if failed % 2 == 1 {
+            nth(failed / 2).or(known)
+        } else {
+            known
+        }
+    }
+
+    /// Who was named as leader where the view names none.
+    pub(super) fn learnt(&self, place: Place) -> Option<NodeId> {
+        self.learnt.lock().get(&place).map(|(_, leader)| *leader)
+    }
+
+    /// A node was named as leader, or answered as one.
+    pub(super) fn leads(&self, view: &ClusterView, place: Place, leader: NodeId) {
+        let Some(info) = info_of(view, place) else { return };
+        let mut learnt = self.learnt.lock();
+        if info.leader == Some(leader) {
+            learnt.remove(&place);
+        } else {
+            learnt.insert(place, (info.term, leader));
+        }
+    }
+
+    /// The node did not do it as the leader would.
+    pub(super) fn leads_not(&self, place: Place, node: NodeId) {
+        let mut learnt = self.learnt.lock();
+        if learnt.get(&place).is_some_and(|(_, leader)| *leader == node) {
+            learnt.remove(&place);
+        }
+    }
+}
+
+pub(super) fn info_of(view: &ClusterView, place: Place) -> Option<&GroupInfo> {
+    match place {
+        Place::Registry => Some(&view.registry),
+        Place::Group(group) => view.groups.get(&group),
+    }
+}

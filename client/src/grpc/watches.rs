@@ -1,0 +1,252 @@
+//! What is watched at a node: one stream for each thing, begun again when it breaks, as long as somebody looks.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pelton_proto::broker::v1 as wire;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tonic::{Status, Streaming};
+use wire::watch_request::Subject;
+use wire::watch_response::News;
+
+use super::calls::{Caller, Lane};
+use super::parts::{key_from_wire, resource_from_wire};
+use super::{CALL_TIMEOUT, WATCH_AGAIN_AFTER};
+use crate::{ClusterView, GroupId, Offset, Resources, Session};
+
+/// A number of a group that only its leader knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Number {
+    Committed(GroupId),
+    CursorChanges(GroupId),
+}
+
+type Shown<K, T> = Arc<Mutex<HashMap<K, Arc<watch::Sender<T>>>>>;
+
+/// Everything that is watched at one node. The tasks end with this.
+#[derive(Debug)]
+pub(super) struct Watches {
+    caller: Caller,
+    committed: Shown<Number, Offset>,
+    changes: Shown<Number, u64>,
+    cluster: Shown<(), Arc<ClusterView>>,
+    resources: Shown<(), Arc<Resources>>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Watches {
+    pub(super) fn new(caller: Caller) -> Self {
+        Self {
+            caller,
+            committed: Shown::default(),
+            changes: Shown::default(),
+            cluster: Shown::default(),
+            resources: Shown::default(),
+            tasks: Mutex::default(),
+        }
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+
+    pub(super) fn committed(&self, group: GroupId) -> watch::Receiver<Offset> {
+        let read = |number| Some(Offset(number));
+        self.number(&self.committed, Number::Committed(group), Subject::Committed(group.0), read)
+    }
+
+    pub(super) fn cursor_changes(&self, group: GroupId) -> watch::Receiver<u64> {
+        self.number(&self.changes, Number::CursorChanges(group), Subject::CursorChanges(group.0), Some)
+    }
+
+    fn number<T: Default + PartialEq + Send + Sync + 'static>(
+        &self,
+        shown: &Shown<Number, T>,
+        key: Number,
+        subject: Subject,
+        read: impl Fn(u64) -> Option<T> + Send + 'static,
+    ) -> watch::Receiver<T> {
+        self.look(shown, key, subject, Lane::Small, move |news, shown: &watch::Sender<T>| {
+            if let News::Number(number) = news
+                && let Some(number) = read(number)
+            {
+                show(shown, number);
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn cluster(&self) -> watch::Receiver<Arc<ClusterView>> {
+        self.look(&self.cluster, (), Subject::Cluster(true), Lane::Small, |news, shown| {
+            if let News::Cluster(json) = news {
+                show(shown, Arc::new(serde_json::from_slice(&json).map_err(|_| bad("a view"))?));
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn resources(&self) -> watch::Receiver<Arc<Resources>> {
+        let mut building = None;
+        self.look(&self.resources, (), Subject::Resources(true), Lane::Reads, move |news, shown| {
+            if let News::Resources(changes) = news {
+                take_changes(&mut building, changes, shown)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// A look at something that others may look at already.
+    fn look<K, T, F>(&self, shown: &Shown<K, T>, key: K, subject: Subject, lane: Lane, take: F) -> watch::Receiver<T>
+    where
+        K: Eq + Hash + Copy + Send + 'static,
+        T: Default + Send + Sync + 'static,
+        F: FnMut(News, &watch::Sender<T>) -> Result<(), Status> + Send + 'static,
+    {
+        let mut all = shown.lock();
+        if let Some(sender) = all.get(&key) {
+            return sender.subscribe();
+        }
+        let sender = Arc::new(watch::Sender::default());
+        let receiver = sender.subscribe();
+        all.insert(key, sender.clone());
+        drop(all);
+        self.spawn(follow(self.caller.clone(), shown.clone(), key, sender, subject, lane, take));
+        receiver
+    }
+
+    /// The right to deliver a group's events: a stream of its own each time it is asked for, as having it means to keep
+    /// the stream.
+    pub(super) fn session(&self, group: GroupId) -> watch::Receiver<Option<Session>> {
+        let (sender, receiver) = watch::channel(None);
+        self.spawn(hold(self.caller.clone(), group, sender));
+        receiver
+    }
+}
+
+fn bad(what: &str) -> Status {
+    Status::invalid_argument(format!("{what} that cannot be read"))
+}
+
+fn show<T: PartialEq>(shown: &watch::Sender<T>, news: T) {
+    shown.send_if_modified(|current| {
+        let is_news = *current != news;
+        if is_news {
+            *current = news;
+        }
+        is_news
+    });
+}
+
+/// Resources as they were told so far; they are shown with the last part. The first part of a stream begins from nothing.
+fn take_changes(
+    building: &mut Option<Resources>,
+    changes: wire::ResourceChanges,
+    shown: &watch::Sender<Arc<Resources>>,
+) -> Result<(), Status> {
+    let mut resources = building.take().unwrap_or_default();
+    for key in changes.deleted {
+        resources.take(&key_from_wire(key).map_err(|_| bad("the name of a resource"))?);
+    }
+    for resource in &changes.stored {
+        resources.put(resource_from_wire(resource).map_err(|_| bad("a resource"))?);
+    }
+    if changes.is_last_part {
+        resources.version = changes.version;
+        let news = Arc::new(resources.clone());
+        // Another node's or an older stream's: what is known is newer.
+        shown.send_if_modified(|current| {
+            let is_news = news.version > current.version || (current.version == 0 && news.version == 0);
+            if is_news {
+                *current = news;
+            }
+            is_news
+        });
+    }
+    *building = Some(resources);
+    Ok(())
+}
+
+async fn open(caller: &Caller, lane: Lane, subject: Subject) -> Result<Streaming<wire::WatchResponse>, Status> {
+    let mut stub = caller.stub(lane);
+    let request = wire::WatchRequest { subject: Some(subject) };
+    match tokio::time::timeout(CALL_TIMEOUT, stub.watch(request)).await {
+        Ok(answer) => answer.map(tonic::Response::into_inner),
+        Err(_) => Err(Status::deadline_exceeded("no answer")),
+    }
+}
+
+/// Shows what the node tells, until nobody looks any more or the node says that it has nothing more to tell. Then the
+/// receivers see the end.
+async fn follow<K: Eq + Hash, T, F>(
+    caller: Caller,
+    shown: Shown<K, T>,
+    key: K,
+    sender: Arc<watch::Sender<T>>,
+    subject: Subject,
+    lane: Lane,
+    mut take: F,
+) where
+    F: FnMut(News, &watch::Sender<T>) -> Result<(), Status>,
+{
+    loop {
+        let told = async {
+            let mut stream = open(&caller, lane, subject).await?;
+            while let Some(response) = stream.message().await? {
+                match response.news {
+                    Some(News::Refusal(_)) => return Ok(true),
+                    Some(news) => take(news, &sender)?,
+                    None => {}
+                }
+            }
+            Ok::<_, Status>(false)
+        };
+        let is_over = tokio::select! {
+            told = told => told.unwrap_or_else(|status| {
+                tracing::debug!(%status, "a watch broke");
+                false
+            }),
+            // Somebody may look again by the time that the lock is held.
+            () = sender.closed() => false,
+        };
+        let mut all = shown.lock();
+        // Under the lock: who looks from now on begins a watch of its own.
+        if is_over || sender.is_closed() {
+            all.remove(&key);
+            return;
+        }
+        drop(all);
+        sleep(WATCH_AGAIN_AFTER).await;
+    }
+}
+
+/// Holds on to a session until the stream ends in whatever way, or nobody wants it any more.
+async fn hold(caller: Caller, group: GroupId, sender: watch::Sender<Option<Session>>) {
+    let told = async {
+        let mut stream = open(&caller, Lane::Small, Subject::Session(group.0)).await?;
+        while let Some(response) = stream.message().await? {
+            match response.news {
+                Some(News::Session(news)) => {
+                    let session = news.session.map(|session| Session { term: session.term, grant: session.grant });
+                    show(&sender, session);
+                }
+                Some(News::Refusal(_)) => break,
+                Some(_) | None => {}
+            }
+        }
+        Ok::<_, Status>(())
+    };
+    tokio::select! {
+        told = told => if let Err(status) = told {
+            tracing::debug!(%group, %status, "a session's stream broke");
+        },
+        () = sender.closed() => {}
+    }
+    show(&sender, None);
+}

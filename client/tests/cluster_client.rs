@@ -1,0 +1,213 @@
+//! What a client of a cluster does when leaders move, answers are lost and nodes are away. Time is tokio's and stands still
+//! unless everything waits.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where something is not as it says")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pelton_client::memory::{MemoryCluster, MemoryNode};
+use pelton_client::{
+    AppendError, BrokerName, Client as _, ClusterChange, ClusterClient, ClusterOptions, GroupId, Hops, NodeId, Offset,
+    ReadError,
+};
+use pelton_env::SeededChance;
+use pelton_event::{AttributeValue, Event};
+use tokio::time::Instant;
+
+type TestClient = ClusterClient<MemoryNode, MemoryCluster>;
+
+const GROUP: GroupId = GroupId(1);
+
+fn beside(cluster: &MemoryCluster, node: u64) -> TestClient {
+    let chance = Arc::new(SeededChance::new(1));
+    ClusterClient::beside(cluster.node(NodeId(node)), cluster.clone(), ClusterOptions::default(), chance)
+}
+
+fn broker() -> BrokerName {
+    BrokerName::new("default", "b")
+}
+
+fn event(id: &str) -> Event {
+    Event::builder().id(id).source("/s").ty("t").build().unwrap()
+}
+
+fn keyed(id: &str) -> Event {
+    let event = Event::builder().id(id).source("/s").ty("t");
+    event.extension("partitionkey", AttributeValue::String("k")).build().unwrap()
+}
+
+async fn append(client: &TestClient, id: &str) -> Result<GroupId, AppendError> {
+    client.append(&broker(), &[event(id)], Hops::FULL).await.map(|appended| appended.position.group)
+}
+
+fn ids(cluster: &MemoryCluster, group: GroupId) -> Vec<String> {
+    cluster.group(group).events().iter().map(|(_, _, event)| event.id().to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_without_a_key_stays_at_its_node() {
+    let cluster = MemoryCluster::new(3, 3);
+    for node in 1..=3 {
+        assert_eq!(append(&beside(&cluster, node), "1").await, Ok(GroupId(node as u32)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_names_the_leader_is_followed_at_once() {
+    let cluster = MemoryCluster::new(3, 1);
+    let client = beside(&cluster, 1);
+    cluster.blind(NodeId(1), true);
+    cluster.lead(GROUP, Some(NodeId(3)));
+    let begun = Instant::now();
+    assert_eq!(append(&client, "1").await, Ok(GROUP));
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(ids(&cluster, GROUP), ["1"]);
+}
+
+/// The acceptance criterion of routing: a client's own retry never writes an event twice.
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_writes_nothing_twice() {
+    let cluster = MemoryCluster::new(3, 2);
+    let client = beside(&cluster, 3);
+    for n in 0..20 {
+        cluster.lose_answers(n % 4);
+        append(&client, &n.to_string()).await.unwrap();
+    }
+    let mut all = [ids(&cluster, GROUP), ids(&cluster, GroupId(2))].concat();
+    all.sort_unstable_by_key(|id| id.parse::<u32>().unwrap());
+    assert_eq!(all, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_append_waits_for_a_leader_as_long_as_it_has_patience() {
+    let cluster = MemoryCluster::new(3, 1);
+    let client = beside(&cluster, 2);
+    cluster.lead(GROUP, None);
+    let moves = cluster.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        moves.lead(GROUP, Some(NodeId(3)));
+    });
+    let begun = Instant::now();
+    assert_eq!(append(&client, "1").await, Ok(GROUP));
+    assert!((4_000..4_150).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    cluster.lead(GROUP, None);
+    let begun = Instant::now();
+    assert_eq!(append(&client, "2").await, Err(AppendError::Unavailable));
+    assert!((9_800..=10_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    assert_eq!(ids(&cluster, GROUP), ["1"]);
+}
+
+/// A leader that is cut off gives no answer: whoever may know is asked, and nothing is said to be refused.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_away_leaves_the_outcome_open() {
+    let cluster = MemoryCluster::new(3, 1);
+    let client = beside(&cluster, 2);
+    cluster.away(NodeId(1), true);
+    let moves = cluster.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        moves.lead(GROUP, Some(NodeId(3)));
+    });
+    assert_eq!(append(&client, "1").await, Ok(GROUP));
+    assert_eq!(ids(&cluster, GROUP), ["1"]);
+    cluster.lead(GROUP, Some(NodeId(1)));
+    assert_eq!(append(&client, "2").await, Err(AppendError::OutcomeUnknown));
+    // Beside the node that is away and takes itself for the leader.
+    let begun = Instant::now();
+    assert_eq!(append(&beside(&cluster, 1), "3").await, Err(AppendError::OutcomeUnknown));
+    assert_eq!(begun.elapsed(), Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_key_is_one_order_whatever_leads() {
+    let cluster = MemoryCluster::new(3, 3);
+    let client = beside(&cluster, 1);
+    for n in 0..60_u64 {
+        let group = GroupId((n % 3) as u32 + 1);
+        // Never the node beside the client: what it loses the answer to by itself has no key.
+        cluster.lead(group, if n % 7 == 0 { None } else { Some(NodeId(n % 2 + 2)) });
+        cluster.lose_answers((n % 3) as u32);
+        if n % 7 == 0 {
+            let moves = cluster.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(700)).await;
+                moves.lead(group, Some(NodeId(n % 2 + 2)));
+            });
+        }
+        client.append(&broker(), &[keyed(&n.to_string())], Hops::FULL).await.unwrap();
+    }
+    let stored: Vec<_> = (1..=3).map(|group| ids(&cluster, GroupId(group))).filter(|ids| !ids.is_empty()).collect();
+    assert_eq!(stored, [(0..60).map(|n| n.to_string()).collect::<Vec<_>>()], "in one group, in order, once");
+}
+
+/// The first append is refused where it came in; what is tried then may go to any group that has a leader.
+#[tokio::test(start_paused = true)]
+async fn an_event_without_a_key_goes_where_somebody_leads() {
+    let cluster = MemoryCluster::new(3, 3);
+    let client = beside(&cluster, 1);
+    cluster.blind(NodeId(1), true);
+    cluster.lead(GROUP, None);
+    let begun = Instant::now();
+    let group = append(&client, "1").await.unwrap();
+    assert_ne!(group, GROUP);
+    assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_follow_the_leader_and_know_which_groups_there_are() {
+    let cluster = MemoryCluster::new(3, 2);
+    let client = beside(&cluster, 1);
+    append(&client, "1").await.unwrap();
+    cluster.blind(NodeId(1), true);
+    cluster.lead(GROUP, Some(NodeId(3)));
+    assert_eq!(client.read(GROUP, Offset(0), 1).await.unwrap().len(), 1);
+    assert_eq!(client.first(GROUP).await, Ok(Offset(0)));
+    cluster.lead(GROUP, None);
+    assert_eq!(client.read(GROUP, Offset(0), 1).await.unwrap_err(), ReadError::Unavailable);
+    let none = GroupId(9);
+    assert_eq!(client.read(none, Offset(0), 1).await.unwrap_err(), ReadError::UnknownGroup(none));
+    assert_eq!(client.committed(none).unwrap_err(), ReadError::UnknownGroup(none));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cluster_is_changed_by_whoever_leads_the_registry() {
+    let cluster = MemoryCluster::new(3, 1);
+    let client = beside(&cluster, 2);
+    client.change_cluster(ClusterChange::Drain(NodeId(3))).await.unwrap();
+    cluster.blind(NodeId(2), true);
+    cluster.lead_registry(Some(NodeId(3)));
+    client.change_cluster(ClusterChange::Undrain(NodeId(3))).await.unwrap();
+    assert_eq!(cluster.changes(), [ClusterChange::Drain(NodeId(3)), ClusterChange::Undrain(NodeId(3))]);
+    for node in 1..=3 {
+        assert_eq!(client.report(NodeId(node)).await.unwrap().log_bytes, node, "each by itself");
+    }
+    cluster.away(NodeId(1), true);
+    assert_eq!(client.report(NodeId(1)).await, None);
+    assert_eq!(client.report(NodeId(9)).await, None);
+}
+
+/// A dispatcher serves what its own node leads and what is led where there is none; a session goes with its leader.
+#[tokio::test(start_paused = true)]
+async fn sessions_come_and_go_with_leaders() {
+    let cluster = MemoryCluster::new(3, 3);
+    let client = beside(&cluster, 1);
+    let mut served = client.served();
+    let all = served.wait_for(|served| served.len() == 3).await.unwrap().clone();
+    let before = all[&GroupId(2)];
+    cluster.lead(GroupId(2), Some(NodeId(3)));
+    let after = served.wait_for(|served| served.get(&GroupId(2)).is_some_and(|session| *session != before)).await;
+    let after = after.unwrap().clone();
+    assert!(after[&GroupId(2)] > before);
+    assert_eq!([after[&GROUP], after[&GroupId(3)]], [all[&GROUP], all[&GroupId(3)]], "the others go on");
+    cluster.lead(GROUP, None);
+    served.wait_for(|served| !served.contains_key(&GROUP)).await.unwrap();
+    // Another dispatcher gets what this one leaves.
+    let other = beside(&cluster, 2);
+    let mut others = other.served();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(others.borrow_and_update().is_empty());
+    drop((client, served));
+    others.wait_for(|served| served.len() == 2).await.unwrap();
+}

@@ -1,0 +1,130 @@
+//! Who may deliver: a dispatcher follows the sessions that it is given, and what it did under an old one counts no more.
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use pelton_client::OperationError;
+use tokio::sync::watch;
+
+use crate::gauges::value;
+use crate::sink::{Sink, status};
+use crate::world::{World, eventually};
+
+/// The attempt that the old session had on its way ends in vain: the new one begins from what is stored.
+#[tokio::test]
+async fn a_new_session_begins_from_what_is_stored() {
+    let gate = watch::Sender::new(false);
+    let held = gate.clone();
+    let sink = Sink::start(move |received| match received.earlier {
+        0 if received.id() == "1" => status(202).when(&held),
+        0 => status(202),
+        // What is asked again under the new session is refused, so that one can tell whose outcome was stored.
+        _ => status(400),
+    })
+    .await;
+    let world = World::new().await;
+    world.trigger("t", &sink.url("/"), "").await;
+    world.send_numbered(0..1).await;
+    world.settled().await;
+    world.send_numbered(1..2).await;
+    sink.wait("/", 2).await;
+    world.client.end_session();
+    sink.wait("/", 3).await;
+    gate.send_replace(true);
+    world.settled().await;
+    assert_eq!(sink.ids("/"), ["0", "1", "1"], "what was stored is not repeated, what was not is");
+    assert_eq!(world.letters().len(), 1, "the outcome of the new session is the one that counts");
+    world.send_numbered(2..10).await;
+    world.settled().await;
+    assert_eq!(sink.ids("/").len(), 11, "and it goes on");
+}
+
+/// Without a session no attempt starts, neither of new events nor of those that wait for a retry.
+#[tokio::test]
+async fn without_a_session_nothing_is_sent() {
+    let sink = Sink::start(|received| status(if received.earlier == 0 { 503 } else { 202 })).await;
+    let world = World::new().await;
+    let policy = "delivery: {retry: 3, backoffPolicy: linear, backoffDelay: PT0.01S}";
+    world.trigger("t", &sink.url("/"), policy).await;
+    world.settled().await;
+    world.send_numbered(0..1).await;
+    world.settled().await;
+    assert_eq!(sink.ids("/").len(), 2);
+    world.client.take_session_away();
+    eventually("the group is left", || async { world.handle().groups().is_empty() }).await;
+    let stored = world.stored();
+    world.send_numbered(1..100).await;
+    assert_eq!(sink.ids("/").len(), 2);
+    world.client.end_session();
+    world.settled().await;
+    assert_eq!(sink.ids("/").len(), 200, "each once in vain and once not, all of them by the new session");
+    assert!(world.stored().scanned > stored.scanned);
+}
+
+/// A refusal is final: progress under an ended session is not sent again, and the group is left until there is another.
+#[tokio::test]
+async fn progress_of_an_ended_session_is_not_repeated() {
+    let sink = Sink::accepting().await;
+    let world = World::new().await;
+    world.trigger("t", &sink.url("/"), "").await;
+    world.settled().await;
+    world.client.fail_progress([OperationError::SessionEnded]);
+    world.send_numbered(0..5).await;
+    eventually("the group is left", || async { world.handle().groups().is_empty() }).await;
+    let stored = world.stored();
+    assert_eq!(stored.scanned.0, 0, "nothing of it is stored");
+    world.send_numbered(5..10).await;
+    world.client.end_session();
+    world.settled().await;
+    for n in 0..10 {
+        let times = sink.ids("/").iter().filter(|id| **id == n.to_string()).count();
+        assert!(if n < 5 { (1..=2).contains(&times) } else { times == 1 }, "event {n} came {times} times");
+    }
+}
+
+/// A hundred changes in a row: every event arrives, and the last session serves.
+#[tokio::test]
+async fn many_changes_lose_nothing() {
+    let sink = Sink::accepting().await;
+    let world = World::new().await;
+    world.trigger("t", &sink.url("/"), "").await;
+    for n in 0..100 {
+        world.send_numbered(10 * n..10 * (n + 1)).await;
+        world.client.end_session();
+        if n % 3 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    world.settled().await;
+    let ids: std::collections::BTreeSet<_> = sink.ids("/").into_iter().collect();
+    assert_eq!(ids.len(), 1_000);
+    assert_eq!(world.handle().groups().len(), 1);
+}
+
+/// What a group left behind in gauges would be added to those of whoever serves it next.
+#[tokio::test(flavor = "current_thread")]
+async fn a_group_that_is_left_takes_its_gauges_back() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let handle = recorder.handle();
+    let gate = watch::Sender::new(false);
+    let held = gate.clone();
+    let sink = Sink::start(move |_| status(202).when(&held)).await;
+    let mut world = World::asleep("").await;
+    world.options.gauges_every = std::time::Duration::from_millis(5);
+    world.start();
+    world.trigger("t", &sink.url("/"), "delivery: {timeout: PT1H}").await;
+    world.send_numbered(0..10).await;
+    let shown = |want: f64| {
+        let handle = &handle;
+        eventually("the gauges show it", move || async move {
+            let of = |name| value(&handle.render(), name, &["trigger=\"t\""]);
+            ["pelton_trigger_in_flight", "pelton_trigger_backlog_events"].map(of) == [Some(want); 2]
+        })
+    };
+    shown(10.0).await;
+    world.client.take_session_away();
+    shown(0.0).await;
+    world.client.end_session();
+    shown(10.0).await;
+    gate.send_replace(true);
+    shown(0.0).await;
+}

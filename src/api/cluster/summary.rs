@@ -1,0 +1,197 @@
+//! From what each node says to one picture of the cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pelton_client::{
+    ClusterView, GroupId, GroupInfo, NodeId, NodeInfo, NodePhase, NodeReport, ReplicaReport, ReplicaRole,
+};
+use pelton_resource::Time;
+
+use crate::api::cluster_view::{ClusterStatus, GroupStatus, NodeStatus, ProblemStatus, ReplicaStatus};
+
+/// The registry's group, as reports number it.
+const REGISTRY: GroupId = GroupId(0);
+
+/// The picture. A node that has no report did not answer.
+///
+/// What a node says of itself counts before what the view says of it: the view is one node's knowledge.
+pub fn summarise(view: &ClusterView, reports: &BTreeMap<NodeId, NodeReport>, now: Time) -> ClusterStatus {
+    let cluster = Cluster { view, reports };
+    let all = std::iter::once((REGISTRY, &view.registry)).chain(view.groups.iter().map(|(id, info)| (*id, info)));
+    let groups: Vec<GroupStatus> = all
+        // A role on a machine of its own may not have heard of the registry's replicas.
+        .filter(|(id, info)| *id != REGISTRY || !info.replicas.is_empty() || info.leader.is_some())
+        .map(|(id, info)| cluster.group(id, info))
+        .collect();
+    let mut nodes: Vec<NodeStatus> = cluster.members().map(|(id, info)| cluster.node(id, info, &groups)).collect();
+    nodes.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut problems = cluster.problems_of_nodes(&nodes);
+    problems.extend(groups.iter().flat_map(|group| problems_of_group(group, &nodes)));
+    problems.extend(cluster.problems_of_replicas());
+    let node = view.this.map(|id| cluster.name(id));
+    ClusterStatus { now, node, nodes, groups, problems }
+}
+
+/// What `group` is called in front of people.
+fn group_name(group: GroupId) -> String {
+    if group == REGISTRY { "registry".to_owned() } else { group.to_string() }
+}
+
+struct Cluster<'a> {
+    view: &'a ClusterView,
+    reports: &'a BTreeMap<NodeId, NodeReport>,
+}
+
+impl Cluster<'_> {
+    fn members(&self) -> impl Iterator<Item = (NodeId, &NodeInfo)> {
+        self.view.nodes.iter().filter(|(_, info)| info.phase != NodePhase::Removed).map(|(id, info)| (*id, info))
+    }
+
+    /// A node's name; its number when the view does not know it yet, or it was removed and the name may be another's.
+    fn name(&self, id: NodeId) -> String {
+        match self.view.nodes.get(&id) {
+            Some(info) if info.phase != NodePhase::Removed => info.name.clone(),
+            Some(info) => format!("{} (removed, id {id})", info.name),
+            None => format!("id {id}"),
+        }
+    }
+
+    fn replica(&self, node: NodeId, group: GroupId) -> Option<&ReplicaReport> {
+        self.reports.get(&node)?.replicas.get(&group)
+    }
+
+    /// Who says that it leads, in the highest term: an older one has not heard yet that it was replaced. Else whom the
+    /// view names, unless that node answered and knows nothing of it.
+    fn leader(&self, group: GroupId, info: &GroupInfo) -> (u64, Option<NodeId>) {
+        let leads = |(id, report): (&NodeId, &NodeReport)| {
+            let replica = report.replicas.get(&group)?;
+            (replica.role == ReplicaRole::Leader).then_some((replica.term, *id))
+        };
+        let newest = self.reports.iter().filter_map(leads).max();
+        let known = self.reports.values().filter_map(|report| Some(report.replicas.get(&group)?.term)).max();
+        let term = known.unwrap_or(0).max(info.term);
+        match newest {
+            Some((term, leader)) => (term, Some(leader)),
+            None => (term, info.leader.filter(|leader| !self.reports.contains_key(leader))),
+        }
+    }
+
+    fn group(&self, id: GroupId, info: &GroupInfo) -> GroupStatus {
+        let (term, leader) = self.leader(id, info);
+        let leading = leader.and_then(|leader| self.replica(leader, id)).filter(|r| r.role == ReplicaRole::Leader);
+        let reported =
+            self.reports.iter().filter(|(_, report)| report.replicas.contains_key(&id)).map(|(node, _)| *node);
+        let nodes: BTreeSet<NodeId> = info.replicas.iter().copied().chain(reported).collect();
+        let mut replicas: Vec<ReplicaStatus> = nodes
+            .into_iter()
+            .map(|node| {
+                let own = self.replica(node, id);
+                let lag = leading.and_then(|leading| match leader == Some(node) {
+                    true => Some(0),
+                    false => leading.followers.get(&node).map(|follower| follower.lag_entries),
+                });
+                ReplicaStatus {
+                    node: self.name(node),
+                    role: own.map(|replica| replica.role),
+                    wanted: info.replicas.contains(&node),
+                    lag_entries: lag,
+                    commit_index: own.map(|replica| replica.commit_index),
+                    applied_index: own.map(|replica| replica.applied_index),
+                }
+            })
+            .collect();
+        replicas.sort_by(|a, b| a.node.cmp(&b.node));
+        let events = leading.filter(|_| id != REGISTRY);
+        GroupStatus {
+            name: group_name(id),
+            leader: leader.map(|leader| self.name(leader)),
+            term,
+            preferred: info.preferred.map(|node| self.name(node)),
+            keyed: info.keyed,
+            end: events.map(|leading| leading.end),
+            backlog: events.map(|leading| leading.backlog),
+            replicas,
+        }
+    }
+
+    fn node(&self, id: NodeId, info: &NodeInfo, groups: &[GroupStatus]) -> NodeStatus {
+        let report = self.reports.get(&id);
+        let since = self.reports.values().filter_map(|report| report.unreachable.get(&id)).min().copied();
+        let here = |group: &&GroupStatus| group.replicas.iter().any(|replica| replica.node == info.name);
+        NodeStatus {
+            id: id.0,
+            name: info.name.clone(),
+            phase: info.phase,
+            answers: report.is_some(),
+            unreachable_since: since,
+            roles: info.roles.clone(),
+            zone: info.zone.clone(),
+            version: info.version.clone(),
+            peer: info.peer_address.clone(),
+            ingress: info.ingress.clone(),
+            api: info.api.clone(),
+            leads: groups.iter().filter(|group| group.leader.as_deref() == Some(&info.name)).count(),
+            replicas: groups.iter().filter(here).count(),
+            log_bytes: report.map(|report| report.log_bytes),
+        }
+    }
+
+    fn problems_of_nodes(&self, nodes: &[NodeStatus]) -> Vec<ProblemStatus> {
+        let mut problems = Vec::new();
+        for node in nodes {
+            let subject = format!("node {}", node.name);
+            if !node.answers {
+                let what = "does not answer".to_owned();
+                problems.push(ProblemStatus { subject: subject.clone(), what, since: node.unreachable_since });
+            }
+            let Some(report) = self.reports.get(&NodeId(node.id)) else { continue };
+            problems.extend(report.problems.iter().map(|problem| ProblemStatus {
+                subject: subject.clone(),
+                what: problem.what.clone(),
+                since: Some(problem.since),
+            }));
+            // What one node alone cannot reach is a cut between the two, and not the other's death.
+            for (other, since) in report.unreachable.iter().filter(|(other, _)| self.reports.contains_key(other)) {
+                let what = format!("does not reach node {}", self.name(*other));
+                problems.push(ProblemStatus { subject: subject.clone(), what, since: Some(*since) });
+            }
+        }
+        problems
+    }
+
+    fn problems_of_replicas(&self) -> Vec<ProblemStatus> {
+        let mut problems = Vec::new();
+        for (node, report) in self.reports {
+            for (group, replica) in &report.replicas {
+                let subject = format!("group {} on {}", group_name(*group), self.name(*node));
+                problems.extend(replica.problems.iter().map(|problem| ProblemStatus {
+                    subject: subject.clone(),
+                    what: problem.what.clone(),
+                    since: Some(problem.since),
+                }));
+                if replica.role == ReplicaRole::Failed && replica.problems.is_empty() {
+                    problems.push(ProblemStatus { subject, what: "has failed".to_owned(), since: None });
+                }
+            }
+        }
+        problems
+    }
+}
+
+fn problems_of_group(group: &GroupStatus, nodes: &[NodeStatus]) -> Vec<ProblemStatus> {
+    let problem = |what: String| ProblemStatus { subject: format!("group {}", group.name), what, since: None };
+    let answers = |name: &str| nodes.iter().any(|node| node.name == name && node.answers);
+    let wanted: Vec<&ReplicaStatus> = group.replicas.iter().filter(|replica| replica.wanted).collect();
+    let there = wanted.iter().filter(|replica| answers(&replica.node)).count();
+    let mut problems = Vec::new();
+    match &group.leader {
+        Some(leader) if answers(leader) => {}
+        Some(leader) => problems.push(problem(format!("its leader {leader} does not answer"))),
+        None => problems.push(problem("has no leader".to_owned())),
+    }
+    if !wanted.is_empty() && there * 2 <= wanted.len() {
+        let what = format!("has no majority: {there} of {} replicas answer, and nothing is acknowledged", wanted.len());
+        problems.push(problem(what));
+    }
+    problems
+}

@@ -1,0 +1,169 @@
+//! The cluster as text: pure functions of what the API answered.
+
+use std::time::Duration;
+
+use pelton_client::{NodePhase, ReplicaRole, Role};
+use pelton_resource::Time;
+
+use crate::api::cluster_view::{ClusterStatus, NodeStatus, ProblemStatus, ReplicaStatus};
+use crate::table::{Table, age, size};
+use crate::terminal::escape;
+
+/// Everything on one screen: nodes, groups, problems.
+#[must_use]
+pub fn screen(status: &ClusterStatus, wide: bool) -> String {
+    let mut out = format!("{}\n\n{}\n{}", headline(status), nodes(status, wide), groups(status, wide));
+    if !status.problems.is_empty() {
+        out.push_str(&format!("\n{}", problems(status)));
+    }
+    out
+}
+
+/// How many of what, and whether all is well.
+fn headline(status: &ClusterStatus) -> String {
+    let answering = status.nodes.iter().filter(|node| node.answers).count();
+    let of = match status.nodes.len() {
+        1 => "1 node".to_owned(),
+        nodes => format!("{nodes} nodes"),
+    };
+    let asked = status.node.as_deref().map_or(String::new(), |node| format!("; node {} was asked", escape(node)));
+    let health = match status.problems.len() {
+        0 => "all is well".to_owned(),
+        1 => "1 problem".to_owned(),
+        count => format!("{count} problems"),
+    };
+    if answering == status.nodes.len() {
+        format!("{of}, {health}{asked}")
+    } else {
+        format!("{of}, {answering} of them answer, {health}{asked}")
+    }
+}
+
+/// A line a node.
+#[must_use]
+pub fn nodes(status: &ClusterStatus, wide: bool) -> String {
+    let mut head = vec!["NODE", "PHASE", "ANSWERS", "ROLES", "ZONE", "VERSION", "LEADS", "REPLICAS"];
+    if wide {
+        head.extend(["ID", "LOG", "PEER", "INGRESS", "API"]);
+    }
+    let mut table = Table::new(&head);
+    for node in &status.nodes {
+        let mut row = vec![
+            node.name.clone(),
+            phase(node.phase).to_owned(),
+            answers(node, status.now),
+            node.roles.iter().map(|role| role_name(*role)).collect::<Vec<_>>().join(","),
+            node.zone.clone(),
+            node.version.clone(),
+            node.leads.to_string(),
+            node.replicas.to_string(),
+        ];
+        if wide {
+            row.extend([
+                node.id.to_string(),
+                or_dash(node.log_bytes.map(size)),
+                node.peer.clone(),
+                or_dash(node.ingress.clone()),
+                or_dash(node.api.clone()),
+            ]);
+        }
+        table.row(row);
+    }
+    table.to_string()
+}
+
+/// A line a group.
+#[must_use]
+pub fn groups(status: &ClusterStatus, wide: bool) -> String {
+    let mut head = vec!["GROUP", "LEADER", "TERM", "BACKLOG", "REPLICAS"];
+    if wide {
+        head.extend(["PREFERRED", "KEYED", "EVENTS", "COMMITTED"]);
+    }
+    let mut table = Table::new(&head);
+    for group in &status.groups {
+        let mut row = vec![
+            group.name.clone(),
+            or_dash(group.leader.clone()),
+            group.term.to_string(),
+            or_dash(group.backlog.map(|events| events.to_string())),
+            group.replicas.iter().map(replica_text).collect::<Vec<_>>().join(", "),
+        ];
+        if wide {
+            let committed = group.replicas.iter().filter_map(|replica| replica.commit_index).max();
+            row.extend([
+                or_dash(group.preferred.clone()),
+                if group.keyed { "yes" } else { "no" }.to_owned(),
+                or_dash(group.end.map(|end| end.to_string())),
+                or_dash(committed.map(|index| index.to_string())),
+            ]);
+        }
+        table.row(row);
+    }
+    table.to_string()
+}
+
+/// A line a problem, with how long it has lasted.
+fn problems(status: &ClusterStatus) -> String {
+    let mut table = Table::new(&["PROBLEM", "FOR", "WHAT"]);
+    for ProblemStatus { subject, what, since } in &status.problems {
+        table.row([subject.clone(), or_dash(since.map(|since| lasted(since, status.now))), what.clone()]);
+    }
+    table.to_string()
+}
+
+fn answers(node: &NodeStatus, now: Time) -> String {
+    match (node.answers, node.unreachable_since) {
+        (true, _) => "yes".to_owned(),
+        (false, None) => "no".to_owned(),
+        (false, Some(since)) => format!("no, for {}", lasted(since, now)),
+    }
+}
+
+/// `b`, and in parentheses what is special about the replica: how far it is behind, that it moves away.
+fn replica_text(replica: &ReplicaStatus) -> String {
+    let mut said = Vec::new();
+    match replica.role {
+        None => said.push("no answer".to_owned()),
+        Some(ReplicaRole::Learner) => said.push("learner".to_owned()),
+        Some(ReplicaRole::Candidate) => said.push("candidate".to_owned()),
+        Some(ReplicaRole::Failed) => said.push("failed".to_owned()),
+        Some(ReplicaRole::Leader | ReplicaRole::Follower) => {}
+    }
+    if let Some(lag) = replica.lag_entries.filter(|lag| *lag > 0) {
+        said.push(format!("{lag} behind"));
+    }
+    if !replica.wanted {
+        said.push("leaving".to_owned());
+    }
+    match said.as_slice() {
+        [] => replica.node.clone(),
+        said => format!("{} ({})", replica.node, said.join(", ")),
+    }
+}
+
+fn lasted(since: Time, now: Time) -> String {
+    age(Duration::from_millis(now.unix_millis().saturating_sub(since.unix_millis())))
+}
+
+fn phase(phase: NodePhase) -> &'static str {
+    match phase {
+        NodePhase::Active => "active",
+        NodePhase::Draining => "draining",
+        NodePhase::Removed => "removed",
+    }
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Broker => "broker",
+        Role::Ingress => "ingress",
+        Role::Dispatcher => "dispatcher",
+    }
+}
+
+fn or_dash(text: Option<String>) -> String {
+    text.filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned())
+}
+
+#[cfg(test)]
+mod tests;
