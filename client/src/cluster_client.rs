@@ -43,7 +43,7 @@ use nodes::{Nodes, Place, info_of};
 
 use crate::either::Either;
 use crate::retry::{Next, Refused, Tries};
-use crate::routing::Routes;
+use crate::routing::{Deduplicating, Routes};
 use crate::{
     ApplyError, BrokerName, Client, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch, GroupCursors,
     GroupId, Hops, NodeClient, NodeId, NodeReport, Offset, OperationError, Position, Progress, ReadError, Resources,
@@ -107,26 +107,9 @@ impl<L: NodeClient, C: Connect> ClusterClient<L, C> {
         Self::new(Nodes::new(Some(local), connect, view, resources), JoinSet::new(), options, chance)
     }
 
-    /// A client on a machine that keeps no log: it learns of the cluster from the nodes at `seeds`, `host:port` each, and
-    /// then from all that keep one. `this` is its own process's id, if it is a member. Must be called within a tokio
-    /// runtime.
-    pub fn apart(
-        this: Option<NodeId>,
-        seeds: Vec<String>,
-        connect: C,
-        options: ClusterOptions,
-        chance: Arc<dyn Chance>,
-    ) -> Self {
-        let gathered = views::Gathered::new(this);
-        let nodes = Nodes::new(None, connect, gathered.view(), gathered.resources());
-        let client = Self::new(nodes, JoinSet::new(), options, chance);
-        client.0.tasks.lock().spawn(views::gather(client.0.nodes.clone(), seeds, gathered));
-        client
-    }
-
     fn new(nodes: Nodes<L, C>, mut tasks: JoinSet<()>, options: ClusterOptions, chance: Arc<dyn Chance>) -> Self {
         let nodes = Arc::new(nodes);
-        let now = Routes::of(&nodes.view(), &nodes.resources.borrow().clone());
+        let now = Routes::of(&nodes.view(), Deduplicating::of(&nodes.resources.borrow()));
         let routes = Arc::new(ArcSwap::from_pointee(now));
         tasks.spawn(views::keep_routes(nodes.view.clone(), nodes.resources.clone(), routes.clone()));
         Self(Arc::new(Inner {
@@ -164,6 +147,25 @@ impl<L: NodeClient, C: Connect> ClusterClient<L, C> {
             }
             watched => watched,
         }
+    }
+}
+
+impl<C: Connect> ClusterClient<C::Node, C> {
+    /// A client on a machine that keeps no log: it learns of the cluster from the nodes at `seeds`, `host:port` each, and
+    /// then from all that keep one. `this` is its own process's id, if it is a member. Must be called within a tokio
+    /// runtime.
+    pub fn apart(
+        this: Option<NodeId>,
+        seeds: Vec<String>,
+        connect: C,
+        options: ClusterOptions,
+        chance: Arc<dyn Chance>,
+    ) -> Self {
+        let gathered = views::Gathered::new(this);
+        let nodes = Nodes::new(None, connect, gathered.view(), gathered.resources());
+        let client = Self::new(nodes, JoinSet::new(), options, chance);
+        client.0.tasks.lock().spawn(views::gather(client.0.nodes.clone(), seeds, gathered));
+        client
     }
 }
 
@@ -253,7 +255,7 @@ impl<L: NodeClient, C: Connect> Client for ClusterClient<L, C>
 where
     L::Append: Unpin,
 {
-    type Append = ClusterAppend<L>;
+    type Append = ClusterAppend<L, C>;
 
     fn append(&self, broker: &BrokerName, events: &[Event], hops: Hops) -> Self::Append {
         Inner::append(&self.0, broker, events, hops)
@@ -290,7 +292,8 @@ where
     fn served(&self) -> watch::Receiver<Arc<BTreeMap<GroupId, Session>>> {
         let served = self.0.served.get_or_init(|| {
             let served = watch::Sender::default();
-            self.0.tasks.lock().spawn(serving::follow(self.0.nodes.clone(), served.clone()));
+            let follow = serving::follow(self.0.nodes.clone(), served.clone());
+            self.0.tasks.lock().spawn_on(follow, &self.0.nodes.runtime);
             served
         });
         served.subscribe()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::hash::Hasher;
+use std::sync::Arc;
 
 use pelton_event::Event;
 use pelton_resource::broker_settings;
@@ -18,6 +19,25 @@ pub(crate) enum Target {
     Any,
 }
 
+/// The Brokers that have a deduplication window, drawn out of the resources when a Broker changes: reading the annotations
+/// of a thousand of them each time that a Trigger does would be for nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Deduplicating(Arc<BTreeSet<BrokerName>>);
+
+impl Deduplicating {
+    pub(crate) fn of(resources: &Resources) -> Self {
+        let deduplicates = |broker: &pelton_resource::Broker| broker_settings(broker).deduplication_window.is_some();
+        let brokers = resources.brokers.iter().filter(|(_, broker)| deduplicates(broker));
+        Self(Arc::new(brokers.map(|(name, _)| name.clone()).collect()))
+    }
+
+    /// Whether both have the same Brokers, and none is another than before.
+    pub(crate) fn is_of_both(old: &Resources, new: &Resources) -> bool {
+        let same = |(old, new): (&Arc<_>, &Arc<_>)| Arc::ptr_eq(old, new);
+        old.brokers.len() == new.brokers.len() && old.brokers.values().zip(new.brokers.values()).all(same)
+    }
+}
+
 /// What routing needs of the view and of the resources, drawn out when they change, so that an append only looks it up.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Routes {
@@ -29,26 +49,23 @@ pub(crate) struct Routes {
     led: Vec<GroupId>,
     /// All of them.
     groups: Vec<GroupId>,
-    /// The Brokers that have a deduplication window.
-    deduplicating: BTreeSet<BrokerName>,
+    deduplicating: Deduplicating,
     /// Whether there is no other node that could take an event.
     is_alone: bool,
 }
 
 impl Routes {
-    pub(crate) fn of(view: &ClusterView, resources: &Resources) -> Self {
+    pub(crate) fn of(view: &ClusterView, deduplicating: Deduplicating) -> Self {
         let led_by = |wanted: fn(Option<NodeId>, Option<NodeId>) -> bool| {
             let groups = view.groups.iter().filter(|(_, info)| wanted(info.leader, view.this));
             groups.map(|(group, _)| *group).collect()
         };
-        let deduplicates = |broker: &pelton_resource::Broker| broker_settings(broker).deduplication_window.is_some();
-        let brokers = resources.brokers.iter().filter(|(_, broker)| deduplicates(broker));
         Self {
             keyed: view.groups.iter().filter(|(_, info)| info.keyed).map(|(group, _)| *group).collect(),
             led_here: led_by(|leader, this| leader.is_some() && leader == this),
             led: led_by(|leader, _| leader.is_some()),
             groups: view.groups.keys().copied().collect(),
-            deduplicating: brokers.map(|(name, _)| name.clone()).collect(),
+            deduplicating,
             is_alone: view.this.is_some() && view.nodes.keys().all(|node| Some(*node) == view.this),
         }
     }
@@ -71,7 +88,7 @@ impl Routes {
         {
             return Ok(Target::Group(only));
         }
-        let deduplicates = self.deduplicating.contains(broker);
+        let deduplicates = self.deduplicating.0.contains(broker);
         let mut all = events.iter().map(|event| self.target(event, deduplicates));
         let Some(first) = all.next() else { return Ok(Target::Any) };
         if all.all(|target| target == first) {

@@ -13,6 +13,8 @@ use pelton_client::{
 };
 use pelton_env::SeededChance;
 use pelton_event::{AttributeValue, Event};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use tokio::time::Instant;
 
 type TestClient = ClusterClient<MemoryNode, MemoryCluster>;
@@ -210,4 +212,75 @@ async fn sessions_come_and_go_with_leaders() {
     assert!(others.borrow_and_update().is_empty());
     drop((client, served));
     others.wait_for(|served| served.len() == 2).await.unwrap();
+}
+
+/// What may happen between two appends.
+#[derive(Debug, Clone)]
+enum Trouble {
+    Lead(u32, Option<u64>),
+    Blind(u64, bool),
+    Away(u64, bool),
+    LoseAnswers(u32),
+    Wait(u64),
+}
+
+fn trouble() -> impl Strategy<Value = Trouble> {
+    let node = || 1_u64..=3;
+    prop_oneof![
+        3 => (1_u32..=2, proptest::option::weighted(0.8, node())).prop_map(|(group, node)| Trouble::Lead(group, node)),
+        2 => (node(), any::<bool>()).prop_map(|(node, blind)| Trouble::Blind(node, blind)),
+        1 => (node(), any::<bool>()).prop_map(|(node, away)| Trouble::Away(node, away)),
+        2 => (0_u32..4).prop_map(Trouble::LoseAnswers),
+        1 => (0_u64..15_000).prop_map(Trouble::Wait),
+    ]
+}
+
+fn befall(cluster: &MemoryCluster, trouble: &Trouble) {
+    match *trouble {
+        Trouble::Lead(group, node) => cluster.lead(GroupId(group), node.map(NodeId)),
+        Trouble::Blind(node, is_blind) => cluster.blind(NodeId(node), is_blind),
+        Trouble::Away(node, is_away) => cluster.away(NodeId(node), is_away),
+        Trouble::LoseAnswers(answers) => cluster.lose_answers(answers),
+        Trouble::Wait(_) => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    /// What is acknowledged is stored once, what is refused is not, and what is unknown is at most once.
+    #[test]
+    fn an_answer_says_what_is_stored(troubles in vec((trouble(), any::<bool>()), 1..40), seed: u64) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let cluster = MemoryCluster::new(3, 2);
+            let chance = Arc::new(SeededChance::new(seed));
+            let local = cluster.node(NodeId(1));
+            let client = ClusterClient::beside(local, cluster.clone(), ClusterOptions::default(), chance);
+            let mut appends = Vec::new();
+            for (n, (trouble, is_keyed)) in troubles.iter().enumerate() {
+                befall(&cluster, trouble);
+                if let Trouble::Wait(millis) = trouble {
+                    tokio::time::sleep(Duration::from_millis(*millis)).await;
+                }
+                let id = n.to_string();
+                let event = if *is_keyed { keyed(&id) } else { event(&id) };
+                appends.push(tokio::spawn(client.append(&broker(), &[event], Hops::FULL)));
+                tokio::task::yield_now().await;
+            }
+            let mut answers = Vec::new();
+            for append in appends {
+                answers.push(append.await.unwrap());
+            }
+            let all = [ids(&cluster, GROUP), ids(&cluster, GroupId(2))].concat();
+            for (n, answer) in answers.iter().enumerate() {
+                let times = all.iter().filter(|id| **id == n.to_string()).count();
+                match answer {
+                    Ok(_) => assert_eq!(times, 1, "event {n} was acknowledged"),
+                    Err(AppendError::OutcomeUnknown) => assert!(times <= 1, "event {n} is there {times} times"),
+                    Err(refused) => assert_eq!(times, 0, "event {n}: {refused}"),
+                }
+            }
+        });
+    }
 }

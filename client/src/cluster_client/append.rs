@@ -13,20 +13,20 @@ use tokio::time::{Instant, Sleep, sleep, timeout_at};
 use super::{Connect, Inner, Place};
 use crate::retry::{Refused as _, Tries, Verdict};
 use crate::routing::Target;
-use crate::{AppendError, Appended, BrokerName, GroupId, Hops, NodeClient as _, NodeId, ProducerKey};
+use crate::{AppendError, Appended, BrokerName, GroupId, Hops, NodeClient, NodeId, ProducerKey};
 
 type Boxed = Pin<Box<dyn Future<Output = Result<Appended, AppendError>> + Send>>;
 
 /// The answer to come of an append to a cluster.
-pub struct ClusterAppend<L: crate::NodeClient>(State<L>);
+pub struct ClusterAppend<L: NodeClient, C: Connect>(State<L, C>);
 
-enum State<L: crate::NodeClient> {
+enum State<L: NodeClient, C: Connect> {
     /// The node in this process has it, and there is no other.
     Alone(L::Append),
     /// The node in this process has it, and when it turns out not to lead, another will.
     Here {
         append: L::Append,
-        otherwise: Option<Box<dyn FnOnce() -> Boxed + Send>>,
+        otherwise: Option<Asked<L, C>>,
         patience: Pin<Box<Sleep>>,
     },
     /// It takes several tries, or may.
@@ -34,13 +34,44 @@ enum State<L: crate::NodeClient> {
     Done,
 }
 
-impl<L: crate::NodeClient> std::fmt::Debug for ClusterAppend<L> {
+/// What an append was asked for.
+struct Asked<L: NodeClient, C: Connect> {
+    inner: Arc<Inner<L, C>>,
+    target: Target,
+    broker: BrokerName,
+    events: Events,
+    hops: Hops,
+}
+
+/// A call's events. Most calls have one.
+enum Events {
+    One(Event),
+    Many(Vec<Event>),
+}
+
+impl Events {
+    fn of(events: &[Event]) -> Self {
+        match events {
+            [one] => Self::One(one.clone()),
+            many => Self::Many(many.to_vec()),
+        }
+    }
+
+    fn as_slice(&self) -> &[Event] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+impl<L: NodeClient, C: Connect> std::fmt::Debug for ClusterAppend<L, C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("ClusterAppend")
     }
 }
 
-impl<L: crate::NodeClient> Future for ClusterAppend<L>
+impl<L: NodeClient, C: Connect> Future for ClusterAppend<L, C>
 where
     L::Append: Unpin,
 {
@@ -55,7 +86,7 @@ where
                     // Nothing was written here, so another may have it.
                     Poll::Ready(Err(error)) if matches!(error.verdict(), Verdict::Elsewhere(_) | Verdict::Later) => {
                         let otherwise = otherwise.take().expect("it is taken once, and then this state is left");
-                        self.0 = State::Tried(otherwise());
+                        self.0 = State::Tried(Box::pin(otherwise.tried()));
                         continue;
                     }
                     // A leader that others have left behind never gets an answer, and may not even notice.
@@ -72,14 +103,17 @@ where
     }
 }
 
-impl<L: crate::NodeClient, C: Connect> Inner<L, C> {
-    pub(super) fn append(self: &Arc<Self>, broker: &BrokerName, events: &[Event], hops: Hops) -> ClusterAppend<L> {
+impl<L: NodeClient, C: Connect> Inner<L, C> {
+    pub(super) fn append(self: &Arc<Self>, broker: &BrokerName, events: &[Event], hops: Hops) -> ClusterAppend<L, C> {
         let routes = self.routes.load();
+        let asked = |target, events| Asked { inner: self.clone(), target, broker: broker.clone(), events, hops };
         let target = match routes.targets(broker, events) {
             Ok(target) => target,
             Err(targets) => {
-                let parted = self.clone().append_parts(broker.clone(), parts(&targets, events), hops);
-                return ClusterAppend(State::Tried(Box::pin(parted)));
+                let parts = parts(&targets, events).into_iter();
+                let parts: Vec<_> = parts.map(|(target, part)| asked(target, Events::Many(part))).collect();
+                let all = async { together(join_all(parts.into_iter().map(Asked::tried)).await) };
+                return ClusterAppend(State::Tried(Box::pin(all)));
             }
         };
         let group = match target {
@@ -87,31 +121,25 @@ impl<L: crate::NodeClient, C: Connect> Inner<L, C> {
             Target::Any => routes.any(0, 0),
         };
         let here = self.nodes.local.as_ref().zip(group.filter(|group| routes.is_led_here(*group)));
-        if let Some((local, group)) = here {
-            let append = local.append(group, broker, events, hops, None);
-            if routes.is_alone() {
-                return ClusterAppend(State::Alone(append));
-            }
-            let (inner, broker, events) = (self.clone(), broker.clone(), events.to_vec());
-            let otherwise = Box::new(move || -> Boxed { Box::pin(inner.append_tried(target, broker, events, hops)) });
-            let patience = Box::pin(sleep(self.options.patience));
-            return ClusterAppend(State::Here { append, otherwise: Some(otherwise), patience });
+        let Some((local, group)) = here else {
+            return ClusterAppend(State::Tried(Box::pin(asked(target, Events::of(events)).tried())));
+        };
+        let append = local.append(group, broker, events, hops, None);
+        if routes.is_alone() {
+            return ClusterAppend(State::Alone(append));
         }
-        let tried = self.clone().append_tried(target, broker.clone(), events.to_vec(), hops);
-        ClusterAppend(State::Tried(Box::pin(tried)))
+        let patience = Box::pin(sleep(self.options.patience));
+        ClusterAppend(State::Here { append, otherwise: Some(asked(target, Events::of(events))), patience })
     }
+}
 
+impl<L: NodeClient, C: Connect> Asked<L, C> {
     /// Tries until it is done, refused for good, or time is up. All tries have one key.
-    async fn append_tried(
-        self: Arc<Self>,
-        target: Target,
-        broker: BrokerName,
-        events: Vec<Event>,
-        hops: Hops,
-    ) -> Result<Appended, AppendError> {
-        let deadline = Instant::now() + self.options.patience;
-        let key = ProducerKey { producer: self.producer, sequence: self.sequence.fetch_add(1, Ordering::Relaxed) };
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+    async fn tried(self) -> Result<Appended, AppendError> {
+        let Self { inner, target, broker, events, hops } = self;
+        let deadline = Instant::now() + inner.options.patience;
+        let key = ProducerKey { producer: inner.producer, sequence: inner.sequence.fetch_add(1, Ordering::Relaxed) };
+        let turn = inner.turn.fetch_add(1, Ordering::Relaxed);
         let mut tries = Tries::new(true);
         let mut fixed = match target {
             Target::Group(group) => Some(group),
@@ -120,25 +148,25 @@ impl<L: crate::NodeClient, C: Connect> Inner<L, C> {
         // Who was named as leader, and of which group.
         let mut named: Option<(NodeId, GroupId)> = None;
         loop {
-            let view = self.nodes.view();
+            let view = inner.nodes.view();
             let follow = named.take();
             let group = follow.map(|(_, group)| group).or(fixed);
-            let group = group.or_else(|| self.routes.load().any(turn, tries.failed()));
+            let group = group.or_else(|| inner.routes.load().any(turn, tries.failed()));
             let Some(group) = group else {
                 // The cluster is being formed, or nothing is known of it yet.
                 let place = Place::Registry;
                 let error = AppendError::Unavailable;
-                match self.after(&mut tries, &error, place, &view, None, deadline).await {
+                match inner.after(&mut tries, &error, place, &view, None, deadline).await {
                     Some(_) => continue,
                     None => return Err(error),
                 }
             };
             let place = Place::Group(group);
-            let asked = follow.map(|(leader, _)| leader).or_else(|| self.nodes.leader(&view, place, tries.failed()));
-            let answer = match asked.and_then(|id| self.nodes.node(&view, id)) {
+            let asked = follow.map(|(leader, _)| leader).or_else(|| inner.nodes.leader(&view, place, tries.failed()));
+            let answer = match asked.and_then(|id| inner.nodes.node(&view, id)) {
                 Some(node) => {
-                    let until = deadline.min(Instant::now() + self.options.try_timeout);
-                    let append = node.append(group, &broker, &events, hops, Some(key));
+                    let until = deadline.min(Instant::now() + inner.options.try_timeout);
+                    let append = node.append(group, &broker, events.as_slice(), hops, Some(key));
                     timeout_at(until, append).await.unwrap_or(Err(AppendError::OutcomeUnknown))
                 }
                 None => Err(AppendError::Unavailable),
@@ -146,13 +174,13 @@ impl<L: crate::NodeClient, C: Connect> Inner<L, C> {
             let error = match answer {
                 Ok(appended) => {
                     if let Some(leader) = asked {
-                        self.nodes.leads(&view, place, leader);
+                        inner.nodes.leads(&view, place, leader);
                     }
                     return Ok(appended);
                 }
                 Err(error) => error,
             };
-            let next = self.after(&mut tries, &error, place, &view, asked, deadline).await;
+            let next = inner.after(&mut tries, &error, place, &view, asked, deadline).await;
             if tries.may_be_done() {
                 fixed = Some(group);
             }
@@ -161,18 +189,6 @@ impl<L: crate::NodeClient, C: Connect> Inner<L, C> {
                 None => return Err(tries.verdict(error)),
             }
         }
-    }
-
-    /// Appends each part to its group, side by side.
-    async fn append_parts(
-        self: Arc<Self>,
-        broker: BrokerName,
-        parts: Vec<(Target, Vec<Event>)>,
-        hops: Hops,
-    ) -> Result<Appended, AppendError> {
-        let tried =
-            parts.into_iter().map(|(target, events)| self.clone().append_tried(target, broker.clone(), events, hops));
-        together(join_all(tried).await)
     }
 }
 

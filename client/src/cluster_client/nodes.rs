@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::either::Either;
@@ -29,6 +30,8 @@ pub(super) enum Place {
 pub(super) struct Nodes<L, C: Connect> {
     pub(super) local: Option<L>,
     connect: C,
+    /// Where handles have their tasks: they must not end with the threads of the role that happened to ask first.
+    pub(super) runtime: Handle,
     /// Handles by id, each with the address that it is for.
     known: Mutex<BTreeMap<NodeId, (String, C::Node)>>,
     /// Leaders that answered or were named and that the view does not have yet, each with the term that the view had
@@ -45,7 +48,15 @@ impl<L: NodeClient, C: Connect> Nodes<L, C> {
         view: watch::Receiver<Arc<ClusterView>>,
         resources: watch::Receiver<Arc<Resources>>,
     ) -> Self {
-        Self { local, connect, known: Mutex::default(), learnt: Mutex::default(), view, resources }
+        Self {
+            local,
+            connect,
+            runtime: Handle::current(),
+            known: Mutex::default(),
+            learnt: Mutex::default(),
+            view,
+            resources,
+        }
     }
 
     pub(super) fn view(&self) -> Arc<ClusterView> {
@@ -65,6 +76,7 @@ impl<L: NodeClient, C: Connect> Nodes<L, C> {
             return Some(Either::Remote(node.clone()));
         }
         known.retain(|id, _| view.nodes.get(id).is_some_and(|info| info.phase != NodePhase::Removed));
+        let _there = self.runtime.enter();
         let node = self.connect.connect(Some(id), &info.peer_address)?;
         known.insert(id, (info.peer_address.clone(), node.clone()));
         Some(Either::Remote(node))
@@ -72,6 +84,7 @@ impl<L: NodeClient, C: Connect> Nodes<L, C> {
 
     /// A handle of whoever is at an address.
     pub(super) fn stranger(&self, address: &str) -> Option<C::Node> {
+        let _there = self.runtime.enter();
         self.connect.connect(None, address)
     }
 

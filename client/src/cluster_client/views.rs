@@ -6,10 +6,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::nodes::{Connect, Nodes};
-use crate::routing::Routes;
+use crate::routing::{Deduplicating, Routes};
 use crate::{ClusterView, GroupInfo, NodeClient, NodeId, NodePhase, Resources, Role};
 
 /// Nodes that are asked at most, with the seeds. Each sends every change of the view and of the resources.
@@ -21,9 +21,15 @@ pub(super) async fn keep_routes(
     mut resources: watch::Receiver<Arc<Resources>>,
     routes: Arc<ArcSwap<Routes>>,
 ) {
+    let mut known = Arc::new(Resources::default());
+    let mut deduplicating = Deduplicating::default();
     loop {
         let (now, of) = (view.borrow_and_update().clone(), resources.borrow_and_update().clone());
-        let drawn = Routes::of(&now, &of);
+        if !Deduplicating::is_of_both(&known, &of) {
+            deduplicating = Deduplicating::of(&of);
+        }
+        known = of;
+        let drawn = Routes::of(&now, deduplicating.clone());
         if **routes.load() != drawn {
             routes.store(Arc::new(drawn));
         }
@@ -102,22 +108,31 @@ pub(super) fn merge<'a>(views: impl Iterator<Item = &'a ClusterView> + Clone, th
     merged
 }
 
-/// Follows the views and the resources of the seeds, and of every node that keeps a log.
+/// Follows the views and the resources of the seeds, and of every node that keeps a log for as long as it does.
 pub(super) async fn gather<L: NodeClient, C: Connect>(nodes: Arc<Nodes<L, C>>, seeds: Vec<String>, gathered: Gathered) {
-    let mut asked = BTreeSet::new();
+    let mut asked: BTreeMap<String, AbortHandle> = BTreeMap::new();
     let mut tasks = JoinSet::new();
     let mut view = gathered.view();
     loop {
         let now = view.borrow_and_update().clone();
         let keeps_a_log =
-            now.nodes.values().filter(|node| node.phase == NodePhase::Active && node.roles.contains(&Role::Broker));
-        for address in seeds.iter().chain(keeps_a_log.map(|node| &node.peer_address)) {
+            now.nodes.values().filter(|node| node.phase != NodePhase::Removed && node.roles.contains(&Role::Broker));
+        let wanted: BTreeSet<&String> = seeds.iter().chain(keeps_a_log.map(|node| &node.peer_address)).collect();
+        asked.retain(|address, task| {
+            let is_wanted = wanted.contains(address);
+            if !is_wanted {
+                task.abort();
+                gathered.views.lock().remove(address);
+            }
+            is_wanted
+        });
+        while tasks.try_join_next().is_some() {}
+        for address in wanted {
             if asked.len() < MAX_SOURCES
-                && !asked.contains(address)
+                && !asked.contains_key(address)
                 && let Some(node) = nodes.stranger(address)
             {
-                asked.insert(address.clone());
-                tasks.spawn(follow(address.clone(), node, gathered.clone()));
+                asked.insert(address.clone(), tasks.spawn(follow(address.clone(), node, gathered.clone())));
             }
         }
         if view.changed().await.is_err() {
@@ -137,6 +152,39 @@ async fn follow<N: NodeClient>(address: String, node: N, gathered: Gathered) {
         };
         if !alive {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::GroupId;
+
+    fn view(version: u64, term: u64, leader: Option<u64>) -> ClusterView {
+        let info = GroupInfo { term, leader: leader.map(NodeId), ..GroupInfo::default() };
+        ClusterView { version, groups: [(GroupId(1), info.clone())].into(), registry: info, ..ClusterView::default() }
+    }
+
+    /// A node that was cut off says what was true then.
+    #[test]
+    fn the_leader_of_the_highest_term_counts() {
+        for (views, want) in [
+            (vec![], None),
+            (vec![view(1, 3, Some(1))], Some((3, Some(1)))),
+            (vec![view(1, 3, Some(1)), view(1, 4, Some(2))], Some((4, Some(2)))),
+            (vec![view(1, 4, Some(2)), view(9, 3, Some(1))], Some((4, Some(2)))),
+            // Nobody is better than an old one only to whom knows nobody.
+            (vec![view(1, 3, Some(1)), view(9, 4, None)], Some((3, Some(1)))),
+            (vec![view(9, 4, None), view(1, 5, Some(3)), view(1, 3, Some(1))], Some((5, Some(3)))),
+        ] {
+            let merged = merge(views.iter(), Some(NodeId(7)));
+            let led = |info: &GroupInfo| (info.term, info.leader.map(|leader| leader.0));
+            assert_eq!(merged.groups.get(&GroupId(1)).map(led), want, "{views:?}");
+            if let Some(want) = want {
+                assert_eq!((led(&merged.registry), merged.this), (want, Some(NodeId(7))));
+                assert_eq!(Some(merged.version), views.iter().map(|view| view.version).max());
+            }
         }
     }
 }

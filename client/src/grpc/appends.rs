@@ -113,7 +113,7 @@ impl Appends {
         self.queue.more.notify_one();
         let mut sender = self.sender.lock();
         if sender.is_empty() {
-            sender.spawn(send(self.caller.clone(), self.queue.clone()));
+            sender.spawn_on(send(self.caller.clone(), self.queue.clone()), &self.caller.runtime);
         }
         RemoteAppend(State::Waiting(waits))
     }

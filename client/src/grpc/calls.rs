@@ -7,6 +7,7 @@ use bytes::Bytes;
 use pelton_peer::Channels;
 use pelton_peer::limits::MAX_MESSAGE_BYTES;
 use pelton_proto::broker::v1 as wire;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
@@ -32,6 +33,8 @@ pub(super) enum Lane {
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
     channels: Arc<Channels>,
+    /// Where the node's handle was made, and has its tasks.
+    pub(super) runtime: Handle,
     addressed: Addressed,
 }
 
@@ -75,7 +78,7 @@ impl NoAnswer {
 
 impl Caller {
     pub(super) fn new(channels: Arc<Channels>, cluster: u128, node: Option<NodeId>) -> Self {
-        Self { channels, addressed: Addressed::new(cluster, node) }
+        Self { channels, runtime: Handle::current(), addressed: Addressed::new(cluster, node) }
     }
 
     pub(super) fn stub(&self, lane: Lane) -> NodeStub {

@@ -27,7 +27,7 @@ const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 ///
 /// What only a leader knows is watched from afar: [`committed`](NodeClient::committed),
 /// [`cursor_changes`](NodeClient::cursor_changes) and [`serve`](NodeClient::serve) give a receiver at once, and when the
-/// node turns out not to lead, that ends. Must be used within a tokio runtime that outlives it.
+/// node turns out not to lead, that ends. Its tasks run where it was made.
 #[derive(Debug, Clone)]
 pub struct RemoteNode(Arc<Remote>);
 
@@ -40,7 +40,7 @@ struct Remote {
 
 impl RemoteNode {
     /// The node at the end of `channels`, which is in `cluster` and, when that is known, is `node`: another one turns the
-    /// calls away.
+    /// calls away. Must be called within a tokio runtime, and used as long as that one lasts.
     #[must_use]
     pub fn new(channels: Arc<Channels>, cluster: u128, node: Option<NodeId>) -> Self {
         let caller = Caller::new(channels, cluster, node);

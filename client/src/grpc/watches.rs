@@ -54,7 +54,7 @@ impl Watches {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.tasks.lock();
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
+        tasks.spawn_on(task, &self.caller.runtime);
     }
 
     pub(super) fn committed(&self, group: GroupId) -> watch::Receiver<Offset> {

@@ -38,7 +38,7 @@ fn view(nodes: u64, leaders: &[Option<u64>], keyed: usize) -> ClusterView {
 }
 
 fn routes(nodes: u64, leaders: &[Option<u64>], keyed: usize) -> Routes {
-    Routes::of(&view(nodes, leaders, keyed), &Resources::default())
+    Routes::of(&view(nodes, leaders, keyed), Deduplicating::default())
 }
 
 fn event(id: &str, key: Option<&str>) -> Event {
@@ -91,7 +91,7 @@ fn with_one_group_there_is_nothing_to_choose() {
 fn a_removed_or_second_node_is_not_alone() {
     assert!(!routes(2, &[Some(1)], 1).is_alone());
     let apart = ClusterView { this: None, ..view(1, &[Some(1)], 1) };
-    assert!(!Routes::of(&apart, &Resources::default()).is_alone());
+    assert!(!Routes::of(&apart, Deduplicating::default()).is_alone());
 }
 
 /// The numbers are part of the cluster's life: an event must find the group that its key had under an older version.
@@ -114,7 +114,9 @@ fn source_and_id_choose_the_group_where_events_are_deduplicated() {
     let parsed = pelton_resource::parse_documents(manifest, "test").unwrap();
     let resources = Resources::default().with(parsed, 1);
     let leaders = [Some(1), Some(2), Some(3)];
-    let routes = Routes::of(&view(3, &leaders, 3), &resources);
+    assert!(Deduplicating::is_of_both(&resources, &resources.clone()));
+    assert!(!Deduplicating::is_of_both(&Resources::default(), &resources));
+    let routes = Routes::of(&view(3, &leaders, 3), Deduplicating::of(&resources));
     let target = |broker: &BrokerName, id: &str| routes.targets(broker, &[event(id, None)]).unwrap();
     let went: BTreeSet<_> = (0..50)
         .map(|n| match target(&broker(), &n.to_string()) {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pelton_client::grpc::{NodeService, RemoteNode};
-use pelton_client::memory::{MemoryCluster, MemoryNode};
+use pelton_client::memory::MemoryCluster;
 use pelton_client::{Connect, NodeClient, NodeId};
 use pelton_peer::{Network as _, Pool, Routes, Security, ServeOptions, TcpNetwork, serve};
 use tokio::task::JoinSet;
@@ -66,6 +66,3 @@ impl Connect for OverGrpc {
         self.addresses.contains_key(&id).then(|| self.remote(id))
     }
 }
-
-/// For clients that have no node in their process.
-pub type NoNode = MemoryNode;

@@ -1,12 +1,20 @@
 //! Who may deliver: a dispatcher follows the sessions that it is given, and what it did under an old one counts no more.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use metrics_exporter_prometheus::PrometheusBuilder;
-use pelton_client::OperationError;
+use pelton_client::memory::MemoryCluster;
+use pelton_client::{BrokerName, Client as _, ClusterClient, ClusterOptions, GroupId, Hops, NodeId, OperationError};
+use pelton_dispatcher::{Dispatcher, Options};
+use pelton_env::{ManualClock, SeededChance, UnixMillis};
+use pelton_event::{AttributeValue, Event};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::gauges::value;
 use crate::sink::{Sink, status};
-use crate::world::{World, eventually};
+use crate::world::{World, broker, eventually};
 
 /// The attempt that the old session had on its way ends in vain: the new one begins from what is stored.
 #[tokio::test]
@@ -109,7 +117,7 @@ async fn a_group_that_is_left_takes_its_gauges_back() {
     let held = gate.clone();
     let sink = Sink::start(move |_| status(202).when(&held)).await;
     let mut world = World::asleep("").await;
-    world.options.gauges_every = std::time::Duration::from_millis(5);
+    world.options.gauges_every = Duration::from_millis(5);
     world.start();
     world.trigger("t", &sink.url("/"), "delivery: {timeout: PT1H}").await;
     world.send_numbered(0..10).await;
@@ -127,4 +135,53 @@ async fn a_group_that_is_left_takes_its_gauges_back() {
     shown(10.0).await;
     gate.send_replace(true);
     shown(0.0).await;
+}
+
+/// Three groups, whose leaders move between three nodes: each is served by whoever has its session, and every event of
+/// every group arrives.
+#[tokio::test]
+async fn every_group_is_delivered_whoever_leads_it() {
+    const EVENTS: u64 = 600;
+    let sink = Sink::accepting().await;
+    let cluster = MemoryCluster::new(3, 3);
+    let client = ClusterClient::beside(
+        cluster.node(NodeId(1)),
+        cluster.clone(),
+        ClusterOptions::default(),
+        Arc::new(SeededChance::new(1)),
+    );
+    let manifests = format!(
+        "{}---\napiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {{name: t}}\nspec: {{broker: b, subscriber: \
+         {{uri: '{}'}}}}\n",
+        broker(""),
+        sink.url("/")
+    );
+    client.apply(pelton_resource::parse_documents(&manifests, "test").unwrap()).await.unwrap();
+    let options = Options { progress_every: Duration::from_millis(5), ..Options::default() };
+    let clock = Arc::new(ManualClock::new(UnixMillis(1)));
+    let dispatcher = Dispatcher::start(client.clone(), options, clock, Arc::new(SeededChance::new(1)));
+    for n in 0..EVENTS {
+        let (id, key) = (n.to_string(), format!("key {}", n % 40));
+        let event = Event::builder().id(&id).source("/s").ty("t");
+        let event = event.extension("partitionkey", AttributeValue::String(&key)).build().unwrap();
+        client.append(&BrokerName::new("default", "b"), &[event], Hops::FULL).await.unwrap();
+        if n % 50 == 0 {
+            let group = n / 50 % 3 + 1;
+            cluster.lead(GroupId(group as u32), Some(NodeId(n / 50 % 2 + 2)));
+        }
+    }
+    let groups = (1..=3).map(GroupId);
+    eventually("everything is delivered and stored", || async {
+        groups.clone().all(|group| {
+            let stored = cluster.group(group);
+            let (state, end) = (stored.group_state(), *stored.committed(group).unwrap().borrow());
+            state.scanned == end && state.cursors.values().all(|cursor| cursor.floor(state.scanned) == end)
+        })
+    })
+    .await;
+    let ids: std::collections::BTreeSet<_> = sink.ids("/").into_iter().collect();
+    assert_eq!(ids.len() as u64, EVENTS);
+    assert_eq!(dispatcher.groups().len(), 3);
+    assert!(groups.clone().all(|group| !cluster.group(group).events().is_empty()), "each has its share");
+    dispatcher.shutdown(Instant::now()).await;
 }
