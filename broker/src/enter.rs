@@ -11,6 +11,7 @@ use pelton_proto::cluster::v1::reports_server::ReportsServer;
 use tokio::sync::oneshot;
 
 use crate::formation::{Formation, MembershipService, Presence};
+use crate::identity;
 use crate::late::Late;
 use crate::local_node::LocalNode;
 use crate::member::{self, AddressBook, Lent, Member};
@@ -18,7 +19,6 @@ use crate::metrics::BrokerMetrics;
 use crate::node::{Node, OpenError, Options, Reach, assemble_member, open_log, start_tasks};
 use crate::reports::ReportService;
 use crate::sessions::Caller;
-use crate::identity;
 
 /// What a test exchanges for something of its own.
 pub(crate) struct Seams {

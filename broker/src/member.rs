@@ -196,8 +196,7 @@ async fn tend_registry(shared: &Shared) {
                 learners: state.registry_learners(),
                 preferred: state.registry.preferred,
             };
-            let done =
-                tend_members(shared.this, &registry.raft, &wanted, &registry.settled, &mut not_before).await;
+            let done = tend_members(shared.this, &registry.raft, &wanted, &registry.settled, &mut not_before).await;
             if let Err(error) = done {
                 tracing::debug!(%error, "the registry's members are not changed yet");
             }

@@ -17,11 +17,11 @@ use pelton_env::{Clock, ManualClock, SeededChance, UnixMillis};
 use pelton_event::{DataKind, Event};
 use pelton_log::{Identity, Log, SimDisk};
 
-use crate::command::Change;
-use crate::metrics::BrokerMetrics;
 use crate::blocking::Blocking;
+use crate::command::Change;
 use crate::groups::DataGroup;
 use crate::local_node::LocalNode;
+use crate::metrics::BrokerMetrics;
 use crate::node::{Options, RegistryStore, Retention, Shared, assemble};
 use crate::sessions::Caller;
 
@@ -74,7 +74,7 @@ impl TestNode {
             direct_io: pelton_log::DirectIo::Off,
             store: RegistryStore::Sled,
             blocking: Blocking::Threads,
-        member: None,
+            member: None,
         };
         let recorded = Recorded::default();
         let metrics = metrics::with_local_recorder(&recorded, BrokerMetrics::register);

@@ -28,6 +28,7 @@ mod partitions;
 mod replace;
 mod roles;
 mod status;
+mod strangers;
 mod twice;
 
 use parking_lot::{Mutex, MutexGuard};

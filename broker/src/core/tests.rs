@@ -12,7 +12,8 @@ fn entry(index: u64, kind: u8, first_offset: u64, event_count: u32, body: &Bytes
 fn a_trigger_that_starts_at_the_latest_begins_after_the_last_event_before_it() {
     let mut core = Core::default();
     assert_eq!(core.apply(GROUP, entry(1, EVENTS, 0, 7, &Bytes::new())), Effect::Events);
-    let start = Change::Start { version: 1, triggers: vec![(TriggerId(1), None), (TriggerId(2), Some(Offset(3)))] }.encode();
+    let start =
+        Change::Start { version: 1, triggers: vec![(TriggerId(1), None), (TriggerId(2), Some(Offset(3)))] }.encode();
     assert_eq!(core.apply(GROUP, entry(2, command::CHANGE, 7, 0, &start)), Effect::Changed(Ok(2)));
     core.apply(GROUP, entry(3, EVENTS, 7, 1, &Bytes::new()));
     assert_eq!(core.group.cursors[&TriggerId(1)].floor(Offset(0)), Offset(7));

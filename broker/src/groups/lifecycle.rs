@@ -149,7 +149,8 @@ async fn forget(shared: &Shared, group: GroupId) {
 /// cluster the other replicas go on, and this one is shown as failed.
 async fn watch_failure(shared: Shared, raft: Group<EventState>) {
     let (group, why) = (GroupId(raft.id().0), raft.failed().await);
-    let closed = shared.groups.find(group).is_none_or(|open| open.raft.state().as_ref() as *const _ != raft.state().as_ref());
+    let closed =
+        shared.groups.find(group).is_none_or(|open| open.raft.state().as_ref() as *const _ != raft.state().as_ref());
     if closed {
         return;
     }

@@ -132,6 +132,5 @@ pub(crate) async fn tend<S: StateMachine>(
     Ok(true)
 }
 
-
 #[cfg(test)]
 mod tests;

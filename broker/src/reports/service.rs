@@ -37,10 +37,12 @@ impl Reports for ReportService {
         if !shared.registry.raft.serves() {
             return Err(Status::not_found("this node does not lead the registry"));
         }
-        shared.reports.take(request.groups.into_iter().map(|report| GroupReport {
-            group: GroupId(report.group),
-            started: report.started,
-        }));
+        shared.reports.take(
+            request
+                .groups
+                .into_iter()
+                .map(|report| GroupReport { group: GroupId(report.group), started: report.started }),
+        );
         Ok(Response::new(proto::TellResponse {}))
     }
 }
