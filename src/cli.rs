@@ -4,9 +4,9 @@ use clap::{Parser, Subcommand};
 
 use crate::bench::BenchArgs;
 use crate::command::{
-    apply::ApplyArgs, cert::CertArgs, deadletters::DeadLettersArgs, delete::DeleteArgs, demo::DemoArgs,
-    display::DisplayArgs, get::GetArgs, group::GroupArgs, log::LogArgs, node::NodeArgs, ready::ReadyArgs,
-    send::SendArgs, status::StatusArgs, trigger::TriggerArgs, up::UpArgs,
+    apply::ApplyArgs, cert::CertArgs, cluster::ClusterArgs, deadletters::DeadLettersArgs, delete::DeleteArgs,
+    demo::DemoArgs, display::DisplayArgs, get::GetArgs, group::GroupArgs, log::LogArgs, node::NodeArgs,
+    ready::ReadyArgs, send::SendArgs, server::ServerCommandArgs, status::StatusArgs, trigger::TriggerArgs, up::UpArgs,
 };
 
 /// Knative Eventing without Kubernetes: takes CloudEvents in, keeps them in a log, and delivers them.
@@ -23,6 +23,10 @@ pub struct Cli {
 pub enum Command {
     /// Run everything on this machine
     Up(UpArgs),
+    /// Run a node of a cluster
+    Server(ServerCommandArgs),
+    /// Run a cluster of several processes on this machine, to develop against
+    Cluster(ClusterArgs),
     /// Show in a few seconds what Pelton does, with real events in a temporary folder
     Demo(DemoArgs),
     /// Create or change resources from manifests
@@ -112,11 +116,26 @@ mod tests {
             ("send", false),
             ("display --listen 127.0.0.1:0 --status 503 --fail-first 2", true),
             ("display --status 99", false),
+            ("up --join 127.0.0.1:1", true), // understood, and refused with the reason
+            ("server", true),
+            ("server --name a --join a:1,b:1 --role broker --peer-insecure --data d", true),
+            ("server --peer-insecure=false", true),
+            ("server --peer-insecure false", false),
             ("ready --metrics http://127.0.0.1:1", true),
             ("cert ca", true),
             ("cert ca --dir d --days 0", false),
             ("cert node a --dir d --host a.example --host 10.0.0.1 --days 90", true),
             ("cert node a", false),
+            ("cluster dev", true),
+            ("cluster dev --nodes 5 --data d -f a.yaml -f b --ready-file r", true),
+            ("cluster dev --nodes 0", false),
+            ("cluster dev --nodes 8", false),
+            ("cluster dev --resume d --node b", true),
+            ("cluster dev --resume d --node b --ready-file r", true),
+            ("cluster dev --resume d", false),
+            ("cluster dev --node b", false),
+            ("cluster dev --resume d --node b --nodes 3", false),
+            ("cluster", false),
             ("status", true),
             ("status -o json --api http://127.0.0.1:1", true),
             ("status -o yaml", false),

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod cert;
+pub mod cluster;
 pub mod deadletters;
 pub mod delete;
 pub mod demo;
@@ -13,6 +14,7 @@ pub mod node;
 mod output;
 pub mod ready;
 pub mod send;
+pub mod server;
 pub mod status;
 mod target;
 pub mod trigger;

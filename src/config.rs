@@ -3,9 +3,10 @@
 //! [`KEYS`] is the one list of what can be set. A key has the same name everywhere: `ingress-listen` is the flag
 //! `--ingress-listen`, the variable `PELTON_INGRESS_LISTEN` and the member `ingress-listen` of the file.
 //! [`Layers`] finds each key's value and remembers where it came from; [`Settings`] checks them all and reports every
-//! mistake together.
+//! mistake together. What is about other nodes is [`ClusterSettings`]; `pelton up` has none.
 
 mod args;
+mod cluster;
 mod key;
 mod layers;
 mod mistake;
@@ -14,8 +15,9 @@ mod settings;
 mod tests;
 pub mod units;
 
-pub use args::SettingsArgs;
-pub use key::{KEYS, Key};
+pub use args::{ServerArgs, SettingsArgs};
+pub use cluster::ClusterSettings;
+pub use key::{KEYS, Key, Scope, Shape};
 pub use layers::{Flags, Layers};
 pub use mistake::{ConfigError, Mistake, Source};
 #[cfg(test)]

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
     small_pages();
     let outcome = match Cli::parse().command {
         Command::Up(args) => command::up::run(&args),
+        Command::Server(args) => command::server::run(&args),
         Command::Demo(args) => command::demo::run(&args),
         Command::Bench(args) => return bench::run(args),
         Command::Log(args) => command::log::run(&args),
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         Command::Trigger(args) => block_on(command::trigger::run(args)),
         Command::DeadLetters(args) => block_on(command::deadletters::run(args)),
         Command::Ready(args) => block_on(command::ready::run(args)),
+        Command::Cluster(args) => block_on(command::cluster::run(args)),
         Command::Status(args) => block_on(command::status::run(args)),
         Command::Node(args) => block_on(command::node::run(args)),
         Command::Group(args) => block_on(command::group::run(args)),

@@ -1,91 +1,89 @@
 //! The roles of a process: started in order, stopped in the opposite one.
 //!
 //! Start: listeners are bound first, so that a taken port is said before a log of gigabytes is opened; the metrics
-//! listener answers from then on. Then the broker is opened, resources are applied, and dispatcher, API and ingress
-//! begin. Only then is the process ready.
+//! listener answers from then on, and `/readyz` says what is waited for. Then the broker is opened, which for a node of
+//! a cluster includes coming into it; a node that keeps nothing finds the cluster it works for instead. The API begins,
+//! so that the cluster can be looked at while it has no majority. Resources are applied, and dispatcher and ingress
+//! begin. The process is ready when what it keeps is open and led.
 //!
-//! Stop: readiness goes first, so that nobody sends more; ingress and API finish what they have read, and the
-//! dispatcher its attempts, whose progress is stored; the broker syncs its log; the metrics listener is the last.
+//! Stop: readiness goes first, so that nobody sends more; what the node leads is handed over, so that the others go on
+//! at once; ingress and API finish what they have read, and the dispatcher its attempts, whose progress is stored; the
+//! broker syncs its log; the metrics listener is the last.
+
+mod error;
+mod reach;
+mod readiness;
+mod seek;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pelton_broker::LocalClient;
-use pelton_client::{ApplyError, BrokerName, Client as _};
+use pelton_broker::{Blocking, LocalNode, Member, RegistryStore, Timing};
+use pelton_client::grpc::Connector;
+use pelton_client::{ApplyError, BrokerName, Client as _, ClusterClient, ClusterOptions, NodeId, Role};
 use pelton_dispatcher::{Dispatcher, DispatcherHandle};
 use pelton_env::{Clock, OsChance, SystemClock};
-use pelton_ingress::{Ingress, IngressHandle, ServeError};
+use pelton_ingress::{Ingress, IngressHandle};
+use pelton_peer::{Network, PeerAddress, PeerListener, Pool, Security, TcpNetwork, Tls};
 use pelton_resource::{Broker, ObjectMeta, Resource};
+use tokio::time::{Instant, sleep, timeout};
 
-use tokio::time::Instant;
+pub use error::StartError;
+use reach::advertised;
+pub use reach::reachable;
 
 use crate::api::Api;
-use crate::config::Settings;
+use crate::config::{ClusterSettings, Settings};
 use crate::exit::STORAGE_FAILED;
 use crate::http::{self, Server};
-use crate::manifests::{self, BadManifests};
+use crate::manifests;
 use crate::role_runtime::RoleRuntime;
 use crate::telemetry::{Health, LogObserver, Metrics, MetricsListener};
 
 /// The Broker that is there without being asked for: namespace and name.
 pub const DEFAULT_BROKER: (&str, &str) = ("default", "default");
 
+/// The pause before resources are handed in again that a cluster without a majority could not take.
+const APPLY_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a node that stops may take to hand over what it leads. It takes some round trips.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(5);
+
+type AnyClient = ClusterClient<LocalNode, Connector>;
+
 /// Where a process really listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addresses {
-    /// For events.
-    pub ingress: SocketAddr,
+    /// For events, when it takes them in.
+    pub ingress: Option<SocketAddr>,
     /// For administration.
     pub api: SocketAddr,
     /// For `/metrics`, `/healthz` and `/readyz`.
     pub metrics: SocketAddr,
-}
-
-/// Why a process did not start. It should end then: what was started stops with its runtime.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// An address cannot be listened on.
-    #[error("{key}: cannot listen on {address}")]
-    Listen {
-        /// The key of the configuration.
-        key: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The data cannot be opened.
-    #[error(transparent)]
-    Open(Box<pelton_broker::OpenError>),
-    /// The files with resources cannot be read.
-    #[error(transparent)]
-    Manifests(#[from] BadManifests),
-    /// The resources were not stored.
-    #[error("the resources were not stored")]
-    Apply(#[from] ApplyError),
-    /// The dispatcher got no threads.
-    #[error("the dispatcher's threads could not be started")]
-    Threads(#[source] io::Error),
-    /// The ingress did not start.
-    #[error("the ingress did not start")]
-    Ingress(#[from] ServeError),
-    /// A listener would not say where it listens.
-    #[error("the address of a listener could not be read")]
-    Address(#[source] io::Error),
+    /// What other nodes dial, when it is a member of a cluster.
+    pub peer: Option<String>,
 }
 
 /// All roles of a process.
 pub struct Node {
     addresses: Addresses,
+    id: Option<NodeId>,
+    tls: Option<Arc<Tls>>,
     health: Health,
-    ingress: IngressHandle,
+    ingress: Option<IngressHandle>,
     api: Server,
-    dispatcher: DispatcherHandle,
-    dispatcher_threads: RoleRuntime,
-    broker: pelton_broker::Node,
+    dispatcher: Option<(DispatcherHandle, RoleRuntime)>,
+    broker: Option<pelton_broker::Node>,
     metrics: MetricsListener,
+}
+
+/// The listeners, bound before anything else is begun.
+struct Listeners {
+    ingress: Option<tokio::net::TcpListener>,
+    api: tokio::net::TcpListener,
+    peer: Option<Box<dyn PeerListener>>,
 }
 
 impl Node {
@@ -94,56 +92,190 @@ impl Node {
     /// # Errors
     /// [`StartError`].
     pub async fn start(settings: &Settings, metrics: Metrics) -> Result<Self, StartError> {
-        let resources = manifests::read(&settings.files)?;
+        let mut resources = manifests::read(&settings.files)?;
+        let tls = read_tls(settings)?;
+        let security = tls.clone().map_or(Security::Plaintext, Security::Tls);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let health = Health::starting();
         let metrics_listener = listen("metrics-listen", settings.metrics_listen, http::bind)?;
-        let ingress_listener = listen("ingress-listen", settings.ingress_listen, Ingress::bind)?;
-        let api_listener = listen("api-listen", settings.api_listen, http::bind)?;
-        let ingress_address = ingress_listener.local_addr().map_err(StartError::Address)?;
+        let listeners = Listeners::bind(settings).await?;
         let metrics = MetricsListener::start(metrics_listener, metrics, health.clone()).map_err(StartError::Address)?;
+        let addresses = listeners.addresses(settings, metrics.address()).map_err(StartError::Address)?;
 
-        let broker = pelton_broker::Node::open(broker_options(settings, &clock)).await;
-        let broker = broker.map_err(|error| StartError::Open(Box::new(error)))?;
-        broker.set_ingress(format!("http://{}", reachable(ingress_address)));
-        let client = broker.client();
-        apply(&client, resources).await?;
-
-        let dispatcher_threads =
-            RoleRuntime::start("pelton-dispatch", settings.workers).map_err(StartError::Threads)?;
-        let dispatcher = {
-            let _there = dispatcher_threads.enter();
-            let options = pelton_dispatcher::Options::default();
-            Dispatcher::start(client.clone(), options, Arc::clone(&clock), Arc::new(OsChance))
-        };
+        let (broker, client) = open(settings, security, listeners.peer, &addresses, &clock, &health).await?;
         let api = Api::new(client.clone(), Arc::clone(&clock), settings.api_hosts.clone());
-        let api = api.start(api_listener).map_err(StartError::Address)?;
-        let ingress = Ingress::serve(vec![ingress_listener], client, ingress_options(settings), clock)?;
-        let addresses = Addresses { ingress: ingress_address, api: api.address(), metrics: metrics.address() };
+        let api = api.start(listeners.api).map_err(StartError::Address)?;
+        if makes_default_broker(settings, broker.as_ref()) {
+            resources.extend(default_broker(&client, &resources));
+        }
+        apply(&client, resources, settings, &health).await?;
+        let dispatcher = match has(settings, Role::Dispatcher) {
+            true => Some(dispatch(settings, client.clone(), &clock)?),
+            false => None,
+        };
+        let ingress = match listeners.ingress {
+            Some(listener) => Some(Ingress::serve(vec![listener], client.clone(), ingress_options(settings), clock)?),
+            None => None,
+        };
+        readiness::wait(broker.as_ref(), &client, &health).await;
+        let id = client.cluster().borrow().this.filter(|_| settings.cluster.is_some());
         health.set_ready();
-        Ok(Self { addresses, health, ingress, api, dispatcher, dispatcher_threads, broker, metrics })
+        Ok(Self { addresses, id, tls, health, ingress, api, dispatcher, broker, metrics })
     }
 
     /// Where it really listens.
     #[must_use]
-    pub fn addresses(&self) -> Addresses {
-        self.addresses
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Its identity, when it is a member of a cluster.
+    #[must_use]
+    pub fn id(&self) -> Option<NodeId> {
+        self.id
+    }
+
+    /// The certificates that nodes show each other, when they do.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Tls> {
+        self.tls.as_deref()
     }
 
     /// Stops everything in order. Requests and attempts that take longer than `grace` are cut off; what was
     /// acknowledged is kept all the same.
     pub async fn stop(self, grace: Duration) {
         self.health.set_stopping();
+        if let Some(broker) = &self.broker {
+            // What is not handed over by then is taken over once the others miss this node.
+            let _ = timeout(HAND_OVER_WITHIN.min(grace), broker.hand_over()).await;
+        }
+        let deadline = Instant::now() + grace;
         // Side by side, so that the grace is one for all of them. They need nothing of each other, only the broker.
-        let dispatched = self.dispatcher.shutdown(Instant::now() + grace);
-        let (cut, (), ()) = tokio::join!(self.ingress.shutdown(grace), self.api.shutdown(grace), dispatched);
+        let taken_in = async {
+            match self.ingress {
+                Some(ingress) => ingress.shutdown(grace).await,
+                None => 0,
+            }
+        };
+        let delivered = async {
+            if let Some((dispatcher, threads)) = self.dispatcher {
+                dispatcher.shutdown(deadline).await;
+                drop(threads);
+            }
+        };
+        let (cut, (), ()) = tokio::join!(taken_in, self.api.shutdown(grace), delivered);
         if cut > 0 {
             tracing::warn!(connections = cut, "connections were cut off: they took longer than the grace");
         }
-        drop(self.dispatcher_threads);
-        self.broker.shutdown().await;
+        if let Some(broker) = self.broker {
+            broker.shutdown().await;
+        }
         self.metrics.shutdown(Duration::from_secs(1)).await;
     }
+}
+
+impl Listeners {
+    async fn bind(settings: &Settings) -> Result<Self, StartError> {
+        let ingress = match has(settings, Role::Ingress) {
+            true => Some(listen("ingress-listen", settings.ingress_listen, Ingress::bind)?),
+            false => None,
+        };
+        let api = listen("api-listen", settings.api_listen, http::bind)?;
+        let peer =
+            match settings.cluster.as_ref().filter(|cluster| cluster.keeps_replicas()) {
+                Some(cluster) => Some(TcpNetwork.listen(cluster.peer_listen).await.map_err(|source| {
+                    StartError::Listen { key: "peer-listen", address: cluster.peer_listen, source }
+                })?),
+                None => None,
+            };
+        Ok(Self { ingress, api, peer })
+    }
+
+    fn addresses(&self, settings: &Settings, metrics: SocketAddr) -> io::Result<Addresses> {
+        let told = settings.cluster.as_ref().and_then(|cluster| cluster.peer_advertise.as_ref());
+        let peer = match (&self.peer, told) {
+            (None, _) => None,
+            (Some(_), Some(told)) => Some(told.to_string()),
+            (Some(listener), None) => Some(listener.local_addr()?.to_string()),
+        };
+        let ingress = self.ingress.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
+        Ok(Addresses { ingress, api: self.api.local_addr()?, metrics, peer })
+    }
+}
+
+/// Whether this process has a role. One by itself has all of them.
+fn has(settings: &Settings, role: Role) -> bool {
+    settings.cluster.as_ref().is_none_or(|cluster| cluster.roles.contains(&role))
+}
+
+fn read_tls(settings: &Settings) -> Result<Option<Arc<Tls>>, StartError> {
+    let files = settings.cluster.as_ref().and_then(|cluster| cluster.tls.clone());
+    Ok(files.map(Tls::read).transpose()?.map(Arc::new))
+}
+
+/// Opens what the process keeps, or finds what it works for, and gives a client of it.
+async fn open(
+    settings: &Settings,
+    security: Security,
+    peer: Option<Box<dyn PeerListener>>,
+    addresses: &Addresses,
+    clock: &Arc<dyn Clock>,
+    health: &Health,
+) -> Result<(Option<pelton_broker::Node>, AnyClient), StartError> {
+    let network: Arc<dyn Network> = Arc::new(TcpNetwork);
+    let pool = Arc::new(Pool::new(Arc::clone(&network), security.clone()));
+    let chance = Arc::new(OsChance);
+    let options = ClusterOptions::default();
+    if let Some(cluster) = settings.cluster.as_ref().filter(|cluster| !cluster.keeps_replicas()) {
+        let id = seek::cluster_id(cluster, &pool, &*chance, health).await?;
+        let seeds = cluster.join.iter().map(ToString::to_string).collect();
+        let client = ClusterClient::apart(None, seeds, Connector::new(pool, id), options, chance);
+        return Ok((None, client));
+    }
+    let member = match (&settings.cluster, peer) {
+        (Some(cluster), Some(listener)) => {
+            health.set_waiting("coming into the cluster".to_owned());
+            let own = addresses.peer.as_deref().map(str::parse::<PeerAddress>);
+            let own = own.expect("it has a listener for nodes").expect("it was made of a host and a port");
+            Some(member(cluster, own, (network, security), listener))
+        }
+        _ => None,
+    };
+    let broker = pelton_broker::Node::open(broker_options(settings, clock, member)).await;
+    let broker = broker.map_err(|error| StartError::Open(Box::new(error)))?;
+    if let Some(ingress) = addresses.ingress {
+        broker.set_ingress(format!("http://{}", advertised(ingress, own_host(settings))));
+    }
+    broker.set_api(advertised(addresses.api, own_host(settings)));
+    let connector = Connector::new(pool, broker.identity().cluster);
+    let client = ClusterClient::beside(broker.client(), connector, options, chance);
+    Ok((Some(broker), client))
+}
+
+fn member(
+    cluster: &ClusterSettings,
+    own: PeerAddress,
+    (network, security): (Arc<dyn Network>, Security),
+    listener: Box<dyn PeerListener>,
+) -> Member {
+    Member {
+        name: cluster.name.clone(),
+        peer_advertise: own,
+        join: cluster.join.clone(),
+        zone: cluster.zone.clone(),
+        roles: cluster.roles.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        network,
+        security,
+        listener: listener.into(),
+        replicas: cluster.replicas,
+        node_lost_after: cluster.node_lost_after,
+        timing: Timing::default(),
+    }
+}
+
+fn own_host(settings: &Settings) -> Option<&PeerAddress> {
+    settings.cluster.as_ref()?.peer_advertise.as_ref()
 }
 
 fn listen<T>(
@@ -154,7 +286,21 @@ fn listen<T>(
     bind(address).map_err(|source| StartError::Listen { key, address, source })
 }
 
-fn broker_options(settings: &Settings, clock: &Arc<dyn Clock>) -> pelton_broker::Options {
+fn dispatch(
+    settings: &Settings,
+    client: AnyClient,
+    clock: &Arc<dyn Clock>,
+) -> Result<(DispatcherHandle, RoleRuntime), StartError> {
+    let threads = RoleRuntime::start("pelton-dispatch", settings.workers).map_err(StartError::Threads)?;
+    let handle = {
+        let _there = threads.enter();
+        let options = pelton_dispatcher::Options::default();
+        Dispatcher::start(client, options, Arc::clone(clock), Arc::new(OsChance))
+    };
+    Ok((handle, threads))
+}
+
+fn broker_options(settings: &Settings, clock: &Arc<dyn Clock>, member: Option<Member>) -> pelton_broker::Options {
     pelton_broker::Options {
         data: settings.data.clone(),
         retention: pelton_broker::Retention {
@@ -166,6 +312,9 @@ fn broker_options(settings: &Settings, clock: &Arc<dyn Clock>) -> pelton_broker:
         observer: Arc::new(LogObserver::new()),
         on_fatal: Arc::new(storage_failed),
         direct_io: settings.direct_io,
+        store: RegistryStore::default(),
+        blocking: Blocking::default(),
+        member,
     }
 }
 
@@ -184,21 +333,39 @@ fn ingress_options(settings: &Settings) -> pelton_ingress::Options {
     pelton_ingress::Options { max_event_bytes: settings.max_event_bytes, ..pelton_ingress::Options::default() }
 }
 
-/// An address that a producer on this machine can use: that of a listener on all interfaces is none.
-#[must_use]
-pub fn reachable(address: SocketAddr) -> SocketAddr {
-    if !address.ip().is_unspecified() {
-        return address;
-    }
-    let loopback: std::net::IpAddr = match address {
-        SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-        SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-    };
-    SocketAddr::new(loopback, address.port())
+/// Whether this process makes the default Broker: one by itself, or the node that formed the cluster. Any other could
+/// not tell a cluster that has none from one that it has not heard all of yet, and would write over what there is.
+fn makes_default_broker(settings: &Settings, broker: Option<&pelton_broker::Node>) -> bool {
+    const FIRST: u64 = 1;
+    settings.cluster.is_none() || broker.is_some_and(|broker| broker.identity().node == FIRST)
 }
 
-/// Stores the resources of the configuration, and the default Broker when there is none. One call: all or none.
-async fn apply(client: &LocalClient, mut resources: Vec<Resource>) -> Result<(), ApplyError> {
+/// Stores resources: all or none. A cluster that takes no changes now, because too few of its nodes are there, is waited
+/// for.
+async fn apply(
+    client: &AnyClient,
+    resources: Vec<Resource>,
+    settings: &Settings,
+    health: &Health,
+) -> Result<(), ApplyError> {
+    if resources.is_empty() {
+        return Ok(());
+    }
+    loop {
+        match client.apply(resources.clone()).await {
+            Err(ApplyError::Unavailable | ApplyError::NotLeader { .. } | ApplyError::OutcomeUnknown)
+                if settings.cluster.is_some() =>
+            {
+                health.set_waiting("waiting for the registry to take resources".to_owned());
+                sleep(APPLY_PAUSE).await;
+            }
+            outcome => return outcome.map(drop),
+        }
+    }
+}
+
+/// The Broker `default/default`, when it is neither stored nor among `resources`.
+fn default_broker(client: &AnyClient, resources: &[Resource]) -> Option<Resource> {
     let (namespace, name) = DEFAULT_BROKER;
     let stored = client.resources().borrow().brokers.contains_key(&BrokerName::new(namespace, name));
     let meta = ObjectMeta { name: name.to_owned(), namespace: namespace.to_owned(), ..ObjectMeta::default() };
@@ -208,28 +375,5 @@ async fn apply(client: &LocalClient, mut resources: Vec<Resource>) -> Result<(),
         let in_namespace = meta.namespace == namespace || meta.namespace.is_empty();
         resource.kind() == broker.kind() && meta.name == name && in_namespace
     };
-    if !stored && !resources.iter().any(is_default) {
-        resources.push(broker);
-    }
-    if resources.is_empty() {
-        return Ok(());
-    }
-    client.apply(resources).await.map(drop)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_of_all_interfaces_is_reached_by_loopback() {
-        for (bound, want) in [
-            ("127.0.0.1:80", "127.0.0.1:80"),
-            ("10.0.0.7:80", "10.0.0.7:80"),
-            ("0.0.0.0:80", "127.0.0.1:80"),
-            ("[::]:80", "[::1]:80"),
-        ] {
-            assert_eq!(reachable(bound.parse().unwrap()).to_string(), want);
-        }
-    }
+    (!stored && !resources.iter().any(is_default)).then_some(broker)
 }

@@ -9,12 +9,23 @@ use serde::Serialize;
 /// What the file says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Ready {
-    /// Where events come in.
-    pub ingress: SocketAddr,
+    /// The node's name, in a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The node's identity, in a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<u64>,
+    /// Where events come in, when they do.
+    pub ingress: Option<SocketAddr>,
+    /// Where requests to services come in. There is no such listener yet.
+    pub gateway: Option<SocketAddr>,
     /// Where the administration API is.
     pub api: SocketAddr,
     /// Where the metrics are.
     pub metrics: SocketAddr,
+    /// What other nodes dial, in a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
     /// Where the data is kept.
     pub data: PathBuf,
     /// The process.
@@ -33,7 +44,7 @@ impl ReadyFile {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn write(path: &Path, ready: &Ready) -> io::Result<Self> {
+    pub fn write<T: Serialize>(path: &Path, ready: &T) -> io::Result<Self> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         serde_json::to_writer(&mut file, ready)?;
@@ -59,7 +70,18 @@ mod tests {
         let path = folder.path().join("ready.json");
         std::fs::write(&path, "an old one that is longer than the new one could be".repeat(20)).unwrap();
         let address: SocketAddr = "127.0.0.1:1".parse().unwrap();
-        let ready = Ready { ingress: address, api: address, metrics: address, data: "d".into(), pid: 7, version: "1" };
+        let ready = Ready {
+            name: Some("a".into()),
+            node: Some(1),
+            ingress: Some(address),
+            gateway: None,
+            api: address,
+            metrics: address,
+            peer: None,
+            data: "d".into(),
+            pid: 7,
+            version: "1",
+        };
         let file = ReadyFile::write(&path, &ready).unwrap();
         let read: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         assert_eq!((read["ingress"].as_str(), read["pid"].as_u64()), (Some("127.0.0.1:1"), Some(7)));

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM.
+//! SIGINT and SIGTERM, and SIGHUP where it means something.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -24,5 +24,24 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+    }
+}
+
+/// SIGHUP, which asks for files to be read again.
+#[derive(Debug)]
+pub struct Hangup(Signal);
+
+impl Hangup {
+    /// Takes the signal over: from now on it no longer ends the process by itself.
+    ///
+    /// # Errors
+    /// The system does not allow it.
+    pub fn new() -> std::io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        self.0.recv().await;
     }
 }

@@ -48,6 +48,21 @@ fn commands_end_with_the_documented_codes() {
         ),
         (&["up", "--config", &nowhere], 2, &["nowhere"]),
         (&["up", "-f", &bad, "--data", &nowhere], 2, &["bad.yaml", "borker"]),
+        (&["up", "--join", "127.0.0.1:7400"], 2, &["join", "belongs to `pelton server`"]),
+        (
+            &["server", "--name", "A", "--peer-listen", "10.0.0.1:1", "--replicas", "9"],
+            2,
+            &["3 mistakes", "peer-insecure"],
+        ),
+        (
+            &["server", "--name", "a", "--peer-ca", &nowhere, "--peer-cert", &nowhere, "--peer-key", &nowhere],
+            2,
+            &["nowhere"],
+        ),
+        (&["cluster", "dev", "--resume", &nowhere, "--node", "a"], 2, &["there is no cluster in", "nowhere"]),
+        (&["status", "--api", &api], 3, &["is `pelton up` running at"]),
+        (&["ready", "--metrics", &api], 3, &["cannot connect"]),
+        (&["cert", "node", "a", "--host", "127.0.0.1", "--dir", &nowhere], 1, &["pelton cert ca"]),
         (&["get", "brokers", "--api", &api], 3, &["is `pelton up` running at"]),
         (&["get", "brokers", "--api", "https://x"], 2, &["only http"]),
         (&["apply", "-f", &bad, "--api", &api], 2, &["bad.yaml", "borker"]),
@@ -126,6 +141,21 @@ fn a_stop_finishes_what_was_begun() {
     assert_eq!(up.running.wait().code(), Some(0));
 }
 
+/// A node that only takes events in has nobody to give them to yet: it says so, and can be stopped.
+#[test]
+fn a_node_without_a_cluster_says_what_it_waits_for() {
+    let (metrics, nobody) = (closed(), closed().to_string());
+    let mut command = pelton();
+    command.args(["server", "--name", "i", "--role", "ingress", "--join", &nobody, "--log", "warn"]);
+    command.args(["--ingress-listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"]);
+    let running = Running::start(command.args(["--metrics-listen", &metrics.to_string()]));
+    let url = format!("http://{metrics}");
+    let mut answers = std::iter::repeat_with(|| run(pelton().args(["ready", "--metrics", &url])));
+    let (_, _, said) = answers.find(|(code, _, said)| *code == 1 && !said.contains("starting")).unwrap();
+    assert!(said.contains("waiting for a node of a cluster") && said.contains(&nobody), "{said}");
+    assert_eq!(running.stop().code(), Some(0));
+}
+
 #[test]
 fn a_second_signal_ends_at_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -159,6 +189,11 @@ fn a_session_from_up_to_stop() {
     assert_eq!(get(up.address("metrics"), "/healthz").0, 200);
     let brokers = up.ok(&["get", "brokers"]);
     assert!(brokers.contains("default") && brokers.contains("True"), "{brokers}");
+
+    let status = up.ok(&["status"]);
+    assert!(status.starts_with("1 node, all is well") && status.contains("registry"), "{status}");
+    let metrics = format!("http://{}", up.address("metrics"));
+    assert_eq!(up.ok(&["ready", "--metrics", &metrics]), "ready\n");
 
     let display = Running::start(pelton().args(["display", "--listen", "127.0.0.1:0", "--fail-first", "1"]));
     let url = display.line_with("Waiting for events").split_whitespace().last().unwrap().to_owned();

@@ -16,16 +16,18 @@ use crate::late::Late;
 use crate::local_node::LocalNode;
 use crate::member::{self, AddressBook, Lent, Member};
 use crate::metrics::BrokerMetrics;
-use crate::node::{Node, OpenError, Options, Reach, assemble_member, open_log, start_tasks};
+use crate::node::{Node, OpenError, Options, Reach, assemble_member, start_tasks};
 use crate::reports::ReportService;
 use crate::sessions::Caller;
 
 /// What a test exchanges for something of its own.
 pub(crate) struct Seams {
     /// How groups reach other nodes.
-    pub(crate) transport: Box<dyn FnOnce(Way<'_>) -> Arc<dyn Transport> + Send>,
+    pub(crate) transport: MakeTransport,
     pub(crate) log: Box<dyn FnOnce(Options, Identity) -> Opening + Send>,
 }
+
+type MakeTransport = Box<dyn FnOnce(Way<'_>) -> Arc<dyn Transport> + Send>;
 
 /// What a transport is made of.
 pub(crate) struct Way<'a> {
@@ -35,16 +37,6 @@ pub(crate) struct Way<'a> {
 }
 
 type Opening = BoxFuture<'static, Result<(Log, pelton_log::Report), OpenError>>;
-
-#[cfg(any())]
-impl Default for Seams {
-    fn default() -> Self {
-        Self {
-            transport: Box::new(over_grpc),
-            log: Box::new(|options, identity| Box::pin(async move { open_log(&options, identity).await })),
-        }
-    }
-}
 
 /// Opens the node. It answers who it is from the first moment on: nodes that wait for each other have to hear each other.
 ///
@@ -92,3 +84,6 @@ pub(crate) async fn open(options: Options, member: Member, seams: Seams) -> Resu
     tasks.push(tokio::spawn(member::announce(shared.clone())));
     Ok(Node { shared, tasks, report, listener: Some((served, stop)) })
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,8 +17,7 @@ use tokio::task::JoinHandle;
 use crate::blocking::Blocking;
 use crate::cluster::{Answer, ClusterCommand, Refusal};
 use crate::controller::ControllerInput;
-use crate::enter::{self, Seams};
-use crate::formation::{CannotEnter, Keeper, Presence, RegistryLink, Started};
+use crate::formation::{CannotEnter, Keeper, Presence, RegistryLink, SettleError, Started};
 use crate::groups::{DataGroup, Groups, OpenAs};
 use crate::ids;
 use crate::local_node::LocalNode;
@@ -200,13 +199,16 @@ impl Parts {
     }
 
     /// Has the registry record the voters of a group that this node leads in `term`.
-    pub(crate) async fn settle(&self, group: GroupId, term: u64, voters: &BTreeSet<NodeId>) -> Result<(), String> {
+    pub(crate) async fn settle(&self, group: GroupId, term: u64, voters: &BTreeSet<NodeId>) -> Result<(), SettleError> {
         if let Some(member) = &self.member {
-            return member.link.settle(group, term, voters).await.map_err(|error| error.to_string());
+            return member.link.settle(group, term, voters).await;
         }
         let command = ClusterCommand::Settle { group, term, voters: voters.clone() };
-        let outcome = self.registry.change_cluster(command).await.map_err(|error| error.to_string())?;
-        outcome.map(drop).map_err(|refusal| refusal.to_string())
+        match self.registry.change_cluster(command).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(refusal)) => Err(SettleError::Refused(refusal.to_string())),
+            Err(error) => Err(SettleError::NoAnswer(error.to_string())),
+        }
     }
 }
 
@@ -219,7 +221,8 @@ impl Node {
     /// See [`OpenError`]; what is on disk is then unchanged, but for the identity of a new node.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
         match options.member.clone() {
-            Some(_) => unreachable!(),
+            // How groups reach other nodes is not there yet.
+            Some(_) => Err(OpenError::Cluster { why: "this program cannot be one of several nodes yet".to_owned() }),
             None => Self::open_alone(options).await,
         }
     }
@@ -247,6 +250,12 @@ impl Node {
     #[must_use]
     pub fn client(&self) -> LocalNode {
         LocalNode { shared: self.shared.clone(), caller: Caller::Own }
+    }
+
+    /// Which node of which cluster this is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.shared.identity
     }
 
     /// What opening the log found and did.

@@ -230,5 +230,7 @@ fn note_problems(shared: &Shared) {
     let mut known = shared.problems.0.lock();
     known.retain(|trouble, _| now.contains(trouble));
     let since = shared.clock.now();
-    now.into_iter().for_each(|trouble| drop(known.entry(trouble).or_insert(since)));
+    for trouble in now {
+        known.entry(trouble).or_insert(since);
+    }
 }

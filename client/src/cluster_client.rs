@@ -107,6 +107,23 @@ impl<L: NodeClient, C: Connect> ClusterClient<L, C> {
         Self::new(Nodes::new(Some(local), connect, view, resources), JoinSet::new(), options, chance)
     }
 
+    /// A client on a machine that keeps no log: it learns of the cluster from the nodes at `seeds`, `host:port` each, and
+    /// then from all that keep one. The kind of local node is whatever a process has that may be either. `this` is its own process's id, if it is a member. Must be called within a tokio
+    /// runtime.
+    pub fn apart(
+        this: Option<NodeId>,
+        seeds: Vec<String>,
+        connect: C,
+        options: ClusterOptions,
+        chance: Arc<dyn Chance>,
+    ) -> Self {
+        let gathered = views::Gathered::new(this);
+        let nodes = Nodes::new(None, connect, gathered.view(), gathered.resources());
+        let client = Self::new(nodes, JoinSet::new(), options, chance);
+        client.0.tasks.lock().spawn(views::gather(client.0.nodes.clone(), seeds, gathered));
+        client
+    }
+
     fn new(nodes: Nodes<L, C>, mut tasks: JoinSet<()>, options: ClusterOptions, chance: Arc<dyn Chance>) -> Self {
         let nodes = Arc::new(nodes);
         let now = Routes::of(&nodes.view(), Deduplicating::of(&nodes.resources.borrow()));
@@ -147,25 +164,6 @@ impl<L: NodeClient, C: Connect> ClusterClient<L, C> {
             }
             watched => watched,
         }
-    }
-}
-
-impl<C: Connect> ClusterClient<C::Node, C> {
-    /// A client on a machine that keeps no log: it learns of the cluster from the nodes at `seeds`, `host:port` each, and
-    /// then from all that keep one. `this` is its own process's id, if it is a member. Must be called within a tokio
-    /// runtime.
-    pub fn apart(
-        this: Option<NodeId>,
-        seeds: Vec<String>,
-        connect: C,
-        options: ClusterOptions,
-        chance: Arc<dyn Chance>,
-    ) -> Self {
-        let gathered = views::Gathered::new(this);
-        let nodes = Nodes::new(None, connect, gathered.view(), gathered.resources());
-        let client = Self::new(nodes, JoinSet::new(), options, chance);
-        client.0.tasks.lock().spawn(views::gather(client.0.nodes.clone(), seeds, gathered));
-        client
     }
 }
 

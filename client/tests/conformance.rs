@@ -7,6 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use pelton_client::conformance::{self, Fixture};
+use pelton_client::grpc::RemoteNode;
 use pelton_client::memory::{GROUP, MemoryClient, MemoryCluster};
 use pelton_client::{ClusterClient, ClusterOptions, GroupId, NodeId};
 use pelton_env::SeededChance;
@@ -57,7 +58,7 @@ async fn a_client_of_three_nodes_apart_over_grpc() {
         let cluster = MemoryCluster::new(3, 3);
         let (over, served) = OverGrpc::serve(&cluster, 3).await;
         let seeds = vec!["n3.test:7400".to_owned()];
-        let client = ClusterClient::apart(None, seeds, over, ClusterOptions::default(), chance());
+        let client = ClusterClient::<RemoteNode, _>::apart(None, seeds, over, ClusterOptions::default(), chance());
         let mut view = pelton_client::Client::cluster(&client);
         view.wait_for(|view| view.groups.len() == 3).await.unwrap();
         Fixture { subject: client, group: GroupId(1), keep: Box::new((cluster, served)) }

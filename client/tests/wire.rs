@@ -181,6 +181,39 @@ async fn questions_that_cannot_be_read_are_invalid() {
     }
 }
 
+/// Whoever takes no answers is not read from: the node holds what is on its way and no more. When it reads again, everything
+/// goes on.
+#[tokio::test]
+async fn a_caller_that_does_not_read_is_not_read_from() {
+    const REQUESTS: u64 = 200;
+    const CALLS: u64 = 4_000;
+    let cluster = MemoryCluster::new(1, 1);
+    let mut served = Served::default();
+    let address = served.node(cluster.node(NODE), NODE).await;
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
+    let channel = channel.initial_stream_window_size(1_024).connect_lazy();
+    let mut raw = Stub::with_interceptor(channel, as_member as fn(_) -> Result<_, _>);
+    let (requests, mut sent) = tokio::sync::mpsc::channel(1);
+    let stream = stream::poll_fn(move |context| sent.poll_recv(context));
+    let mut answers = raw.append(stream).await.unwrap().into_inner();
+    let frame = event("1").as_frame().clone();
+    let request =
+        |n| wire::AppendRequest { calls: (0..CALLS).map(|c| call(CALLS * n + c, vec![frame.clone()])).collect() };
+    let mut taken = 0;
+    while taken < REQUESTS && timeout(Duration::from_secs(1), requests.send(request(taken))).await.is_ok() {
+        taken += 1;
+    }
+    assert!(taken < REQUESTS, "it took everything and answers that nobody reads");
+    let mut answered = 0;
+    let all = async {
+        while answered < taken * CALLS {
+            answered += answers.message().await.unwrap().unwrap().results.len() as u64;
+        }
+    };
+    timeout(PATIENCE, all).await.unwrap();
+    assert_eq!(cluster.group(GROUP).events().len() as u64, taken * CALLS);
+}
+
 /// A listener that a test ends.
 async fn listener(node: MemoryNode) -> (pelton_peer::PeerAddress, tokio::task::JoinHandle<()>) {
     let listener = TcpNetwork.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -245,7 +278,8 @@ async fn a_client_apart_goes_on_when_a_node_is_gone() {
     let mut nodes = served;
     let options = ClusterOptions { try_timeout: Duration::from_millis(500), patience: Duration::from_secs(3) };
     let seeds = (1..=3).map(|n| format!("n{n}.test:7400")).collect();
-    let client = ClusterClient::apart(Some(NodeId(9)), seeds, over, options, Arc::new(SeededChance::new(3)));
+    let client =
+        ClusterClient::<RemoteNode, _>::apart(Some(NodeId(9)), seeds, over, options, Arc::new(SeededChance::new(3)));
     client.cluster().wait_for(|view| view.groups.len() == 3).await.unwrap();
     assert_eq!(client.cluster().borrow().this, Some(NodeId(9)));
     let mut served = client.served();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::config::{Flags, Layers, Settings};
+use crate::config::{Flags, Layers, Scope, Settings};
 use crate::exit::{Failure, with_causes};
 use crate::node::Node;
 use crate::signals::Signals;
@@ -60,7 +60,7 @@ fn settings(folder: &std::path::Path) -> Result<Settings, Failure> {
         ("log", vec!["error".to_owned()]),
     ]);
     let (layers, mistakes) = Layers::new(&flags, |_| None, None);
-    Ok(Settings::read(&layers, mistakes)?)
+    Ok(Settings::read(&layers, mistakes, Scope::All)?)
 }
 
 async fn perform(settings: &Settings, stay: bool) -> Result<(), Failure> {

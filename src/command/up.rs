@@ -13,7 +13,7 @@ use crate::exit::{Failure, INTERRUPTED, with_causes};
 use crate::node::{DEFAULT_BROKER, Node, StartError, reachable};
 use crate::open_files;
 use crate::ready_file::{Ready, ReadyFile};
-use crate::signals::Signals;
+use crate::signals::{Hangup, Signals};
 use crate::telemetry::{Metrics, install_log};
 use crate::terminal::{Paint, Tone};
 
@@ -33,7 +33,11 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Runs all roles until a signal comes.
 pub fn run(args: &UpArgs) -> Result<(), Failure> {
-    let settings = args.settings.settings()?;
+    run_process(args.settings.settings()?)
+}
+
+/// Runs the roles of `settings` until a signal comes.
+pub fn run_process(settings: Settings) -> Result<(), Failure> {
     install_log(&settings.log);
     open_files::take_all();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -74,7 +78,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     };
     print(&greeting(&settings, &node))?;
     tracing::info!(addresses = ?node.addresses(), "ready");
-    signals.next().await;
+    until_stopped(&node, &mut signals).await?;
     tracing::info!("stopping; a second signal ends at once");
     drop(ready_file);
     tokio::select! {
@@ -86,9 +90,32 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     }
 }
 
+/// Waits until it is to stop. Meanwhile SIGHUP has certificates read again, when there are any.
+async fn until_stopped(node: &Node, signals: &mut Signals) -> Result<(), Failure> {
+    let Some(tls) = node.tls() else {
+        signals.next().await;
+        return Ok(());
+    };
+    let mut hangup = Hangup::new().map_err(|error| Failure::failed("cannot wait for signals", &error))?;
+    loop {
+        tokio::select! {
+            () = signals.next() => return Ok(()),
+            () = hangup.next() => match tls.reload() {
+                Ok(()) => tracing::info!("certificates were read again, for connections made from now on"),
+                Err(error) => tracing::error!(error = with_causes(&error), "the old certificates stay in use"),
+            },
+        }
+    }
+}
+
 /// Something that moves while a large log is opened, when a person looks on.
 fn spinner(settings: &Settings) -> ProgressBar {
-    let spinner = ProgressBar::new_spinner().with_message(format!("opening {}", settings.data.display()));
+    let what = match &settings.cluster {
+        Some(cluster) if !cluster.keeps_replicas() => "looking for the cluster".to_owned(),
+        Some(_) => format!("opening {} and coming into the cluster", settings.data.display()),
+        None => format!("opening {}", settings.data.display()),
+    };
+    let spinner = ProgressBar::new_spinner().with_message(what);
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
         spinner.set_style(style);
     }
@@ -99,6 +126,7 @@ fn spinner(settings: &Settings) -> ProgressBar {
 fn explain(error: StartError) -> Failure {
     match error {
         StartError::Manifests(error) => Failure::Usage(error.to_string()),
+        StartError::Tls(ref cause) => Failure::Usage(with_causes(cause)),
         StartError::Apply(ref cause) => {
             let said = with_causes(&error);
             match cause {
@@ -117,9 +145,13 @@ fn explain(error: StartError) -> Failure {
 fn ready(settings: &Settings, node: &Node) -> Ready {
     let addresses = node.addresses();
     Ready {
+        name: settings.cluster.as_ref().map(|cluster| cluster.name.clone()),
+        node: node.id().map(|id| id.0),
         ingress: addresses.ingress,
+        gateway: None,
         api: addresses.api,
         metrics: addresses.metrics,
+        peer: addresses.peer.clone(),
         data: std::path::absolute(&settings.data).unwrap_or_else(|_| PathBuf::from(&settings.data)),
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION"),
@@ -129,18 +161,24 @@ fn ready(settings: &Settings, node: &Node) -> Ready {
 fn greeting(settings: &Settings, node: &Node) -> String {
     let paint = Paint::stdout();
     let addresses = node.addresses();
-    let ingress = reachable(addresses.ingress);
-    let (namespace, name) = DEFAULT_BROKER;
-    let head = format!("pelton {} is ready", env!("CARGO_PKG_VERSION"));
+    let who = settings.cluster.as_ref().map_or(String::new(), |cluster| format!(", node {},", cluster.name));
+    let head = format!("pelton {}{who} is ready", env!("CARGO_PKG_VERSION"));
     let mut out = format!("{}\n", paint.tone(Tone::Strong, head));
-    for (what, value) in [
-        ("events", format!("http://{ingress}/{{namespace}}/{{broker}}")),
-        ("broker", format!("http://{ingress}/{namespace}/{name}")),
-        ("api", format!("http://{}", reachable(addresses.api))),
-        ("metrics", format!("http://{}/metrics", reachable(addresses.metrics))),
-        ("data", settings.data.display().to_string()),
-    ] {
+    let mut line = |what: &str, value: String| {
         out.push_str(&format!("  {} {value}\n", paint.tone(Tone::Faint, format!("{what:<8}"))));
+    };
+    if let Some(ingress) = addresses.ingress.map(reachable) {
+        let (namespace, name) = DEFAULT_BROKER;
+        line("events", format!("http://{ingress}/{{namespace}}/{{broker}}"));
+        line("broker", format!("http://{ingress}/{namespace}/{name}"));
+    }
+    line("api", format!("http://{}", reachable(addresses.api)));
+    line("metrics", format!("http://{}/metrics", reachable(addresses.metrics)));
+    if let Some(peer) = &addresses.peer {
+        line("peer", peer.clone());
+    }
+    if settings.cluster.as_ref().is_none_or(|cluster| cluster.keeps_replicas()) {
+        line("data", settings.data.display().to_string());
     }
     out.push_str("Stop with Ctrl-C.\n");
     out

@@ -11,23 +11,57 @@ pub struct Key {
     pub value_name: &'static str,
     /// The value when none is given. Written here and nowhere else.
     pub default: Option<&'static str>,
-    /// Whether it may be given more than once: a list in the file, separated by commas in the environment.
-    pub list: bool,
+    /// How many values it takes.
+    pub shape: Shape,
+    /// Which commands take it.
+    pub scope: Scope,
     /// One sentence for the help text and the documentation.
     pub help: &'static str,
 }
 
+/// How many values a key takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// One.
+    One,
+    /// `true` or `false`; the flag alone means `true`.
+    Switch,
+    /// Several: the flag is repeated, the file has a list, the environment separates them by commas.
+    List,
+    /// Several, separated by commas wherever they are written; otherwise as [`Shape::List`].
+    Commas,
+}
+
+/// Which commands take a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// `pelton up` and `pelton server`.
+    All,
+    /// `pelton server` alone: it is about other nodes.
+    Server,
+}
+
 impl Key {
     const fn one(name: &'static str, value_name: &'static str, default: &'static str, help: &'static str) -> Self {
-        Self { name, short: None, value_name, default: Some(default), list: false, help }
+        Self { default: Some(default), ..Self::optional(name, value_name, help) }
     }
 
     const fn optional(name: &'static str, value_name: &'static str, help: &'static str) -> Self {
-        Self { name, short: None, value_name, default: None, list: false, help }
+        Self { name, short: None, value_name, default: None, shape: Shape::One, scope: Scope::All, help }
     }
 
     const fn list(name: &'static str, value_name: &'static str, help: &'static str) -> Self {
-        Self { name, short: None, value_name, default: None, list: true, help }
+        Self { shape: Shape::List, ..Self::optional(name, value_name, help) }
+    }
+
+    const fn server(self) -> Self {
+        Self { scope: Scope::Server, ..self }
+    }
+
+    /// Whether it takes several values.
+    #[must_use]
+    pub fn is_list(&self) -> bool {
+        matches!(self.shape, Shape::List | Shape::Commas)
     }
 
     /// The environment variable: `PELTON_INGRESS_LISTEN`.
@@ -53,6 +87,41 @@ pub const KEYS: &[Key] = &[
     Key::one("ingress-listen", "ADDRESS", "127.0.0.1:8080", "Where events come in; port 0 takes a free one"),
     Key::one("api-listen", "ADDRESS", "127.0.0.1:8001", "Where the administration API is; it asks for no password"),
     Key::one("metrics-listen", "ADDRESS", "127.0.0.1:9464", "Where /metrics, /healthz and /readyz are"),
+    Key::optional("name", "NAME", "The node's name in its cluster: a DNS label [default: the host's name]").server(),
+    Key::one("peer-listen", "ADDRESS", "127.0.0.1:7400", "Where other nodes reach this one").server(),
+    Key::optional(
+        "peer-advertise",
+        "HOST:PORT",
+        "What other nodes are told to dial [default: the address that peer-listen really bound]",
+    )
+    .server(),
+    Key {
+        shape: Shape::Commas,
+        ..Key::list(
+            "join",
+            "HOST:PORT",
+            "The cluster's nodes; the first of the list forms the cluster if there is none [default: a cluster of one]",
+        )
+    }
+    .server(),
+    Key::one("zone", "NAME", "default", "What fails together: replicas are spread over zones").server(),
+    Key {
+        shape: Shape::Commas,
+        default: Some("broker,ingress,dispatcher"),
+        ..Key::list("role", "ROLE", "What the node does; without broker it only connects to those of join")
+    }
+    .server(),
+    Key::optional("peer-ca", "FILE", "PEM: the authority whose certificates the nodes of the cluster show").server(),
+    Key::optional("peer-cert", "FILE", "PEM: this node's certificate, and those between it and the authority").server(),
+    Key::optional("peer-key", "FILE", "PEM: the private key of peer-cert").server(),
+    Key {
+        shape: Shape::Switch,
+        ..Key::one("peer-insecure", "BOOL", "false", "Talk to other machines without TLS: the network protects itself")
+    }
+    .server(),
+    Key::one("node-lost-after", "DURATION", "10m", "When a silent node's replicas are made anew on other nodes")
+        .server(),
+    Key::one("replicas", "COUNT", "3", "How many nodes keep each event, as far as there are so many").server(),
     Key::list("api-host", "NAME", "A further host name by which the administration API may be called"),
     Key::optional("ready-file", "FILE", "Written as JSON with the addresses really bound, once all is ready"),
     Key::optional(
@@ -65,6 +134,6 @@ pub const KEYS: &[Key] = &[
     Key::one("direct-io", "WHEN", "auto", "Whether the log is written past the page cache: auto, on or off"),
     Key::one("max-event-bytes", "SIZE", "1MiB", "The largest event taken in; never below 96KiB"),
     Key::one("shutdown-grace", "DURATION", "20s", "How long a stop waits for what was begun"),
-    Key::one("log", "FILTER", "info,openraft=warn", "What is logged, such as warn or pelton_dispatcher=debug,info"),
+    Key::one("log", "FILTER", "info,openraft=error", "What is logged, such as warn or pelton_dispatcher=debug,info"),
     Key::one("log-format", "FORMAT", "text", "text, or json: one object a line"),
 ];

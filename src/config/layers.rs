@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{KEYS, Key, Mistake, Source};
+use super::{KEYS, Key, Mistake, Shape, Source};
 
 /// The values of the flags that were given, by key.
 pub type Flags = BTreeMap<&'static str, Vec<String>>;
@@ -39,7 +39,10 @@ impl Layers {
                 .or_else(|| from_environment(key, &environment))
                 .or_else(|| from_file.remove(key.name))
                 .or_else(|| key.default.map(|value| Given { values: vec![value.into()], source: Source::Default }));
-            if let Some(given) = given {
+            if let Some(mut given) = given {
+                if key.shape == Shape::Commas {
+                    given.values = given.values.iter().flat_map(|value| split(value)).collect();
+                }
                 layers.0.insert(key.name, given);
             }
         }
@@ -57,8 +60,12 @@ impl Layers {
 fn from_environment(key: &Key, environment: impl Fn(&str) -> Option<String>) -> Option<Given> {
     let variable = key.variable();
     let value = environment(&variable).filter(|value| !value.is_empty())?;
-    let values = if key.list { value.split(',').map(|part| part.trim().to_owned()).collect() } else { vec![value] };
+    let values = if key.is_list() { split(&value).collect() } else { vec![value] };
     Some(Given { values, source: Source::Environment(variable) })
+}
+
+fn split(value: &str) -> impl Iterator<Item = String> {
+    value.split(',').map(|part| part.trim().to_owned())
 }
 
 type FromFile = (BTreeMap<&'static str, Given>, Vec<Mistake>);
@@ -118,11 +125,11 @@ fn values(key: &Key, value: &serde_json::Value) -> Result<Vec<String>, String> {
         Value::Number(number) => Ok(number.to_string()),
         Value::Bool(truth) => Ok(truth.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => {
-            Err(format!("expected {}", if key.list { "a text or a list of texts" } else { "one text or number" }))
+            Err(format!("expected {}", if key.is_list() { "a text or a list of texts" } else { "one text or number" }))
         }
     };
     match value {
-        Value::Array(items) if key.list => items.iter().map(scalar).collect(),
+        Value::Array(items) if key.is_list() => items.iter().map(scalar).collect(),
         other => scalar(other).map(|value| vec![value]),
     }
 }

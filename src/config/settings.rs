@@ -8,7 +8,8 @@ use std::time::Duration;
 use pelton_event::limits::MIN_MAX_EVENT_BYTES;
 use pelton_log::DirectIo;
 
-use super::{ConfigError, Layers, Mistake, Source, parse_duration, parse_size};
+use super::layers::Given;
+use super::{ClusterSettings, ConfigError, KEYS, Layers, Mistake, Scope, Source, parse_duration, parse_size};
 
 /// The largest event that can be allowed: half of what the log takes as one record, so that it always fits.
 const MAX_EVENT_BYTES: usize = 4 * 1024 * 1024;
@@ -48,6 +49,8 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// The node's part in a cluster; `None` is a process by itself.
+    pub cluster: Option<ClusterSettings>,
 }
 
 /// How much is kept.
@@ -78,11 +81,12 @@ pub enum LogFormat {
 }
 
 impl Settings {
-    /// Checks every key. `mistakes` are those already found.
+    /// Checks every key. `mistakes` are those already found. Keys out of `scope` are refused: whoever writes them means
+    /// something by them.
     ///
     /// # Errors
     /// Every mistake there is, those of the layers first.
-    pub fn read(layers: &Layers, mistakes: Vec<Mistake>) -> Result<Self, ConfigError> {
+    pub fn read(layers: &Layers, mistakes: Vec<Mistake>, scope: Scope) -> Result<Self, ConfigError> {
         let mut reader = Reader { layers, mistakes };
         let files = reader.list("file", |text| Ok(PathBuf::from(text)));
         let data = reader.one("data", non_empty_path);
@@ -100,10 +104,18 @@ impl Settings {
         let shutdown_grace = reader.one("shutdown-grace", parse_duration);
         let filter = reader.one("log", log_filter);
         let format = reader.one("log-format", log_format);
+        let cluster = match scope {
+            Scope::Server => ClusterSettings::read(&mut reader),
+            Scope::All => {
+                reader.refuse_server_keys();
+                None
+            }
+        };
         reader.listeners_differ([
             ("ingress-listen", ingress_listen),
             ("api-listen", api_listen),
             ("metrics-listen", metrics_listen),
+            ("peer-listen", cluster.as_ref().filter(|c| c.keeps_replicas()).map(|c| c.peer_listen)),
         ]);
         if !reader.mistakes.is_empty() {
             return Err(ConfigError(reader.mistakes));
@@ -123,6 +135,7 @@ impl Settings {
             max_event_bytes: max_event_bytes.expect(NO_MISTAKE),
             shutdown_grace: shutdown_grace.expect(NO_MISTAKE),
             log: LogSettings { filter: filter.expect(NO_MISTAKE), format: format.expect(NO_MISTAKE) },
+            cluster,
         })
     }
 }
@@ -133,13 +146,18 @@ pub fn default_workers() -> NonZeroUsize {
     NonZeroUsize::new(cpus - 1).unwrap_or(NonZeroUsize::MIN)
 }
 
-struct Reader<'a> {
+/// Takes values out of the layers and collects mistakes.
+pub(super) struct Reader<'a> {
     layers: &'a Layers,
     mistakes: Vec<Mistake>,
 }
 
 impl Reader<'_> {
-    fn list<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+    pub(super) fn find(&self, key: &str) -> Option<&Given> {
+        self.layers.find(key)
+    }
+
+    pub(super) fn list<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
         let Some(given) = self.layers.find(key) else { return Vec::new() };
         let mut values = Vec::with_capacity(given.values.len());
         for text in &given.values {
@@ -152,18 +170,26 @@ impl Reader<'_> {
     }
 
     /// A key that need not be given.
-    fn optional<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    pub(super) fn optional<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         self.list(key, parse).pop()
     }
 
     /// A key that has a default, so that `None` means a mistake.
-    fn one<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    pub(super) fn one<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         self.optional(key, parse)
     }
 
-    fn mistake(&mut self, key: &str, message: String) {
+    pub(super) fn mistake(&mut self, key: &str, message: String) {
         let source_of_value = self.layers.find(key).map_or(Source::Default, |given| given.source.clone());
         self.mistakes.push(Mistake { key: key.to_owned(), source_of_value, message });
+    }
+
+    fn refuse_server_keys(&mut self) {
+        for key in KEYS.iter().filter(|key| key.scope == Scope::Server) {
+            if self.find(key.name).is_some_and(|given| given.source != Source::Default) {
+                self.mistake(key.name, "belongs to `pelton server`; `pelton up` is a cluster of one".into());
+            }
+        }
     }
 
     /// Two listeners on one address are said here, by name, rather than by the second one's failure to bind.
@@ -177,11 +203,11 @@ impl Reader<'_> {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("expected an address and a port such as 127.0.0.1:8080 or [::1]:0, got {text:?}"))
 }
 
-fn non_empty_path(text: &str) -> Result<PathBuf, String> {
+pub(super) fn non_empty_path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("expected a path".into()) } else { Ok(text.into()) }
 }
 
@@ -196,7 +222,7 @@ fn workers(text: &str) -> Result<NonZeroUsize, String> {
     count.ok_or_else(|| format!("expected a number from 1 to {MAX_WORKERS}, got {text:?}"))
 }
 
-fn at_least<T: PartialOrd>(minimum: T, written: &str, value: T) -> Result<T, String> {
+pub(super) fn at_least<T: PartialOrd>(minimum: T, written: &str, value: T) -> Result<T, String> {
     if value < minimum { Err(format!("must be at least {written}")) } else { Ok(value) }
 }
 

@@ -2,9 +2,25 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use pelton_client::Role;
+
 use super::*;
 
 fn read(flags: &[(&'static str, &str)], env: &[(&str, &str)], file: Option<&str>) -> Result<Settings, Vec<String>> {
+    read_for(Scope::All, flags, env, file)
+}
+
+/// As `pelton server` reads it.
+fn server(flags: &[(&'static str, &str)]) -> Result<ClusterSettings, Vec<String>> {
+    read_for(Scope::Server, flags, &[], None).map(|settings| settings.cluster.unwrap())
+}
+
+fn read_for(
+    scope: Scope,
+    flags: &[(&'static str, &str)],
+    env: &[(&str, &str)],
+    file: Option<&str>,
+) -> Result<Settings, Vec<String>> {
     let mut given = Flags::new();
     for (key, value) in flags {
         given.entry(key).or_default().push((*value).to_owned());
@@ -15,7 +31,7 @@ fn read(flags: &[(&'static str, &str)], env: &[(&str, &str)], file: Option<&str>
         |name| env.get(name).map(|value| (*value).to_owned()),
         file.map(|text| (Path::new("pelton.yaml"), text)),
     );
-    Settings::read(&layers, mistakes).map_err(|error| error.0.iter().map(ToString::to_string).collect())
+    Settings::read(&layers, mistakes, scope).map_err(|error| error.0.iter().map(ToString::to_string).collect())
 }
 
 #[test]
@@ -136,6 +152,93 @@ fn two_listeners_on_one_address_are_a_mistake() {
     assert_eq!(mistakes, ["api-listen (flag): 127.0.0.1:8080 is taken by ingress-listen"]);
     let free = [("api-listen", "127.0.0.1:0"), ("ingress-listen", "127.0.0.1:0"), ("metrics-listen", "127.0.0.1:0")];
     assert!(read(&free, &[], None).is_ok());
+}
+
+#[test]
+fn a_node_of_a_cluster_has_defaults_for_all_but_its_name() {
+    let node = server(&[("name", "a")]).unwrap();
+    assert_eq!((node.name.as_str(), node.zone.as_str(), node.replicas), ("a", "default", 3));
+    assert_eq!(node.roles, [Role::Broker, Role::Ingress, Role::Dispatcher].into());
+    assert_eq!(node.peer_listen.to_string(), "127.0.0.1:7400");
+    assert_eq!(node.node_lost_after, Duration::from_secs(600));
+    assert!(node.join.is_empty() && node.tls.is_none() && node.peer_advertise.is_none());
+}
+
+#[test]
+fn lists_of_nodes_and_roles_are_separated_by_commas_everywhere() {
+    let (join, role) = ("127.0.0.1:1, localhost:2,[::1]:3", "ingress,broker");
+    let want = ["127.0.0.1:1", "localhost:2", "[::1]:3"];
+    for (flags, env, file) in [
+        (&[("name", "a"), ("join", join), ("role", role)][..], &[][..], None),
+        (&[("name", "a"), ("join", want[0]), ("join", "localhost:2,[::1]:3"), ("role", role)], &[], None),
+        (&[], &[("PELTON_NAME", "a"), ("PELTON_JOIN", join), ("PELTON_ROLE", role)], None),
+        (&[], &[], Some("{name: a, join: ['127.0.0.1:1', 'localhost:2,[::1]:3'], role: [ingress, broker]}")),
+    ] {
+        let node = read_for(Scope::Server, flags, env, file).unwrap().cluster.unwrap();
+        assert_eq!(
+            node.join.iter().map(|address| address.as_str()).collect::<Vec<_>>(),
+            want,
+            "{flags:?}{env:?}{file:?}"
+        );
+        assert_eq!(node.roles, [Role::Broker, Role::Ingress].into(), "{flags:?}{env:?}{file:?}");
+    }
+}
+
+/// Each row: what a node is told, and what the one mistake in it is.
+#[test]
+fn what_does_not_go_together_is_refused() {
+    let rows: &[(&[(&str, &str)], &str)] = &[
+        (&[("name", "A")], "name (flag): expected a DNS label"),
+        (&[("zone", "")], "zone (flag): expected"),
+        (&[("role", "gateway")], "role (flag): expected broker, ingress or dispatcher"),
+        (&[("peer-listen", "7400")], "peer-listen (flag): expected an address"),
+        (&[("peer-listen", "10.0.0.1:7400")], "peer-insecure"),
+        (&[("peer-listen", "0.0.0.0:7400"), ("peer-insecure", "true")], "say peer-advertise"),
+        (&[("peer-listen", "127.0.0.1:8080")], "taken by ingress-listen"),
+        (&[("peer-advertise", "node")], "it has no port"),
+        (&[("join", "node:0")], "its port"),
+        (&[("join", "127.0.0.1:1,127.0.0.1:1")], "named twice"),
+        (&[("join", "10.0.0.1:7400")], "there is no TLS"),
+        (&[("peer-insecure", "maybe")], "expected true or false"),
+        (&[("role", "ingress")], "join (default): without the role broker"),
+        (&[("peer-ca", "ca.pem"), ("peer-cert", "a.pem")], "peer-key (default): TLS between nodes needs"),
+        (
+            &[("peer-ca", "c"), ("peer-cert", "a"), ("peer-key", "k"), ("peer-insecure", "true")],
+            "there are certificates",
+        ),
+        (&[("node-lost-after", "1s")], "at least 5s"),
+        (&[("replicas", "0")], "a number from 1 to 7"),
+        (&[("replicas", "8")], "a number from 1 to 7"),
+    ];
+    for (flags, want) in rows {
+        let mut all = vec![("name", "a")];
+        all.retain(|(key, _)| !flags.iter().any(|(given, _)| given == key));
+        all.extend(flags.iter().map(|(key, value)| (Key::find(key).unwrap().name, *value)));
+        let mistakes = server(&all).unwrap_err();
+        assert!(mistakes.len() == 1 && mistakes[0].contains(want), "{flags:?}: {mistakes:?}");
+    }
+}
+
+#[test]
+fn other_machines_are_reached_with_tls_or_on_demand_without() {
+    let place = [("name", "a"), ("peer-listen", "0.0.0.0:7400"), ("peer-advertise", "a.example:7400")];
+    let join = ("join", "a.example:7400,b.example:7400");
+    for protection in [&[("peer-insecure", "true")][..], &[("peer-ca", "c"), ("peer-cert", "p"), ("peer-key", "k")]] {
+        let flags: Vec<_> = place.iter().chain([&join]).chain(protection).copied().collect();
+        let node = server(&flags).unwrap_or_else(|mistakes| panic!("{protection:?}: {mistakes:?}"));
+        assert_eq!(node.tls.is_some(), protection.len() == 3);
+    }
+    let alone: Vec<_> = place.iter().chain([&join]).copied().collect();
+    assert_eq!(server(&alone).unwrap_err().len(), 3, "the listener and both addresses");
+}
+
+/// A key of `pelton server` that is given to `pelton up` was meant: it is not passed over in silence.
+#[test]
+fn up_refuses_the_keys_of_a_cluster() {
+    for key in KEYS.iter().filter(|key| key.scope == Scope::Server) {
+        let mistakes = read(&[(key.name, "a")], &[], None).unwrap_err();
+        assert!(mistakes.len() == 1 && mistakes[0].contains("belongs to `pelton server`"), "{mistakes:?}");
+    }
 }
 
 /// The page has a row for every key, with its variable and default.

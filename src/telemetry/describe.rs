@@ -6,8 +6,20 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 pub fn all() {
     log();
     broker();
+    groups();
     triggers();
     reads();
+}
+
+fn groups() {
+    describe_gauge!("pelton_group_leads", "1 while this node leads the log group");
+    describe_gauge!("pelton_group_votes", "1 while this node's replica of the log group votes");
+    describe_gauge!("pelton_group_term", "The Raft term of this node's replica");
+    describe_gauge!("pelton_group_commit_index", "The last log index that this replica knows to be committed");
+    describe_gauge!("pelton_group_applied_index", "The last log index that this replica has applied");
+    describe_gauge!("pelton_group_lag_entries", "Entries of the leader's log that a follower has not confirmed");
+    describe_counter!("pelton_group_elections_won_total", "Elections that this replica has won");
+    describe_counter!("pelton_group_snapshots_installed_total", "Snapshots that this replica has taken from a leader");
 }
 
 fn log() {

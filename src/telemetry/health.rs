@@ -18,13 +18,18 @@ const LIMITS: Limits = Limits { connections: 64, body_bytes: 1024 };
 
 /// Whether the process can do its work, and if not, why.
 #[derive(Debug, Clone)]
-pub struct Health(Arc<Mutex<Result<(), &'static str>>>);
+pub struct Health(Arc<Mutex<Result<(), String>>>);
 
 impl Health {
     /// Not ready: it is starting.
     #[must_use]
     pub fn starting() -> Self {
-        Self(Arc::new(Mutex::new(Err("starting"))))
+        Self(Arc::new(Mutex::new(Err("starting".to_owned()))))
+    }
+
+    /// Not ready: it waits for this. One line.
+    pub fn set_waiting(&self, what: String) {
+        *self.0.lock() = Err(what);
     }
 
     /// It can do its work from now on.
@@ -34,15 +39,15 @@ impl Health {
 
     /// It takes no more work from now on.
     pub fn set_stopping(&self) {
-        *self.0.lock() = Err("stopping");
+        *self.0.lock() = Err("stopping".to_owned());
     }
 
-    /// `Err` with one word when it cannot.
+    /// `Err` with a few words when it cannot.
     ///
     /// # Errors
-    /// It is starting or stopping.
-    pub fn check(&self) -> Result<(), &'static str> {
-        *self.0.lock()
+    /// It is starting, waiting or stopping.
+    pub fn check(&self) -> Result<(), String> {
+        self.0.lock().clone()
     }
 }
 

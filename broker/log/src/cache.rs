@@ -17,7 +17,8 @@ pub(crate) struct OpenSegment {
     pub number: u64,
     pub use_id: u64,
     pub index: Arc<SegmentIndex>,
-    pub file: Arc<dyn DiskFile>,
+    /// `None` of a segment that is lost.
+    pub file: Option<Arc<dyn DiskFile>>,
 }
 
 /// The last few sealed segments that were read.
@@ -35,7 +36,7 @@ impl SegmentCache {
     }
 
     pub(crate) fn insert(&self, number: u64, use_id: u64, index: Arc<SegmentIndex>, file: Arc<dyn DiskFile>) {
-        self.keep(Arc::new(OpenSegment { number, use_id, index, file }));
+        self.keep(Arc::new(OpenSegment { number, use_id, index, file: Some(file) }));
     }
 
     fn keep(&self, segment: Arc<OpenSegment>) {
@@ -66,13 +67,17 @@ impl SegmentCache {
                 return Ok(Some(segment));
             }
         }
+        if sealed.is_lost {
+            let index = sealed.pinned.clone().unwrap_or_default();
+            return Ok(Some(Arc::new(OpenSegment { number, use_id: sealed.use_id, index, file: None })));
+        }
         let file = self.disk.open_read_only(&segment_name(number))?;
         let index = match &sealed.pinned {
             Some(index) => Some(Arc::clone(index)),
             None => read_footer(&*file, number, sealed.use_id, sealed.size_bytes)?.map(Arc::new),
         };
         let Some(index) = index else { return Ok(None) };
-        let segment = Arc::new(OpenSegment { number, use_id: sealed.use_id, index, file });
+        let segment = Arc::new(OpenSegment { number, use_id: sealed.use_id, index, file: Some(file) });
         self.keep(Arc::clone(&segment));
         Ok(Some(segment))
     }

@@ -15,7 +15,8 @@ use crate::index::{Purge, SegmentIndex};
 use crate::options::Options;
 use crate::record::{HEADER_BYTES, Header, Kind, Record, stored_bytes};
 use crate::segment::{BLOCK_BYTES, SEGMENT_OVERHEAD_BYTES};
-use crate::types::{Completion, Entry, GroupId, LogIndex, Offset};
+use crate::standing::Standing;
+use crate::types::{Completion, Entry, GroupId, LogIndex, Offset, Term};
 
 /// The segment that is written.
 #[derive(Debug)]
@@ -25,11 +26,16 @@ pub(crate) struct Active {
     pub size_bytes: u64,
     pub file: Arc<dyn DiskFile>,
     pub index: SegmentIndex,
+    /// It is damaged: it is sealed before anything more is written.
+    pub is_worn: bool,
 }
 
 impl Active {
     /// Bytes that flushes may still take, when `records` more come.
     pub(crate) fn room(&self, records: u64) -> u64 {
+        if self.is_worn {
+            return 0;
+        }
         let footer = align_up(self.index.footer_bound(records), BLOCK_BYTES as u64) + BLOCK_BYTES as u64;
         self.size_bytes.saturating_sub(self.index.end + footer)
     }
@@ -44,6 +50,8 @@ pub(crate) struct Sealed {
     pub end: u64,
     /// Its index, when the footer on disk cannot be used.
     pub pinned: Option<Arc<SegmentIndex>>,
+    /// There is no file of it, and all its entries are faulty or repaired.
+    pub is_lost: bool,
 }
 
 /// What waits for the flusher, in order of submission.
@@ -233,20 +241,8 @@ impl Core {
             let ticket = self.next_ticket;
             self.next_ticket += 1;
             self.tail_bytes += tail_cost(&entry);
-            self.queue.records.push(Record {
-                kind: Kind::Entry,
-                caller_kind: entry.kind,
-                group: group.0,
-                term: entry.term.0,
-                leader: entry.leader,
-                index: entry.index.0,
-                first_offset: entry.first_offset.0,
-                event_count: entry.event_count,
-                time: now.0,
-                committed: state.committed,
-                body: entry.body.clone(),
-                ticket,
-            });
+            let committed = state.committed;
+            self.queue.records.push(Record { committed, ticket, ..entry_record(group, &entry, now) });
             state.push(TailEntry { entry, time: now, ticket });
         }
         self.promise(done);
@@ -343,6 +339,7 @@ impl Core {
             let gone = state.tail.pop_back().expect("just seen");
             self.tail_bytes -= tail_cost(&gone.entry);
         }
+        state.faulty.split_off(&keep_below);
         if state.last.is_some_and(|last| last.2.0 >= keep_below) {
             match kept {
                 Some(meta) => {
@@ -375,6 +372,7 @@ impl Core {
             self.tail_bytes -= tail_cost(&gone.entry);
         }
         state.purge = Some(purge);
+        state.faulty = state.faulty.split_off(&(upto + 1));
         if state.last.is_some_and(|last| last.2.0 > upto) {
             state.first = state.first.max(upto + 1);
             state.first_offset = purge.next_offset;
@@ -404,6 +402,26 @@ impl Core {
         Ok(())
     }
 
+    /// Takes in a sound copy of an entry that is faulty.
+    pub(crate) fn repair(
+        &mut self,
+        group: GroupId,
+        entry: Entry,
+        now: UnixMillis,
+        prepared: Option<Prepared>,
+        options: &Options,
+        done: Completion,
+    ) -> Result<(), (io::Error, Completion)> {
+        let Some(fault) = self.groups.get(&group).and_then(|state| state.faulty.get(&entry.index.0)) else {
+            return self.nothing_to_do(done);
+        };
+        if let Some(what) = fault.differs_from(&entry) {
+            return Err((Refused::NotTheSame { index: entry.index, what }.into_io(), done));
+        }
+        let record = Record { kind: Kind::Repair, ..entry_record(group, &entry, now) };
+        self.submit(record, prepared, options, done)
+    }
+
     /// Takes in that `record` is durable at `position` of the active segment.
     pub(crate) fn place(&mut self, record: &Record, header: &Header, position: u64) {
         let segment = self.active.number;
@@ -416,13 +434,17 @@ impl Core {
         let placed = &mut self.groups.entry(group).or_default().placed;
         match record.kind {
             Kind::Entry => {
-                placed.entry(segment, record.index, record.first_offset, record.time);
+                placed.entry(segment, record);
                 self.evictable.push_back((group, record.ticket));
             }
             Kind::Vote => placed.vote = Some((segment, record.body.clone())),
-            Kind::Truncate => placed.truncate(record.index),
+            Kind::Truncate => {
+                let before = LogIndex(record.index.saturating_sub(1));
+                let kept = ((Term(record.term), record.leader, before), record.first_offset);
+                placed.truncate(record.index, (record.event_count == 1).then_some(kept));
+            }
             Kind::Purge => {
-                let upto = (crate::types::Term(record.term), record.leader, LogIndex(record.index));
+                let upto = (Term(record.term), record.leader, LogIndex(record.index));
                 placed.purge = Some((segment, Purge { upto, next_offset: record.first_offset }));
                 placed.trim(record.index, |_| record.first_offset);
             }
@@ -431,7 +453,17 @@ impl Core {
                 placed.checkpoint = Some((segment, checkpoint));
             }
             Kind::Forget => *placed = Placed::default(),
-            Kind::Repair | Kind::Mark => {}
+            Kind::Repair => {
+                let repair =
+                    self.active.index.groups.get(&record.group).and_then(|part| part.repairs.get(&record.index));
+                if let Some(repair) = repair {
+                    placed.repairs.insert(record.index, (segment, *repair));
+                }
+                if let Some(state) = self.groups.get_mut(&group) {
+                    state.faulty.remove(&record.index);
+                }
+            }
+            Kind::Mark => {}
         }
         // A truncation may come behind the end of its group, too.
         let may_end = matches!(record.kind, Kind::Forget | Kind::Truncate);
@@ -473,6 +505,12 @@ impl Core {
             .min(self.active.number)
     }
 
+    /// How all groups stand on disk.
+    pub(crate) fn standing(&self) -> Standing {
+        let before = self.sealed.last_key_value().map(|(number, sealed)| (*number, sealed.use_id));
+        Standing::of(before, self.groups.iter().map(|(group, state)| (group, &state.placed)))
+    }
+
     /// Records that say again what lies only below segment `keep_from`.
     pub(crate) fn carried_forward(&self, keep_from: u64, now: UnixMillis) -> Vec<Record> {
         let mut records = Vec::new();
@@ -494,6 +532,21 @@ impl Core {
 
 fn tail_cost(entry: &Entry) -> u64 {
     (entry.body.len() + size_of::<TailEntry>()) as u64
+}
+
+fn entry_record(group: GroupId, entry: &Entry, now: UnixMillis) -> Record {
+    Record {
+        kind: Kind::Entry,
+        caller_kind: entry.kind,
+        group: group.0,
+        term: entry.term.0,
+        leader: entry.leader,
+        index: entry.index.0,
+        first_offset: entry.first_offset.0,
+        event_count: entry.event_count,
+        body: entry.body.clone(),
+        ..Record::mark(now.0)
+    }
 }
 
 fn checkpoint_record(group: GroupId, checkpoint: &Checkpoint, time: u64) -> Record {

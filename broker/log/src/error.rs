@@ -195,6 +195,14 @@ pub enum Refused {
         /// Offset that is due.
         due: Offset,
     },
+    /// The copy is not of the entry that is damaged here; `io::ErrorKind::InvalidInput`.
+    #[error("the copy of entry {} differs in its {what} from the one that is damaged here", index.0)]
+    NotTheSame {
+        /// Index of the entry.
+        index: LogIndex,
+        /// What differs.
+        what: &'static str,
+    },
     /// The log was shut down; `io::ErrorKind::BrokenPipe`.
     #[error("the log is shut down")]
     ShutDown,
@@ -207,7 +215,9 @@ impl Refused {
         let kind = match self {
             Self::StorageFull => io::ErrorKind::StorageFull,
             Self::QueueFull => io::ErrorKind::WouldBlock,
-            Self::TooLarge { .. } | Self::Gap { .. } | Self::OffsetBehind { .. } => io::ErrorKind::InvalidInput,
+            Self::TooLarge { .. } | Self::Gap { .. } | Self::OffsetBehind { .. } | Self::NotTheSame { .. } => {
+                io::ErrorKind::InvalidInput
+            }
             Self::ShutDown => io::ErrorKind::BrokenPipe,
         };
         io::Error::new(kind, self)

@@ -128,6 +128,8 @@ pub(crate) struct Flusher {
     /// The segment that is next, taken and not yet begun; and since when one was needed.
     spare: Option<Spare>,
     rolling_since: Option<Instant>,
+    /// The segment was begun, and its first record does not say yet how the groups stand.
+    is_standing_due: bool,
     ended: bool,
     staging: Staging,
     headers: Vec<(Header, u64)>,
@@ -141,10 +143,11 @@ pub(crate) struct Flusher {
 
 impl Flusher {
     pub(crate) fn new(inner: Arc<Inner>) -> Self {
-        let (next_sequence, last_hash, counts, oldest) = {
+        let (next_sequence, last_hash, counts, oldest, is_standing_due) = {
             let core = inner.core.lock();
             let index = &core.active.index;
-            (index.next_sequence, index.last_hash, index.counts, core.oldest)
+            let is_begun_only = index.is_empty() && !core.sealed.is_empty();
+            (index.next_sequence, index.last_hash, index.counts, core.oldest, is_begun_only)
         };
         let staging = Staging { buffer: AlignedBuffer::new(inner.options.staging_bytes), filled: 0, at: 0 };
         Self {
@@ -154,6 +157,7 @@ impl Flusher {
             written: 0,
             spare: None,
             rolling_since: None,
+            is_standing_due,
             ended: false,
             staging,
             headers: Vec::new(),
@@ -241,7 +245,8 @@ impl Flusher {
     }
 
     fn mark_record(&self) -> Record {
-        Record::mark(self.inner.clock.now().0)
+        let standing = self.inner.core.lock().standing().encode();
+        Record { body: standing, ..Record::mark(self.inner.clock.now().0) }
     }
 
     fn perform(&mut self, job: Job) -> Result<Step, Halt> {
@@ -268,10 +273,19 @@ impl Flusher {
     /// Writes the rest of the batch, in as few flushes as segments and bounds allow.
     fn write_batch(&mut self) -> Result<(), Halt> {
         while self.written < self.batch.records.len() {
+            if self.is_standing_due {
+                let standing = [self.mark_record()];
+                self.inner.core.lock().queued_bytes += worst_cost(&standing[0]);
+                self.flush(&standing)?;
+                self.is_standing_due = false;
+            }
             match self.fitting() {
                 0 => self.roll()?,
                 count => {
-                    self.flush(count)?;
+                    let records = std::mem::take(&mut self.batch.records);
+                    let flushed = self.flush(&records[self.written..self.written + count]);
+                    self.batch.records = records;
+                    flushed?;
                     self.written += count;
                     self.complete();
                 }
@@ -298,8 +312,8 @@ impl Flusher {
         count
     }
 
-    /// Writes the next `count` records as one flush and makes them durable.
-    fn flush(&mut self, count: usize) -> Result<(), Halt> {
+    /// Writes `records` as one flush and makes them durable.
+    fn flush(&mut self, records: &[Record]) -> Result<(), Halt> {
         let started = Instant::now();
         let inner = Arc::clone(&self.inner);
         let space = Space { pool: &inner.pool, options: &inner.options };
@@ -311,7 +325,7 @@ impl Flusher {
         self.staging.begin(start);
         let frontier = self.next_sequence;
         let (mut sequence, mut previous, mut counts) = (self.next_sequence, self.last_hash, self.counts);
-        let records = &self.batch.records[self.written..self.written + count];
+        let count = records.len();
         let mut position = start;
         for (nth, record) in records.iter().enumerate() {
             let mut flags = if nth == 0 { FLUSH_FIRST } else { 0 };
@@ -395,6 +409,7 @@ impl Flusher {
         file.sync_data()?;
 
         self.rolling_since = None;
+        self.is_standing_due = true;
         let spare = self.spare.take().expect("taken above");
         let mut core = inner.core.lock();
         let next = Active {
@@ -403,9 +418,11 @@ impl Flusher {
             size_bytes: spare.size_bytes,
             file: spare.file,
             index: crate::index::SegmentIndex::empty(self.next_sequence, self.last_hash, self.oldest),
+            is_worn: false,
         };
         let old = std::mem::replace(&mut core.active, next);
-        let sealed = Sealed { use_id: old.use_id, size_bytes: old.size_bytes, end: old.index.end, pinned: None };
+        let (use_id, size_bytes, end) = (old.use_id, old.size_bytes, old.index.end);
+        let sealed = Sealed { use_id, size_bytes, end, pinned: None, is_lost: false };
         core.sealed.insert(old.number, sealed);
         core.check_free = true;
         inner.cache.insert(old.number, old.use_id, Arc::new(old.index), old.file);

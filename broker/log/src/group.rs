@@ -1,15 +1,25 @@
 //! The state of one group: as submitted by the caller, and as placed on disk.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use pelton_env::UnixMillis;
 
-use crate::index::{Purge, SegmentIndex};
-use crate::types::{Entry, EntryMeta, GroupView, LogId, LogIndex, Offset};
+use crate::index::{Purge, Repair, SegmentIndex};
+use crate::record::Record;
+use crate::repair::Fault;
+use crate::types::{Entry, EntryMeta, GroupView, LogId, LogIndex, Offset, Term};
+
+/// From this index on entries are of this term and leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TermStart {
+    pub from: u64,
+    pub term: u64,
+    pub leader: u64,
+}
 
 /// Entries of one group that lie in one segment, none of them truncated or purged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Run {
     pub segment: u64,
     pub first: u64,
@@ -18,6 +28,17 @@ pub(crate) struct Run {
     pub first_offset: u64,
     /// The latest time of any entry; too late when entries were truncated.
     pub latest: u64,
+    /// In order; the first is that of the first entry, or of one before it.
+    pub terms: Vec<TermStart>,
+}
+
+impl Run {
+    fn term(&mut self, start: TermStart) {
+        let same = |last: &TermStart| (last.term, last.leader) == (start.term, start.leader);
+        if !self.terms.last().is_some_and(same) {
+            self.terms.push(start);
+        }
+    }
 }
 
 /// An entry in memory.
@@ -60,38 +81,69 @@ pub(crate) struct Placed {
     pub checkpoint: Option<(u64, Checkpoint)>,
     /// In order of index and of segment.
     pub runs: VecDeque<Run>,
+    /// The newest entry.
+    pub last: Option<LogId>,
+    /// The offset after it.
+    pub next_offset: u64,
+    /// Sound copies of damaged entries, and the segments that they lie in.
+    pub repairs: BTreeMap<u64, (u64, Repair)>,
 }
 
 impl Placed {
     /// Takes in an entry at the end.
-    pub(crate) fn entry(&mut self, segment: u64, index: u64, first_offset: u64, time: u64) {
+    pub(crate) fn entry(&mut self, segment: u64, record: &Record) {
+        let (index, time) = (record.index, record.time);
+        let start = TermStart { from: index, term: record.term, leader: record.leader };
+        self.last = Some((Term(record.term), record.leader, LogIndex(index)));
+        self.next_offset = record.first_offset + u64::from(record.event_count);
         match self.runs.back_mut() {
             Some(run) if run.segment == segment && run.end == index => {
                 run.end += 1;
                 run.latest = run.latest.max(time);
+                run.term(start);
             }
-            _ => self.runs.push_back(Run { segment, first: index, end: index + 1, first_offset, latest: time }),
+            _ => {
+                let (first_offset, terms) = (record.first_offset, vec![start]);
+                self.runs.push_back(Run { segment, first: index, end: index + 1, first_offset, latest: time, terms });
+            }
         }
     }
 
-    /// Drops entries from `keep_below` on.
-    pub(crate) fn truncate(&mut self, keep_below: u64) {
+    /// Drops entries from `keep_below` on; `kept` is the one before with the offset after it, when there is one.
+    pub(crate) fn truncate(&mut self, keep_below: u64, kept: Option<(LogId, u64)>) {
+        if self.last.is_some_and(|last| last.2.0 >= keep_below) {
+            self.last = kept.map(|(last, _)| last);
+            self.next_offset = kept.map_or(0, |(_, next_offset)| next_offset);
+        }
+        self.cut(keep_below);
+    }
+
+    /// Drops runs from `keep_below` on.
+    fn cut(&mut self, keep_below: u64) {
+        self.repairs.split_off(&keep_below);
         while self.runs.back().is_some_and(|run| run.first >= keep_below) {
             self.runs.pop_back();
         }
         if let Some(run) = self.runs.back_mut() {
             run.end = run.end.min(keep_below);
+            run.terms.retain(|start| start.from < keep_below);
         }
     }
 
     /// Drops entries up to `upto`.
     pub(crate) fn trim(&mut self, upto: u64, first_offset_after: impl FnOnce(&Run) -> u64) {
+        self.repairs = self.repairs.split_off(&(upto + 1));
         while self.runs.front().is_some_and(|run| run.end <= upto + 1) {
             self.runs.pop_front();
         }
         if let Some(run) = self.runs.front_mut().filter(|run| run.first <= upto) {
             run.first = upto + 1;
             run.first_offset = first_offset_after(run);
+            let before = run.terms.partition_point(|start| start.from <= upto + 1).saturating_sub(1);
+            run.terms.drain(..before);
+        }
+        if self.last.is_some_and(|last| last.2.0 <= upto) {
+            self.last = None;
         }
     }
 
@@ -113,13 +165,14 @@ impl Placed {
             *self = Self::default();
         }
         if let Some(keep_below) = part.keep_below {
-            self.truncate(keep_below);
+            self.cut(keep_below);
         }
         if let Some(purge) = part.purge {
             self.purge = Some((segment, purge));
             // The exact offset is not needed: a run that is cut here gets it from its own slot when it is read.
             self.trim(purge.upto.2.0, |_| purge.next_offset);
         }
+        self.repairs.extend(part.repairs.iter().map(|(index, repair)| (*index, (segment, *repair))));
         if let (Some(first), Some(latest)) = (part.slots.front(), part.slots.iter().map(|slot| slot.time).max()) {
             self.runs.push_back(Run {
                 segment,
@@ -127,6 +180,7 @@ impl Placed {
                 end: part.end(),
                 first_offset: first.first_offset,
                 latest,
+                terms: part.terms(),
             });
         }
     }
@@ -147,6 +201,8 @@ pub(crate) struct GroupState {
     pub next_offset: u64,
     /// The newest entries, without gaps, up to `last`; among them all that are not yet placed.
     pub tail: VecDeque<TailEntry>,
+    /// Entries that are part of the log and cannot be read.
+    pub faulty: BTreeMap<u64, Fault>,
     pub placed: Placed,
 }
 
@@ -185,6 +241,13 @@ impl GroupState {
         self.tail.push_back(tail);
     }
 
+    /// The first index behind `index` whose entry is not to be read where it was written.
+    pub(crate) fn next_displaced(&self, index: u64) -> Option<u64> {
+        let faulty = self.faulty.range(index + 1..).next().map(|(index, _)| *index);
+        let repaired = self.placed.repairs.range(index + 1..).next().map(|(index, _)| *index);
+        faulty.into_iter().chain(repaired).min()
+    }
+
     /// The entry in memory at `index`.
     pub(crate) fn in_tail(&self, index: u64) -> Option<&TailEntry> {
         let first = self.tail.front()?.entry.index.0;
@@ -208,21 +271,24 @@ impl GroupState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Kind;
 
     #[test]
     fn runs_follow_segments_truncation_and_purge() {
         let mut placed = Placed::default();
+        let entry = |index, term| Record { kind: Kind::Entry, index, term, event_count: 2, ..Record::mark(0) };
         for index in 1..=4 {
-            placed.entry(1, index, index * 10, 0);
+            placed.entry(1, &entry(index, 1 + index / 3));
         }
         for index in 5..=8 {
-            placed.entry(2, index, index * 10, 0);
+            placed.entry(2, &entry(index, 2));
         }
+        assert_eq!(placed.runs[0].terms.iter().map(|start| start.from).collect::<Vec<_>>(), [1, 3]);
         assert_eq!(placed.runs.len(), 2);
         assert_eq!(placed.run_of(5).map(|run| run.segment), Some(2));
-        placed.truncate(4);
-        assert_eq!(placed.run_of(4), None);
-        placed.entry(3, 4, 40, 0);
+        placed.truncate(4, Some(((Term(2), 0, LogIndex(3)), 2)));
+        assert_eq!((placed.run_of(4), placed.last.map(|last| last.2)), (None, Some(LogIndex(3))));
+        placed.entry(3, &entry(4, 5));
         assert_eq!(placed.run_of(4).map(|run| run.segment), Some(3));
         placed.trim(3, |_| 0);
         assert_eq!(placed.oldest_entry_segment(), Some(3));

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::group::TermStart;
 use crate::record::{Counts, Header, Kind, u32_at, u64_at};
+use crate::standing::{RunStanding, Standing};
 use crate::types::{EntryMeta, LogId, LogIndex, Offset, Term};
 
 /// One entry of a segment, 32 bytes. Its index is its place in the list.
@@ -10,13 +12,18 @@ use crate::types::{EntryMeta, LogId, LogIndex, Offset, Term};
 pub(crate) struct Slot {
     pub first_offset: u64,
     pub time: u64,
-    /// Byte offset of the record in the segment; segments are at most 1 GiB.
-    pub position: u32,
+    /// Byte offset of the record in the segment; segments are at most 1 GiB. The highest bit says that the record is
+    /// faulty; a faulty one at 0 is not known to lie anywhere.
+    position: u32,
     pub body_len: u32,
     pub event_count: u32,
-    /// The caller's kind in the low byte, above it the place in the list of (term, leader).
+    /// The caller's kind in the low byte, above it the place in the list of (term, leader), or [`NO_LEADERSHIP`].
     leadership_and_kind: u32,
 }
+
+const FAULTY: u32 = 1 << 31;
+/// The term of a faulty entry is not known.
+const NO_LEADERSHIP: u32 = 0xff_ffff;
 
 impl Slot {
     pub(crate) fn caller_kind(&self) -> u8 {
@@ -25,6 +32,79 @@ impl Slot {
 
     pub(crate) fn next_offset(&self) -> u64 {
         self.first_offset + u64::from(self.event_count)
+    }
+
+    /// Byte offset of the record in the segment; 0 when it is not known.
+    pub(crate) fn position(&self) -> u64 {
+        u64::from(self.position & !FAULTY)
+    }
+
+    pub(crate) fn is_faulty(&self) -> bool {
+        self.position & FAULTY != 0
+    }
+
+    /// Of an entry that must have been, and of which nothing is known.
+    fn unknown(first_offset: u64, event_count: u32, time: u64) -> Self {
+        let leadership_and_kind = NO_LEADERSHIP << 8;
+        Self { first_offset, time, position: FAULTY, body_len: 0, event_count, leadership_and_kind }
+    }
+
+    fn encode(&self, out: &mut Out) {
+        out.u64(self.first_offset);
+        out.u64(self.time);
+        for value in [self.position, self.body_len, self.event_count, self.leadership_and_kind] {
+            out.u32(value);
+        }
+    }
+
+    fn decode(input: &mut In<'_>) -> Option<Self> {
+        Some(Self {
+            first_offset: input.u64()?,
+            time: input.u64()?,
+            position: input.u32()?,
+            body_len: input.u32()?,
+            event_count: input.u32()?,
+            leadership_and_kind: input.u32()?,
+        })
+    }
+}
+
+/// A sound copy of an entry, in a later segment than the damaged one or further on in the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Repair {
+    pub slot: Slot,
+    pub term: u64,
+    pub leader: u64,
+}
+
+impl Repair {
+    fn of(header: &Header, position: u32) -> Self {
+        let slot = Slot {
+            first_offset: header.first_offset,
+            time: header.time,
+            position,
+            body_len: header.body_len,
+            event_count: header.event_count,
+            leadership_and_kind: u32::from(header.caller_kind),
+        };
+        Self { slot, term: header.term, leader: header.leader }
+    }
+
+    pub(crate) fn meta(&self, index: u64) -> EntryMeta {
+        meta_of(&self.slot, self.term, self.leader, index)
+    }
+}
+
+fn meta_of(slot: &Slot, term: u64, leader: u64, index: u64) -> EntryMeta {
+    EntryMeta {
+        term: Term(term),
+        leader,
+        index: LogIndex(index),
+        kind: slot.caller_kind(),
+        first_offset: Offset(slot.first_offset),
+        event_count: slot.event_count,
+        body_bytes: slot.body_len,
+        appended_at: pelton_env::UnixMillis(slot.time),
     }
 }
 
@@ -70,6 +150,8 @@ pub(crate) struct GroupPart {
     pub first: u64,
     pub slots: VecDeque<Slot>,
     leaderships: Vec<(u64, u64)>,
+    /// Copies of damaged entries of any place before.
+    pub repairs: BTreeMap<u64, Repair>,
 }
 
 impl GroupPart {
@@ -84,17 +166,81 @@ impl GroupPart {
 
     pub(crate) fn meta(&self, index: u64) -> Option<EntryMeta> {
         let slot = self.slot(index)?;
-        let (term, leader) = *self.leaderships.get((slot.leadership_and_kind >> 8) as usize)?;
-        Some(EntryMeta {
-            term: Term(term),
-            leader,
-            index: LogIndex(index),
-            kind: slot.caller_kind(),
-            first_offset: Offset(slot.first_offset),
-            event_count: slot.event_count,
-            body_bytes: slot.body_len,
-            appended_at: pelton_env::UnixMillis(slot.time),
-        })
+        let (term, leader) = self.leadership(slot)?;
+        Some(meta_of(slot, term, leader, index))
+    }
+
+    fn leadership(&self, slot: &Slot) -> Option<(u64, u64)> {
+        self.leaderships.get((slot.leadership_and_kind >> 8) as usize).copied()
+    }
+
+    /// Where terms begin among the slots.
+    pub(crate) fn terms(&self) -> Vec<TermStart> {
+        let mut terms: Vec<TermStart> = Vec::new();
+        let mut before = None;
+        for (from, slot) in (self.first..).zip(&self.slots) {
+            let leadership = slot.leadership_and_kind >> 8;
+            if before == Some(leadership) {
+                continue;
+            }
+            before = Some(leadership);
+            let Some((term, leader)) = self.leadership(slot) else { continue };
+            if terms.last().is_none_or(|last| (last.term, last.leader) != (term, leader)) {
+                terms.push(TermStart { from, term, leader });
+            }
+        }
+        terms
+    }
+
+    /// The slot of `term` and `leader`, so that they can be found again.
+    fn led_by(&mut self, slot: Slot, leadership: Option<(u64, u64)>) -> Slot {
+        let nth = match leadership {
+            None => NO_LEADERSHIP,
+            Some(leadership) => {
+                if self.leaderships.last() != Some(&leadership) {
+                    self.leaderships.push(leadership);
+                }
+                u32::try_from(self.leaderships.len() - 1).expect("a segment holds fewer than 2^24 records")
+            }
+        };
+        Slot { leadership_and_kind: nth << 8 | u32::from(slot.caller_kind()), ..slot }
+    }
+
+    /// Gives every index of `run` up to `end` a slot: the one that is there where it is of the term that it should be,
+    /// else one of an entry that is faulty.
+    fn refill(&mut self, run: &RunStanding, end: u64, end_offset: u64) {
+        let told = |index: u64| {
+            let after = run.terms.partition_point(|start| start.from <= index);
+            let start = run.terms.get(after.checked_sub(1)?)?;
+            Some((start.term, start.leader))
+        };
+        let old = self.clone();
+        let sound = |index: u64| {
+            let is_sound = |slot: &&Slot| told(index).is_some() && old.leadership(slot) == told(index);
+            old.slot(index).filter(is_sound)
+        };
+        (self.first, self.slots, self.leaderships) = (run.first, VecDeque::new(), Vec::new());
+        let mut next_offset = run.first_offset;
+        for index in run.first..end {
+            let slot = match sound(index) {
+                Some(slot) => *slot,
+                None => {
+                    // The events of a stretch of unknown entries are counted to the first of them.
+                    let is_first = index == run.first || sound(index - 1).is_some();
+                    let to = if is_first {
+                        (index..end).find_map(sound).map_or(end_offset, |after| after.first_offset)
+                    } else {
+                        next_offset
+                    };
+                    let count = u32::try_from(to.saturating_sub(next_offset)).unwrap_or(u32::MAX);
+                    Slot::unknown(next_offset, count, self.slots.back().map_or(0, |slot| slot.time))
+                }
+            };
+            next_offset = slot.next_offset();
+            let slot = self.led_by(slot, told(index));
+            self.slots.push_back(slot);
+        }
+        self.repairs.retain(|index, repair| *index < run.first || told(*index) == Some((repair.term, repair.leader)));
     }
 
     fn push(&mut self, header: &Header, position: u32) -> Result<(), OutOfOrder> {
@@ -103,18 +249,9 @@ impl GroupPart {
         } else if header.index != self.end() {
             return Err(OutOfOrder);
         }
-        if self.leaderships.last() != Some(&(header.term, header.leader)) {
-            self.leaderships.push((header.term, header.leader));
-        }
-        let leadership = u32::try_from(self.leaderships.len() - 1).expect("a segment holds fewer than 2^24 records");
-        self.slots.push_back(Slot {
-            first_offset: header.first_offset,
-            time: header.time,
-            position,
-            body_len: header.body_len,
-            event_count: header.event_count,
-            leadership_and_kind: leadership << 8 | u32::from(header.caller_kind),
-        });
+        let slot = Repair::of(header, position).slot;
+        let slot = self.led_by(slot, Some((header.term, header.leader)));
+        self.slots.push_back(slot);
         Ok(())
     }
 
@@ -133,6 +270,7 @@ impl GroupPart {
                 while !self.slots.is_empty() && self.end() > header.index {
                     self.slots.pop_back();
                 }
+                self.repairs.split_off(&header.index);
             }
             Kind::Purge => {
                 let upto = (Term(header.term), header.leader, LogIndex(header.index));
@@ -141,6 +279,7 @@ impl GroupPart {
                     self.slots.pop_front();
                     self.first += 1;
                 }
+                self.repairs = self.repairs.split_off(&(header.index + 1));
             }
             Kind::Checkpoint => {
                 if self.checkpoints.len() == 2 {
@@ -148,7 +287,8 @@ impl GroupPart {
                 }
                 self.checkpoints.push(CheckpointPlace { index: header.index, term: header.term, place });
             }
-            Kind::Mark | Kind::Forget | Kind::Repair => {}
+            Kind::Repair => drop(self.repairs.insert(header.index, Repair::of(header, position))),
+            Kind::Mark | Kind::Forget => {}
         }
         Ok(())
     }
@@ -179,6 +319,8 @@ const FOOTER_FIXED: u64 = 56;
 pub(crate) const GROUP_FIXED: u64 = 160;
 /// Bytes of one slot in a footer.
 pub(crate) const SLOT_BYTES: u64 = 32;
+/// Bytes of one repair in a footer, and of the number of them.
+const REPAIR_BYTES: u64 = SLOT_BYTES + 32;
 /// Bytes of one (term, leader) pair in a footer.
 pub(crate) const LEADERSHIP_BYTES: u64 = 16;
 
@@ -205,12 +347,110 @@ impl SegmentIndex {
         if header.kind != Kind::Mark {
             self.groups.entry(header.group).or_default().apply(header, position)?;
         }
-        self.footer_content_bytes += SLOT_BYTES + LEADERSHIP_BYTES;
+        self.footer_content_bytes +=
+            if header.kind == Kind::Repair { REPAIR_BYTES } else { SLOT_BYTES + LEADERSHIP_BYTES };
         self.next_sequence = header.sequence + 1;
         self.last_hash = header.hash;
         self.counts = header.counts.unwrap_or_default().after(header.kind);
         self.oldest = self.oldest.max(header.oldest);
         Ok(())
+    }
+
+    /// Passes a record that says nothing any more.
+    pub(crate) fn pass(&mut self, header: &Header) {
+        self.next_sequence = header.sequence + 1;
+        self.last_hash = header.hash;
+        self.counts = header.counts.unwrap_or_default().after(header.kind);
+        self.oldest = self.oldest.max(header.oldest);
+    }
+
+    /// Takes in an entry behind a hole: those between it and the one before, which ended at `before` when none is here,
+    /// are faulty; and where it comes again, those from it on were truncated. How many are faulty.
+    pub(crate) fn apply_behind_hole(
+        &mut self,
+        header: &Header,
+        position: u32,
+        before: Option<u64>,
+    ) -> Result<u64, OutOfOrder> {
+        let part = self.groups.entry(header.group).or_default();
+        let (here, due) = (!part.slots.is_empty(), if part.slots.is_empty() { before } else { Some(part.end()) });
+        let mut faulty = 0;
+        match due {
+            Some(due) if due > header.index => {
+                part.keep_below = Some(part.keep_below.map_or(header.index, |old| old.min(header.index)));
+                while !part.slots.is_empty() && part.end() > header.index {
+                    part.slots.pop_back();
+                }
+            }
+            Some(due) if due < header.index => {
+                if !here {
+                    part.first = due;
+                }
+                let from = part.slots.back().map_or(header.first_offset, Slot::next_offset);
+                let leadership = part.slots.back().and_then(|slot| part.leadership(slot));
+                // Terms only grow: between two entries of one term there is no other.
+                let leadership = leadership.filter(|before| *before == (header.term, header.leader));
+                let mut count = u32::try_from(header.first_offset.saturating_sub(from)).unwrap_or(u32::MAX);
+                for index in due..header.index {
+                    let first_offset = if index == due { from } else { header.first_offset };
+                    let slot = part.led_by(Slot::unknown(first_offset, count, header.time), leadership);
+                    part.slots.push_back(slot);
+                    count = 0;
+                    faulty += 1;
+                }
+            }
+            _ => {}
+        }
+        self.footer_content_bytes += faulty * (SLOT_BYTES + LEADERSHIP_BYTES);
+        self.apply(header, position)?;
+        Ok(faulty)
+    }
+
+    /// Marks the newest entry of a group as faulty: its header is whole, its body is not.
+    pub(crate) fn mark_faulty(&mut self, group: u32) {
+        if let Some(slot) = self.groups.get_mut(&group).and_then(|part| part.slots.back_mut()) {
+            slot.position |= FAULTY;
+        }
+    }
+
+    /// Makes what segment `number` holds fit what a mark behind it says, whatever of it could be read. `mark` is the
+    /// place of the mark when it lies in this segment; `known` are the groups of the segments before.
+    pub(crate) fn settle(&mut self, number: u64, standing: &Standing, mark: Option<Place>, known: &[u32]) {
+        for (group, told) in &standing.groups {
+            let part = self.groups.entry(*group).or_default();
+            if told.vote.is_some() && mark.is_some() {
+                part.vote = mark;
+            }
+            if told.purge.is_some_and(|purge| part.purge.is_none_or(|own| own.upto.2 < purge.upto.2)) {
+                part.purge = told.purge;
+            }
+            let keep_below = match told.run_in(number) {
+                Some((run, end, end_offset)) => {
+                    part.refill(run, end, end_offset);
+                    run.first
+                }
+                None => {
+                    part.slots.clear();
+                    part.repairs.clear();
+                    let next = told.runs.iter().find(|run| run.segment > number).map(|run| run.first);
+                    next.or(told.last.map(|(last, _)| last.2.0 + 1)).unwrap_or(0)
+                }
+            };
+            part.keep_below = Some(part.keep_below.map_or(keep_below, |old| old.min(keep_below)));
+        }
+        let own: Vec<u32> = self.groups.keys().copied().collect();
+        for group in own.iter().chain(known).filter(|group| !standing.groups.contains_key(group)) {
+            self.groups.insert(*group, GroupPart { forgotten: true, ..GroupPart::default() });
+        }
+        self.footer_content_bytes = self.encode().len() as u64;
+    }
+
+    /// Every faulty entry: its group and index.
+    pub(crate) fn faulty(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        self.groups.iter().flat_map(|(group, part)| {
+            let faulty = (part.first..).zip(&part.slots).filter(|(_, slot)| slot.is_faulty());
+            faulty.map(|(index, _)| (*group, index))
+        })
     }
 
     /// At least the bytes that the footer will take, should `records` more records come.
@@ -238,7 +478,8 @@ impl SegmentIndex {
                     | u32::from(part.vote.is_some()) << 2
                     | u32::from(part.committed.is_some()) << 3
                     | checkpoints << 4
-                    | u32::from(part.forgotten) << 8,
+                    | u32::from(part.forgotten) << 8
+                    | u32::from(!part.repairs.is_empty()) << 9,
             );
             out.u64(part.keep_below.unwrap_or(0));
             out.u64(part.purge.map_or(0, |purge| purge.upto.0.0));
@@ -260,12 +501,15 @@ impl SegmentIndex {
                 out.u64(*term);
                 out.u64(*leader);
             }
-            for slot in &part.slots {
-                out.u64(slot.first_offset);
-                out.u64(slot.time);
-                for value in [slot.position, slot.body_len, slot.event_count, slot.leadership_and_kind] {
-                    out.u32(value);
-                }
+            part.slots.iter().for_each(|slot| slot.encode(&mut out));
+            if !part.repairs.is_empty() {
+                out.u64(part.repairs.len() as u64);
+            }
+            for (index, repair) in &part.repairs {
+                out.u64(*index);
+                out.u64(repair.term);
+                out.u64(repair.leader);
+                repair.slot.encode(&mut out);
             }
         }
         out.0
@@ -315,18 +559,18 @@ fn decode_part(input: &mut In<'_>) -> Option<GroupPart> {
         part.leaderships.push((input.u64()?, input.u64()?));
     }
     for _ in 0..slots {
-        let slot = Slot {
-            first_offset: input.u64()?,
-            time: input.u64()?,
-            position: input.u32()?,
-            body_len: input.u32()?,
-            event_count: input.u32()?,
-            leadership_and_kind: input.u32()?,
-        };
-        if (slot.leadership_and_kind >> 8) >= leaderships {
+        let slot = Slot::decode(input)?;
+        let leadership = slot.leadership_and_kind >> 8;
+        if leadership >= leaderships && leadership != NO_LEADERSHIP {
             return None;
         }
         part.slots.push_back(slot);
+    }
+    if has(9) {
+        for _ in 0..input.u64()? {
+            let (index, term, leader) = (input.u64()?, input.u64()?, input.u64()?);
+            part.repairs.insert(index, Repair { term, leader, slot: Slot::decode(input)? });
+        }
     }
     Some(part)
 }

@@ -28,14 +28,18 @@ mod error;
 mod flusher;
 mod group;
 mod index;
+mod keep;
 mod log;
 mod options;
 mod pool;
 mod reader;
 mod record;
 mod recovery;
+mod repair;
+mod salvage;
 mod scan;
 mod segment;
+mod standing;
 mod survey;
 mod types;
 mod verify;
@@ -46,7 +50,7 @@ pub use crate::disk::{
 pub use crate::driver::{Stepper, Turn, WorkHook};
 pub use crate::error::{Damage, OpenError, ReadError, Refused};
 pub use crate::log::{Log, Stats};
-pub use crate::options::{DirectIo, FatalHook, Flush, NoObserver, Observer, Options};
+pub use crate::options::{DirectIo, FatalHook, Flush, NoObserver, Observer, OnDamage, Options};
 pub use crate::types::{
     Completion, Cut, Entry, EntryMeta, GroupId, GroupView, Identity, LogId, LogIndex, Offset, Report, Room, Size, Term,
 };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -308,6 +309,30 @@ impl Log {
         inner.finish(outcome);
     }
 
+    /// Entries of a group that are part of the log and cannot be read, with [`crate::OnDamage::Keep`]: damage that
+    /// opening found, that a read met, or that a scrub came across. Their indexes stay claimed; what is known of them is
+    /// in [`Log::entry_meta`], and reading them is [`ReadError::Damaged`] until they are repaired.
+    #[must_use]
+    pub fn faulty(&self, group: GroupId) -> Vec<RangeInclusive<LogIndex>> {
+        self.inner.faulty(group)
+    }
+
+    /// Puts a sound copy of a faulty entry into the log; reads give it once `done` says that it is durable. Nothing is
+    /// done when the entry is not faulty (any more).
+    ///
+    /// `done` gets [`crate::Refused::NotTheSame`] when the copy differs in what is known of the entry: its term, leader
+    /// and index always, except where a hole swallowed them; its offsets, kind and length when its header or its place
+    /// in a footer is left; the checksum of its body when its header or the record behind it is left.
+    pub fn repair(&self, group: GroupId, entry: Entry, done: Completion) {
+        let inner = &*self.inner;
+        let now = inner.clock.now();
+        let mut core = inner.core.lock();
+        let prepared = inner.only();
+        let outcome = core.repair(group, entry, now, prepared, &inner.options, done);
+        drop(core);
+        inner.finish(outcome);
+    }
+
     /// The state of a group, as submitted.
     #[must_use]
     pub fn group(&self, group: GroupId) -> GroupView {
@@ -362,10 +387,11 @@ impl Log {
         self.inner.index_of_offset(group, offset)
     }
 
-    /// What is known about an entry without reading it; `None` beyond the end.
+    /// What is known about an entry without reading it; `None` beyond the end. Of a faulty one that a hole swallowed no
+    /// more than term, leader and index are right.
     ///
     /// # Errors
-    /// [`ReadError::Purged`], and what the disk says.
+    /// [`ReadError::Purged`], [`ReadError::Damaged`] when not even these are known, and what the disk says.
     pub fn entry_meta(&self, group: GroupId, index: LogIndex) -> Result<Option<EntryMeta>, ReadError> {
         self.inner.entry_meta(group, index)
     }

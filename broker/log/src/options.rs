@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::OpenError;
+use crate::error::{Damage, OpenError};
 use crate::segment::{BLOCK_BYTES, SEGMENT_OVERHEAD_BYTES};
 use crate::types::Identity;
 
@@ -19,6 +19,18 @@ pub enum DirectIo {
     Off,
     /// Direct, or opening fails.
     On,
+}
+
+/// What opening does with damage to what was durable.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnDamage {
+    /// It refuses: without other replicas nothing can take the place of what is lost.
+    #[default]
+    Refuse,
+    /// It keeps what is sound and knows which entries are not ([`crate::Log::faulty`]), so that other replicas can
+    /// repair them ([`crate::Log::repair`]). It refuses all the same where a vote, the identity or the end of the log
+    /// would have to be guessed.
+    Keep,
 }
 
 /// One finished flush, for metrics.
@@ -38,6 +50,8 @@ pub trait Observer: Send + Sync + fmt::Debug {
     fn flushed(&self, _flush: Flush) {}
     /// The log moved to a new segment; `waited` for it to be ready.
     fn rolled(&self, _waited: Duration) {}
+    /// What is on disk was found not to be what was written, while the log is open.
+    fn damaged(&self, _damage: &Damage) {}
     /// Space ran out (`true`) or came back (`false`).
     fn storage_full(&self, _full: bool) {}
 }
@@ -84,6 +98,8 @@ pub struct Options {
     pub full_retry: Duration,
     /// Whether writes pass the page cache.
     pub direct_io: DirectIo,
+    /// What opening does with damage to what was durable.
+    pub on_damage: OnDamage,
     /// Told about flushes.
     pub observer: Arc<dyn Observer>,
     /// Called when a write or sync failed. The process should say so and end: nothing is retried.
@@ -118,6 +134,7 @@ impl Options {
             mark_after_idle: Some(Duration::from_millis(50)),
             full_retry: Duration::from_millis(500),
             direct_io: DirectIo::Auto,
+            on_damage: OnDamage::Refuse,
             observer: Arc::new(NoObserver),
             on_fatal: None,
         }

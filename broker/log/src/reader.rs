@@ -9,9 +9,10 @@ use crate::cache::OpenSegment;
 use crate::core::{Core, Sealed};
 use crate::disk::DiskFile;
 use crate::error::{Damage, ReadError};
-use crate::index::{GroupPart, Slot};
+use crate::index::{GroupPart, Repair, Slot};
 use crate::log::Inner;
 use crate::record::{HEADER_BYTES, Header, Kind};
+use crate::repair::Fault;
 use crate::segment::segment_name;
 use crate::types::{Entry, EntryMeta, GroupId, LogIndex, Offset, Term};
 
@@ -29,6 +30,10 @@ enum Found {
     Memory,
     Active,
     Sealed(u64, Sealed),
+    /// Nowhere: it was damaged.
+    Faulty(Fault),
+    /// In a copy: in the segment that is written, or in a sealed one.
+    Repaired(Repair, Option<(u64, Sealed)>),
 }
 
 /// Entries to read from one file.
@@ -36,6 +41,7 @@ struct Plan {
     file: Arc<dyn DiskFile>,
     number: u64,
     use_id: u64,
+    kind: Kind,
     slots: Vec<(u64, Slot)>,
 }
 
@@ -57,6 +63,13 @@ fn find(core: &Core, group: GroupId, index: LogIndex) -> Result<Found, ReadError
     }
     if state.in_tail(index.0).is_some() {
         return Ok(Found::Memory);
+    }
+    if let Some(fault) = state.faulty.get(&index.0) {
+        return Ok(Found::Faulty(fault.clone()));
+    }
+    if let Some((segment, repair)) = state.placed.repairs.get(&index.0) {
+        let sealed = core.sealed.get(segment).map(|sealed| (*segment, sealed.clone()));
+        return Ok(Found::Repaired(*repair, sealed));
     }
     let run = state.placed.run_of(index.0).expect("an entry that is not in memory is placed");
     if run.segment == core.active.number {
@@ -101,8 +114,15 @@ impl Inner {
                 Ok(()) => {}
                 Err(Missed::Freed(_)) if tries + 1 < TRIES => tries += 1,
                 Err(Missed::Freed(damage)) => return Err(ReadError::Damaged(damage)),
-                Err(Missed::Failed(_)) if !entries.is_empty() => break,
-                Err(Missed::Failed(error)) => return Err(error),
+                Err(Missed::Failed(error)) => {
+                    if let ReadError::Damaged(damage) = &error {
+                        self.note_damage(damage);
+                    }
+                    if entries.is_empty() {
+                        return Err(error);
+                    }
+                    break;
+                }
             }
             bytes = entries.iter().map(|entry| entry.body.len() as u64).sum();
             next = LogIndex(from.0 + entries.len() as u64);
@@ -125,6 +145,7 @@ impl Inner {
         let found = find(&core, group, from).map_err(Missed::Failed)?;
         let Some(state) = core.groups.get(&group) else { return Ok(()) };
         let end = state.last.map_or(0, |last| last.2.0 + 1).min(to.0);
+        let in_place = end.min(state.next_displaced(from.0).unwrap_or(u64::MAX));
         let plan = match found {
             Found::Beyond => return Ok(()),
             Found::Memory => {
@@ -146,7 +167,8 @@ impl Inner {
                     file: Arc::clone(&core.active.file),
                     number: core.active.number,
                     use_id: core.active.use_id,
-                    slots: slots(part, from.0, end.min(run_end), max_bytes),
+                    kind: Kind::Entry,
+                    slots: slots(part, from.0, in_place.min(run_end), max_bytes),
                 }
             }
             Found::Sealed(number, sealed) => {
@@ -155,10 +177,26 @@ impl Inner {
                 let segment = self.open_sealed(number, &sealed)?;
                 let part = part(&segment, group)?;
                 Plan {
-                    file: Arc::clone(&segment.file),
+                    file: self.file(&segment)?,
                     number,
                     use_id: segment.use_id,
-                    slots: slots(part, from.0, end.min(run_end), max_bytes),
+                    kind: Kind::Entry,
+                    slots: slots(part, from.0, in_place.min(run_end), max_bytes),
+                }
+            }
+            Found::Faulty(fault) => return Err(Missed::Failed(self.fault_error(group, from, &fault))),
+            Found::Repaired(repair, sealed) => {
+                let slots = vec![(from.0, repair.slot)];
+                match sealed {
+                    None => {
+                        let (file, number) = (Arc::clone(&core.active.file), core.active.number);
+                        Plan { file, number, use_id: core.active.use_id, kind: Kind::Repair, slots }
+                    }
+                    Some((number, sealed)) => {
+                        drop(core);
+                        let segment = self.open_sealed(number, &sealed)?;
+                        Plan { file: self.file(&segment)?, number, use_id: segment.use_id, kind: Kind::Repair, slots }
+                    }
                 }
             }
         };
@@ -174,6 +212,11 @@ impl Inner {
             }
             Err(source) => Err(Missed::Failed(self.io_error(number, source))),
         }
+    }
+
+    /// The file of a segment that holds an entry that is not faulty.
+    fn file(&self, segment: &OpenSegment) -> Result<Arc<dyn DiskFile>, Missed> {
+        segment.file.clone().ok_or_else(|| Missed::Freed(self.damage(segment.number, 0, None)))
     }
 
     fn io_error(&self, number: u64, source: std::io::Error) -> ReadError {
@@ -193,11 +236,11 @@ impl Inner {
     fn carry_out(&self, group: GroupId, plan: &Plan, entries: &mut Vec<Entry>) -> Result<(), Missed> {
         let mut rest = &plan.slots[..];
         while let Some((_, first)) = rest.first() {
-            let start = u64::from(first.position);
+            let start = first.position();
             let mut end = start;
             let mut count = 0;
             for (_, slot) in rest {
-                let position = u64::from(slot.position);
+                let position = slot.position();
                 let slot_end = position + HEADER_BYTES as u64 + u64::from(slot.body_len);
                 let far = position > end + READ_GAP_BYTES || slot_end - start > READ_SPAN_BYTES;
                 if count > 0 && far {
@@ -214,9 +257,9 @@ impl Inner {
             buffer.truncate(read);
             let buffer = Bytes::from(buffer);
             for (index, slot) in &rest[..count] {
-                let at = usize::try_from(u64::from(slot.position) - start).unwrap_or(usize::MAX);
-                let damage = || self.damage(plan.number, u64::from(slot.position), Some((group, *index, slot)));
-                match entry_at(&buffer, at, group, *index, slot, plan.use_id) {
+                let at = usize::try_from(slot.position() - start).unwrap_or(usize::MAX);
+                let damage = || self.damage(plan.number, slot.position(), Some((group, *index, slot)));
+                match entry_at(&buffer, at, group, *index, slot, plan) {
                     Check::Whole(entry) => entries.push(entry),
                     Check::Freed => return Err(Missed::Freed(damage())),
                     Check::Damaged => return Err(Missed::Failed(ReadError::Damaged(damage()))),
@@ -243,6 +286,9 @@ impl Inner {
                     let segment = self.open_sealed(number, &sealed)?;
                     Ok(part(&segment, group)?.meta(index.0))
                 }
+                Found::Faulty(Fault { meta: Some(meta), .. }) => Ok(Some(meta)),
+                Found::Faulty(fault) => Err(Missed::Failed(self.fault_error(group, index, &fault))),
+                Found::Repaired(repair, _) => Ok(Some(repair.meta(index.0))),
             }
         })
     }
@@ -265,6 +311,24 @@ impl Inner {
 
     /// The entry that holds the event at `offset`, or the first one after it; `None` at the end.
     pub(crate) fn index_of_offset(&self, group: GroupId, offset: Offset) -> Result<Option<LogIndex>, ReadError> {
+        let found = self.index_where_written(group, offset)?;
+        // The offsets of a stretch of entries of which nothing was known are counted to the first of them; copies that
+        // took their places know better.
+        let core = self.core.lock();
+        let repairs = core.groups.get(&group).map(|state| &state.placed.repairs);
+        let ends_before = |index: &LogIndex| {
+            let repaired = repairs.and_then(|repairs| repairs.get(&index.0));
+            repaired.is_some_and(|(_, repair)| repair.slot.next_offset() <= offset.0)
+        };
+        Ok(found.map(|mut index| {
+            while ends_before(&index) {
+                index = LogIndex(index.0 + 1);
+            }
+            index
+        }))
+    }
+
+    fn index_where_written(&self, group: GroupId, offset: Offset) -> Result<Option<LogIndex>, ReadError> {
         self.again(|| {
             let core = self.core.lock();
             let Some(state) = core.groups.get(&group) else { return Ok(None) };
@@ -279,7 +343,7 @@ impl Inner {
             let tail_first = state.tail.front().map(|tail| tail.entry.first_offset.0);
             let after = state.placed.runs.partition_point(|run| run.first_offset <= offset.0);
             if tail_first.is_none_or(|first| first > offset.0)
-                && let Some(run) = after.checked_sub(1).and_then(|at| state.placed.runs.get(at)).copied()
+                && let Some(run) = after.checked_sub(1).and_then(|at| state.placed.runs.get(at)).cloned()
             {
                 let sealed = core.sealed.get(&run.segment).cloned();
                 let at = |part: &GroupPart| first_covering(part, run.first.max(state.first), run.end, offset.0);
@@ -306,7 +370,7 @@ impl Inner {
             let Some(state) = core.groups.get(&group) else { return Ok(None) };
             let Some(last) = state.last else { return Ok(None) };
             let (first, end) = (state.first, last.2.0 + 1);
-            let runs: Vec<_> = state.placed.runs.iter().filter(|run| run.latest >= time.0).copied().collect();
+            let runs: Vec<_> = state.placed.runs.iter().filter(|run| run.latest >= time.0).cloned().collect();
             let in_memory = state.tail.iter().find(|tail| tail.time >= time).map(|tail| tail.meta());
             let sealed: Vec<_> = runs.iter().map(|run| core.sealed.get(&run.segment).cloned()).collect();
             let late = |part: &GroupPart, from: u64, to: u64| {
@@ -360,14 +424,14 @@ enum Check {
     Damaged,
 }
 
-fn entry_at(buffer: &Bytes, at: usize, group: GroupId, index: u64, slot: &Slot, use_id: u64) -> Check {
+fn entry_at(buffer: &Bytes, at: usize, group: GroupId, index: u64, slot: &Slot, plan: &Plan) -> Check {
     let Some(header) = buffer.get(at..).and_then(Header::decode) else { return Check::Damaged };
-    if header.use_id != use_id {
+    if header.use_id != plan.use_id {
         return Check::Freed;
     }
     let body_at = at + HEADER_BYTES;
     let body_end = body_at + slot.body_len as usize;
-    let same = header.kind == Kind::Entry && header.group == group.0 && header.index == index;
+    let same = header.kind == plan.kind && header.group == group.0 && header.index == index;
     if !same || body_end > buffer.len() || !header.body_is_whole(&buffer[body_at..body_end]) {
         return Check::Damaged;
     }

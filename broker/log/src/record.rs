@@ -29,7 +29,7 @@
 use bytes::Bytes;
 
 use crate::aligned::align_up;
-use crate::types::Offset;
+use crate::types::{LogId, LogIndex, Offset, Term};
 
 /// Bytes of a record header.
 pub(crate) const HEADER_BYTES: usize = 120;
@@ -278,6 +278,11 @@ impl Header {
     pub(crate) fn offsets(&self) -> Option<(Offset, Offset)> {
         let end = self.first_offset.saturating_add(u64::from(self.event_count));
         (self.kind == Kind::Entry && self.event_count > 0).then_some((Offset(self.first_offset), Offset(end)))
+    }
+
+    /// What the entry is called, of an entry or a copy of one.
+    pub(crate) fn log_id(&self) -> LogId {
+        (Term(self.term), self.leader, LogIndex(self.index))
     }
 
     /// Whether `body` is what was written.

@@ -34,7 +34,7 @@ pub(crate) struct Recovered {
 /// Finds out what `disk` holds, and makes it ready for writing.
 pub(crate) fn recover(disk: &Arc<dyn Disk>, chance: &dyn Chance, options: &Options) -> Result<Recovered, OpenError> {
     let disk = &**disk;
-    let mut found = survey(disk, Some(options.identity), Some(options.direct_io))?;
+    let mut found = survey(disk, Some(options.identity), Some(options.direct_io), options.on_damage)?;
     let io = |action: &'static str| {
         move |error: io::Error| match error.kind() {
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => OpenError::ReadOnly(error),
@@ -66,7 +66,7 @@ fn fresh(disk: &dyn Disk, chance: &dyn Chance, options: &Options) -> io::Result<
     let report = Report { fresh: true, segments: 1, direct_io: file.is_direct(), ..Report::default() };
     Ok(Recovered {
         groups: BTreeMap::new(),
-        active: Active { number, use_id, size_bytes, file, index: SegmentIndex::empty(1, 0, 1) },
+        active: Active { number, use_id, size_bytes, file, index: SegmentIndex::empty(1, 0, 1), is_worn: false },
         sealed: BTreeMap::new(),
         oldest: 1,
         spares: VecDeque::new(),
@@ -86,13 +86,15 @@ fn take_over(disk: &dyn Disk, options: &Options, found: &mut Survey) -> Result<R
         let (use_id, size_bytes) = (segment.header.use_id, segment.header.size_bytes);
         if number < active_number {
             let end = segment.index.end;
-            let pinned = segment.scanned.is_some().then(|| Arc::new(segment.index));
-            sealed.insert(number, Sealed { use_id, size_bytes, end, pinned });
+            let is_pinned = segment.scanned.is_some() || segment.is_rebuilt;
+            let pinned = is_pinned.then(|| Arc::new(segment.index));
+            sealed.insert(number, Sealed { use_id, size_bytes, end, pinned, is_lost: segment.is_lost });
             continue;
         }
         let file = open_segment(disk, number, Some(options.direct_io))?;
         if number == active_number {
-            active = Some(Active { number, use_id, size_bytes, file, index: segment.index });
+            let is_worn = segment.is_rebuilt;
+            active = Some(Active { number, use_id, size_bytes, file, index: segment.index, is_worn });
         } else {
             spares.push_back(Spare { number, use_id, size_bytes, file });
         }

@@ -29,7 +29,7 @@ pub(crate) struct Scan {
 }
 
 /// A part of a file in memory.
-struct Window<'a> {
+pub(crate) struct Window<'a> {
     file: &'a dyn DiskFile,
     limit: u64,
     buffer: AlignedBuffer,
@@ -37,9 +37,31 @@ struct Window<'a> {
     len: u64,
 }
 
-impl Window<'_> {
+impl<'a> Window<'a> {
+    /// Of the part of a segment of `size_bytes` that may hold records; of a file that was cut short, all of it.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(crate) fn new(file: &'a dyn DiskFile, size_bytes: u64) -> io::Result<Self> {
+        let limit = size_bytes.saturating_sub(BLOCK).min(file.size_bytes()?);
+        Ok(Self { file, limit, buffer: AlignedBuffer::new(0), start: 0, len: 0 })
+    }
+
+    /// The use that a header at `at` names, whichever it is.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(crate) fn use_at(&mut self, at: u64) -> io::Result<Option<u64>> {
+        Ok(Header::decode(self.bytes(at, HEADER_BYTES as u64)?).map(|header| header.use_id))
+    }
+
+    /// Where that part ends.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// The bytes at `at`; fewer than `len` at the end of the records' part of the segment.
-    fn bytes(&mut self, at: u64, len: u64) -> io::Result<&[u8]> {
+    pub(crate) fn bytes(&mut self, at: u64, len: u64) -> io::Result<&[u8]> {
         let end = at.saturating_add(len).min(self.limit);
         if at >= end {
             return Ok(&[]);
@@ -60,7 +82,8 @@ impl Window<'_> {
         Ok(self.buffer.as_slice().get(from..to).unwrap_or(&[]))
     }
 
-    fn header(&mut self, at: u64, use_id: u64) -> io::Result<Option<Header>> {
+    /// The header at `at`, when there is one of this use.
+    pub(crate) fn header(&mut self, at: u64, use_id: u64) -> io::Result<Option<Header>> {
         Ok(Header::decode(self.bytes(at, HEADER_BYTES as u64)?).filter(|header| header.use_id == use_id))
     }
 }
@@ -115,8 +138,8 @@ fn read_flush(
 /// # Errors
 /// Those of the system.
 pub(crate) fn scan(file: &dyn DiskFile, use_id: u64, size_bytes: u64) -> io::Result<Scan> {
-    let limit = size_bytes.saturating_sub(BLOCK);
-    let mut window = Window { file, limit, buffer: AlignedBuffer::new(0), start: 0, len: 0 };
+    let mut window = Window::new(file, size_bytes)?;
+    let limit = window.limit;
     let mut index: Option<SegmentIndex> = None;
     let mut records_read = 0;
     let mut at = DATA_START;

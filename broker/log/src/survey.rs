@@ -19,13 +19,16 @@ use crate::disk::{Disk, DiskFile, FileInfo};
 use crate::error::{Damage, OpenError};
 use crate::group::{Checkpoint, GroupState};
 use crate::index::{CheckpointPlace, Place, SegmentIndex};
-use crate::options::DirectIo;
+use crate::keep;
+use crate::options::{DirectIo, OnDamage};
 use crate::record::{HEADER_BYTES, Header, Kind, stored_bytes};
+use crate::repair::Fault;
 use crate::scan::{Scan, scan};
 use crate::segment::{
     BLOCK_BYTES, BlockError, DATA_START, FORMAT_VERSION, IDENTITY_NAME, SegmentHeader, decode_identity, is_temporary,
     segment_name, segment_number,
 };
+use crate::standing::Standing;
 use crate::types::{Cut, GroupId, Identity, Report};
 
 /// A segment that is part of the log.
@@ -37,17 +40,35 @@ pub(crate) struct SegmentFound {
     pub sealed: bool,
     /// Its index is not what its footer says, or it has none.
     pub scanned: Option<ScanEnd>,
+    /// Its index says more than what is on disk in this segment.
+    pub is_rebuilt: bool,
+    /// There is no file, or that of something else.
+    pub is_lost: bool,
 }
 
 /// Where the records of a scanned segment end.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct ScanEnd {
-    stop: u64,
-    stop_header: Option<Header>,
-    frontier_beyond: Option<u64>,
-    remains: bool,
+    pub stop: u64,
+    pub stop_header: Option<Header>,
+    pub frontier_beyond: Option<u64>,
+    pub remains: bool,
     /// The trailer's word on where they end, in a sealed segment.
-    next_sequence: Option<u64>,
+    pub next_sequence: Option<u64>,
+}
+
+impl ScanEnd {
+    pub(crate) fn of(scan: Scan, next_sequence: Option<u64>) -> Self {
+        let Scan { stop, stop_header, frontier_beyond, remains, .. } = scan;
+        Self { stop, stop_header, frontier_beyond, remains, next_sequence }
+    }
+
+    /// Whether what was durable goes on behind the records that could be read, which end before `sequence`. A trailer
+    /// is written when everything before it is durable.
+    pub(crate) fn is_damaged(&self, sequence: u64) -> bool {
+        self.next_sequence.is_some_and(|due| due != sequence)
+            || self.frontier_beyond.is_some_and(|frontier| frontier > sequence)
+    }
 }
 
 /// What a directory holds.
@@ -65,13 +86,15 @@ pub(crate) struct Survey {
     pub freed: Vec<(u64, u64)>,
     pub temporary: Vec<String>,
     pub groups: BTreeMap<GroupId, GroupState>,
+    /// Checksums of the bodies of faulty entries, where they are known.
+    pub body_crcs: BTreeMap<(GroupId, u64), u32>,
     pub report: Report,
 }
 
 /// A segment file before it is known whether it still is part of the log.
-struct Candidate {
-    size_bytes: u64,
-    header: Result<SegmentHeader, BlockError>,
+pub(crate) struct Candidate {
+    pub size_bytes: u64,
+    pub header: Result<SegmentHeader, BlockError>,
     footer: Footer,
     scan: Option<Scan>,
 }
@@ -91,7 +114,7 @@ pub(crate) fn open_segment(disk: &dyn Disk, number: u64, how: OpenHow) -> Result
     })
 }
 
-fn reading(source: io::Error) -> OpenError {
+pub(crate) fn reading(source: io::Error) -> OpenError {
     OpenError::Io { action: "read a segment", source }
 }
 
@@ -148,11 +171,13 @@ impl Candidate {
             Footer::Whole(_) | Footer::Absent => None,
         };
         Ok(match (self.footer, self.scan) {
-            (Footer::Whole(index), _) => SegmentFound { header, index, sealed, scanned: None },
+            (Footer::Whole(index), _) => {
+                SegmentFound { header, index, sealed, scanned: None, is_rebuilt: false, is_lost: false }
+            }
             (_, Some(scan)) => {
-                let Scan { index, stop, stop_header, frontier_beyond, remains, .. } = scan;
-                let end = ScanEnd { stop, stop_header, frontier_beyond, remains, next_sequence };
-                SegmentFound { header, index, sealed, scanned: Some(end) }
+                let index = scan.index.clone();
+                let scanned = Some(ScanEnd::of(scan, next_sequence));
+                SegmentFound { header, index, sealed, scanned, is_rebuilt: false, is_lost: false }
             }
             (_, None) => return Err(OpenError::BadSegmentHeader { file }),
         })
@@ -160,7 +185,12 @@ impl Candidate {
 }
 
 /// Finds out what `disk` holds. `wanted` is the identity it must have, `how` the way to open what must be scanned.
-pub(crate) fn survey(disk: &dyn Disk, wanted: Option<Identity>, how: OpenHow) -> Result<Survey, OpenError> {
+pub(crate) fn survey(
+    disk: &dyn Disk,
+    wanted: Option<Identity>,
+    how: OpenHow,
+    on_damage: OnDamage,
+) -> Result<Survey, OpenError> {
     let files = disk.list().map_err(|source| OpenError::Io { action: "list the data directory", source })?;
     let identity = read_identity(disk, &files, wanted)?;
     let is_older = identity.is_some_and(|(_, version)| version < FORMAT_VERSION);
@@ -186,6 +216,31 @@ pub(crate) fn survey(disk: &dyn Disk, wanted: Option<Identity>, how: OpenHow) ->
     let newest = candidates.keys().next_back().copied().unwrap_or(0);
     let in_use = candidates.split_off(&survey.oldest);
     survey.freed = candidates.into_iter().map(|(number, candidate)| (number, candidate.size_bytes)).collect();
+    match on_damage {
+        OnDamage::Refuse => take_stock(disk, &mut survey, in_use, newest, wanted)?,
+        OnDamage::Keep => keep::take_stock(disk, &mut survey, in_use, wanted, how)?,
+    }
+    if survey.identity.is_none() && survey.segments.values().any(|segment| !segment.index.is_empty()) {
+        return Err(OpenError::BadIdentity("missing"));
+    }
+    collect_groups(disk, &mut survey, on_damage)?;
+    survey.report.segments = survey.segments.range(..=survey.active).count() as u64;
+    survey.report.segments_scanned =
+        survey.segments.values().filter(|segment| segment.scanned.is_some()).count() as u64;
+    survey.report.footers_rebuilt =
+        survey.segments.values().filter(|segment| segment.sealed && segment.scanned.is_some()).count() as u64;
+    survey.report.groups = survey.groups.len();
+    Ok(survey)
+}
+
+/// Takes the segments as they are, or refuses.
+fn take_stock(
+    disk: &dyn Disk,
+    survey: &mut Survey,
+    in_use: BTreeMap<u64, Candidate>,
+    newest: u64,
+    wanted: Option<Identity>,
+) -> Result<(), OpenError> {
     let mut due = survey.oldest;
     for (number, candidate) in in_use {
         if number != due {
@@ -197,18 +252,7 @@ pub(crate) fn survey(disk: &dyn Disk, wanted: Option<Identity>, how: OpenHow) ->
     if due == survey.oldest || due <= newest {
         return Err(OpenError::MissingSegment { file: disk.describe(&segment_name(due)) });
     }
-    check_chain(disk, &mut survey)?;
-    if survey.identity.is_none() && survey.segments.values().any(|segment| !segment.index.is_empty()) {
-        return Err(OpenError::BadIdentity("missing"));
-    }
-    collect_groups(disk, &mut survey)?;
-    survey.report.segments = survey.segments.range(..=survey.active).count() as u64;
-    survey.report.segments_scanned =
-        survey.segments.values().filter(|segment| segment.scanned.is_some()).count() as u64;
-    survey.report.footers_rebuilt =
-        survey.segments.values().filter(|segment| segment.sealed && segment.scanned.is_some()).count() as u64;
-    survey.report.groups = survey.groups.len();
-    Ok(survey)
+    check_chain(disk, survey)
 }
 
 fn read_identity(
@@ -234,11 +278,12 @@ fn read_identity(
     }
 }
 
-fn damaged(disk: &dyn Disk, number: u64, end: &ScanEnd) -> OpenError {
-    let header = end.stop_header.as_ref();
+/// The refusal of a segment whose records end at `end`, or go bad at `first_bad`.
+pub(crate) fn damaged(disk: &dyn Disk, number: u64, end: Option<&ScanEnd>, first_bad: Option<u64>) -> OpenError {
+    let header = end.and_then(|end| end.stop_header.as_ref());
     OpenError::Damaged(Damage {
         file: disk.describe(&segment_name(number)),
-        position: end.stop,
+        position: end.map(|end| end.stop).filter(|stop| *stop > 0).or(first_bad).unwrap_or(0),
         group: header.filter(|header| header.kind != Kind::Mark).map(|header| GroupId(header.group)),
         index: header.filter(|header| header.kind == Kind::Entry).map(|header| crate::types::LogIndex(header.index)),
         offsets: header.and_then(crate::record::Header::offsets),
@@ -258,7 +303,7 @@ fn check_chain(disk: &dyn Disk, survey: &mut Survey) -> Result<(), OpenError> {
             // Something between this segment and the one before is gone. If that one ends in something bad, that is it.
             let before = last.and_then(|last| survey.segments.get(&last).map(|segment| (last, segment)));
             return Err(match before.and_then(|(last, segment)| Some((last, segment.scanned.as_ref()?))) {
-                Some((last, end)) if end.remains => damaged(disk, last, end),
+                Some((last, end)) if end.remains => damaged(disk, last, Some(end), None),
                 _ => OpenError::StaleSegment { file: disk.describe(&segment_name(*number)) },
             });
         }
@@ -277,10 +322,9 @@ fn check_chain(disk: &dyn Disk, survey: &mut Survey) -> Result<(), OpenError> {
     }
     for (number, segment) in survey.segments.range_mut(last.unwrap_or(survey.oldest)..) {
         let Some(end) = &segment.scanned else { continue };
-        // A trailer is written when everything before it is durable.
-        let is_short = end.next_sequence.is_some_and(|due| due != segment.index.next_sequence);
-        if is_short || end.frontier_beyond.is_some_and(|frontier| frontier > next_sequence) {
-            return Err(damaged(disk, *number, end));
+        let own = if segment.index.is_empty() { next_sequence } else { segment.index.next_sequence };
+        if end.is_damaged(own) {
+            return Err(damaged(disk, *number, Some(end), None));
         }
         if end.remains {
             let file = disk.describe(&segment_name(*number));
@@ -303,7 +347,7 @@ struct Newest {
     checkpoints: Vec<(u64, CheckpointPlace)>,
 }
 
-fn collect_groups(disk: &dyn Disk, survey: &mut Survey) -> Result<(), OpenError> {
+fn collect_groups(disk: &dyn Disk, survey: &mut Survey, on_damage: OnDamage) -> Result<(), OpenError> {
     let mut newest: BTreeMap<u32, Newest> = BTreeMap::new();
     for (number, segment) in &survey.segments {
         for (group, part) in &segment.index.groups {
@@ -325,7 +369,7 @@ fn collect_groups(disk: &dyn Disk, survey: &mut Survey) -> Result<(), OpenError>
         let id = GroupId(group);
         let Some(state) = survey.groups.get_mut(&id) else { continue };
         if let Some((number, place)) = newest.vote {
-            let vote = read_body(disk, number, place, Kind::Vote, group)?.ok_or_else(|| OpenError::BadVote {
+            let vote = read_vote(disk, number, place, group)?.ok_or_else(|| OpenError::BadVote {
                 group: id,
                 file: disk.describe(&segment_name(number)),
                 position: u64::from(place.position),
@@ -334,11 +378,25 @@ fn collect_groups(disk: &dyn Disk, survey: &mut Survey) -> Result<(), OpenError>
             state.vote = Some(vote);
         }
         state.purge = state.placed.purge.map(|(_, purge)| purge);
-        let (checkpoint, damaged) = newest_checkpoint(disk, group, state, &newest.checkpoints)?;
+        let (checkpoint, damaged) = match newest_checkpoint(disk, group, state, &newest.checkpoints) {
+            Err(OpenError::BadCheckpoint { .. }) if on_damage == OnDamage::Keep => {
+                (None, newest.checkpoints.len() as u64)
+            }
+            found => found?,
+        };
+        if on_damage == OnDamage::Keep && state.purge.is_some() && checkpoint.is_none() {
+            survey.report.checkpoints_lost.push(id);
+        }
         survey.report.checkpoints_replaced += damaged;
         state.placed.checkpoint = checkpoint;
         state.checkpoint = state.placed.checkpoint.as_ref().map(|(_, checkpoint)| checkpoint.clone());
         find_ends(&survey.segments, group, state);
+        find_faulty(&survey.segments, &survey.body_crcs, id, state);
+        survey.report.faulty += state.faulty.len() as u64;
+        let first = state.faulty.first_key_value().filter(|_| on_damage == OnDamage::Refuse);
+        if let Some((index, fault)) = first {
+            return Err(OpenError::Damaged(fault.damage(disk, id, *index)));
+        }
     }
     survey.groups.retain(|_, state| !state.is_nothing());
     Ok(())
@@ -370,6 +428,17 @@ fn newest_checkpoint(
         }),
         _ => Ok((None, damaged)),
     }
+}
+
+/// The vote at `place`: a record of its own, or told by a mark.
+fn read_vote(disk: &dyn Disk, number: u64, place: Place, group: u32) -> Result<Option<bytes::Bytes>, OpenError> {
+    if let Some(vote) = read_body(disk, number, place, Kind::Vote, group)? {
+        return Ok(Some(vote));
+    }
+    // A mark is of no group.
+    let mark = read_body(disk, number, place, Kind::Mark, 0)?;
+    let standing = mark.and_then(|mark| Standing::decode(&mark));
+    Ok(standing.and_then(|mut standing| standing.groups.remove(&group)?.vote))
 }
 
 /// The body of the record at `place`; `None` when it is not what was written.
@@ -411,5 +480,28 @@ fn find_ends(segments: &BTreeMap<u64, SegmentFound>, group: u32, state: &mut Gro
     if let Some(meta) = meta(last.segment, last.end - 1) {
         state.last = Some(meta.log_id());
         state.next_offset = meta.first_offset.0 + u64::from(meta.event_count);
+    }
+    (state.placed.last, state.placed.next_offset) = (state.last, state.next_offset);
+}
+
+/// Fills in the entries of a group that are part of the log and cannot be read.
+fn find_faulty(
+    segments: &BTreeMap<u64, SegmentFound>,
+    body_crcs: &BTreeMap<(GroupId, u64), u32>,
+    group: GroupId,
+    state: &mut GroupState,
+) {
+    for run in &state.placed.runs {
+        let Some(part) = segments.get(&run.segment).and_then(|found| found.index.groups.get(&group.0)) else {
+            continue;
+        };
+        for index in run.first..run.end {
+            let Some(slot) = part.slot(index).filter(|slot| slot.is_faulty()) else { continue };
+            if state.placed.repairs.contains_key(&index) {
+                continue;
+            }
+            let body_crc = body_crcs.get(&(group, index)).copied();
+            state.faulty.insert(index, Fault::of(run.segment, slot, part.meta(index), body_crc));
+        }
     }
 }

@@ -152,6 +152,12 @@ pub struct Report {
     pub cut: Option<Cut>,
     /// Sealed segments whose footer was damaged and was made again from the records.
     pub footers_rebuilt: u64,
+    /// Entries that are part of the log and cannot be read; see [`crate::OnDamage::Keep`].
+    pub faulty: u64,
+    /// Segments of which nothing could be used: missing, or an older copy of something else.
+    pub segments_lost: Vec<String>,
+    /// Groups without a checkpoint though they need one, because it is damaged: they need a snapshot from elsewhere.
+    pub checkpoints_lost: Vec<GroupId>,
     /// Damaged checkpoints for which an older one (or the whole log) stands in.
     pub checkpoints_replaced: u64,
     /// Files that are none of ours. They are left alone.

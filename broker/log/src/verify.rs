@@ -4,6 +4,7 @@ use std::io;
 
 use crate::disk::Disk;
 use crate::error::{Damage, OpenError};
+use crate::options::OnDamage;
 use crate::scan::scan;
 use crate::segment::{DATA_START, segment_name};
 use crate::survey::survey;
@@ -80,7 +81,7 @@ pub fn verify(disk: &dyn Disk) -> Result<VerifyReport, OpenError> {
         damaged: Vec::new(),
         refusal: None,
     };
-    let found = match survey(disk, None, None) {
+    let found = match survey(disk, None, None, OnDamage::Refuse) {
         Ok(found) => found,
         Err(error @ OpenError::Io { .. }) => return Err(error),
         Err(error) => {

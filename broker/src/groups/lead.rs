@@ -125,7 +125,7 @@ async fn record(shared: &Shared, group: &DataGroup) {
         return;
     }
     if let Err(error) = shared.settle(group.id(), term, &voters).await {
-        tracing::debug!(group = %group.id(), error, "the registry does not record the voters yet");
+        tracing::debug!(group = %group.id(), %error, "the registry does not record the voters yet");
     }
 }
 

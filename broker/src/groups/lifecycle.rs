@@ -57,10 +57,15 @@ pub(crate) async fn open_held(shared: &Shared, cluster: &ClusterState) -> Result
             Ok(opened) => {
                 let opened = Arc::new(opened);
                 shared.groups.insert(opened.clone());
-                let watched = tokio::spawn(watch_failure(shared.clone(), opened.raft.clone()));
-                let led = tokio::spawn(super::lead::run(shared.clone(), opened.clone()));
-                opened.start_task(led.abort_handle());
-                drop(watched);
+                let (watched, led) = (shared.clone(), opened.clone());
+                // One task, so that a group that is closed on purpose is no failure.
+                let tended = tokio::spawn(async move {
+                    tokio::join!(
+                        watch_failure(watched.clone(), led.raft.clone()),
+                        super::lead::run(watched, led.clone())
+                    )
+                });
+                opened.start_task(tended.abort_handle());
             }
             Err(error) => {
                 let failure = Failure { why: error.to_string(), since: shared.clock.now() };
@@ -127,6 +132,7 @@ async fn close_left(shared: &Shared, cluster: &ClusterState) {
         open.proposer.close();
         open.stop_task();
         open.stop_serving(open.leader());
+        open.metrics.clear();
         if let Err(error) = open.raft.shutdown().await {
             tracing::warn!(%group, %error, "no last checkpoint of a log group that moved away");
         }

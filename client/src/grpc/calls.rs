@@ -58,7 +58,10 @@ impl NoAnswer {
             }
             found
         };
+        // What the node itself said has no cause here; what became of the connection has.
+        let is_said = std::error::Error::source(status).is_none();
         match status.code() {
+            Code::Unavailable if is_said => Self::NotDone,
             Code::FailedPrecondition | Code::InvalidArgument | Code::Unimplemented => {
                 tracing::warn!(%status, "a node turned a request away");
                 Self::NotDone
@@ -159,5 +162,29 @@ impl Caller {
         let mut stub = self.stub(Lane::Small);
         let answer = Self::within(stub.report(wire::ReportRequest {})).await.ok()?.into_inner();
         answer.parts.into_iter().next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_status_says_about_what_was_done() {
+        let broken = || Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset)));
+        let lost = || Status::from_error(Box::new(tonic::TimeoutExpired(())));
+        for (status, want) in [
+            (Status::failed_precondition("another node"), NoAnswer::NotDone),
+            (Status::invalid_argument("garbage"), NoAnswer::NotDone),
+            (Status::unimplemented("older"), NoAnswer::NotDone),
+            (Status::unavailable("only starting"), NoAnswer::NotDone),
+            (Status::internal("a bug"), NoAnswer::Unknown),
+            (Status::cancelled("gone"), NoAnswer::Unknown),
+            (Status::out_of_range("too large"), NoAnswer::Unknown),
+            (broken(), NoAnswer::Unknown),
+            (lost(), NoAnswer::Unknown),
+        ] {
+            assert_eq!(NoAnswer::of(&status), want, "{status:?}");
+        }
     }
 }

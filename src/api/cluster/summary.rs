@@ -26,6 +26,10 @@ pub fn summarise(view: &ClusterView, reports: &BTreeMap<NodeId, NodeReport>, now
     let mut nodes: Vec<NodeStatus> = cluster.members().map(|(id, info)| cluster.node(id, info, &groups)).collect();
     nodes.sort_by(|a, b| a.name.cmp(&b.name));
     let mut problems = cluster.problems_of_nodes(&nodes);
+    if nodes.is_empty() {
+        let what = "nothing is known of it yet".to_owned();
+        problems.push(ProblemStatus { subject: "cluster".to_owned(), what, since: None });
+    }
     problems.extend(groups.iter().flat_map(|group| problems_of_group(group, &nodes)));
     problems.extend(cluster.problems_of_replicas());
     let node = view.this.map(|id| cluster.name(id));

@@ -192,6 +192,14 @@ fn what_is_wrong_is_told_with_since_when() {
                 "group 1 on c is damaged since 2023-11-14T22:23:10Z",
             ],
         ),
+        (
+            "nobody was reached yet",
+            |w| {
+                w.view = ClusterView::default();
+                w.reports.clear();
+            },
+            &["cluster nothing is known of it yet"],
+        ),
         ("draining is no problem", |w| w.view.nodes.get_mut(&NodeId(3)).unwrap().phase = NodePhase::Draining, &[]),
         (
             "a removed node need not answer",

@@ -41,10 +41,10 @@ pub struct Stage {
 
 impl Stage {
     /// Starts the subscribers.
-    pub fn build(addresses: Addresses) -> Result<Self, Failure> {
+    pub fn build(addresses: &Addresses) -> Result<Self, Failure> {
         let (sender, reports) = mpsc::channel(256);
         Ok(Self {
-            ingress: format!("http://{}", addresses.ingress),
+            ingress: format!("http://{}", addresses.ingress.expect("the demo has every role")),
             admin: Mutex::new(admin(addresses)?),
             warehouse: Subscriber::start("warehouse", sender.clone())?,
             payments: Subscriber::start("payments", sender)?,
@@ -226,12 +226,12 @@ impl Stage {
     }
 }
 
-fn admin(addresses: Addresses) -> Result<Admin, Failure> {
+fn admin(addresses: &Addresses) -> Result<Admin, Failure> {
     Ok(Admin::new(Url::parse(&format!("http://{}", addresses.api))?))
 }
 
 /// Says how to go on with what is running.
-pub fn invite(addresses: Addresses) -> Result<(), Failure> {
+pub fn invite(addresses: &Addresses) -> Result<(), Failure> {
     let api = addresses.api;
     print(&format!(
         "\nIt goes on until Ctrl-C. In another terminal:\n  export PELTON_API=http://{api}\n  pelton get triggers\n  \

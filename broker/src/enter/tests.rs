@@ -1,0 +1,432 @@
+//! Three nodes in one process: membership and reports over loopback, groups over links that a test can cut.
+
+mod net;
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::time::Duration;
+
+use pelton_client::{
+    AppendError, Appended, BrokerName, ClusterChange, GroupId, Hops, NodeClient, NodeId, NodeInfo, NodePhase, Offset,
+    ProducerKey, ReadError, Role,
+};
+use pelton_env::{SeededChance, SystemClock};
+use pelton_event::Event;
+use pelton_log::SimDisk;
+use pelton_peer::{Network, PeerAddress, PeerListener, Security, TcpNetwork};
+use pelton_resource::parse_documents;
+
+use super::*;
+use crate::blocking::Blocking;
+use crate::member::Timing;
+use crate::node::{RegistryStore, Retention};
+use net::Net;
+
+/// Long enough for any machine; a test that is right never waits so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const BROKER: &str = "apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {name: a}\n";
+const TRIGGER: &str = "apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {name: t}\nspec: {broker: a, \
+                       subscriber: {uri: 'http://s.example/'}}\n";
+
+/// A node's machine: what is left when the node is gone.
+struct Machine {
+    name: String,
+    address: PeerAddress,
+    listener: Arc<dyn PeerListener>,
+    data: tempfile::TempDir,
+    disk: SimDisk,
+}
+
+struct Cluster {
+    net: Arc<Net>,
+    machines: Vec<Machine>,
+    nodes: Vec<Option<Node>>,
+}
+
+impl Cluster {
+    /// The first `count` machines form a cluster.
+    async fn of(count: usize) -> Self {
+        let mut cluster = Self { net: Net::new(), machines: Vec::new(), nodes: Vec::new() };
+        for nth in 1..=count {
+            cluster.add_machine(&format!("n{nth}")).await;
+        }
+        let list: Vec<_> = cluster.machines.iter().map(|machine| machine.address.clone()).collect();
+        let opened = (0..count).map(|nth| cluster.open(nth, list.clone()));
+        for (nth, node) in futures_util::future::join_all(opened).await.into_iter().enumerate() {
+            cluster.nodes[nth] = Some(node);
+        }
+        cluster
+    }
+
+    async fn add_machine(&mut self, name: &str) -> usize {
+        let listener = TcpNetwork.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let (data, disk) = (tempfile::tempdir().unwrap(), SimDisk::new());
+        self.machines.push(Machine { name: name.to_owned(), address, listener: listener.into(), data, disk });
+        self.nodes.push(None);
+        self.machines.len() - 1
+    }
+
+    async fn open(&self, nth: usize, join: Vec<PeerAddress>) -> Node {
+        let machine = &self.machines[nth];
+        let chance = Arc::new(SeededChance::new(nth as u64 + 1));
+        let options = Options {
+            data: machine.data.path().to_owned(),
+            retention: Retention::default(),
+            clock: Arc::new(SystemClock),
+            chance: chance.clone(),
+            observer: Arc::new(pelton_log::NoObserver),
+            on_fatal: Arc::new(|error| panic!("the disk failed: {error}")),
+            direct_io: pelton_log::DirectIo::Off,
+            store: RegistryStore::None,
+            blocking: Blocking::Threads,
+            member: None,
+        };
+        let member = Member {
+            name: machine.name.clone(),
+            peer_advertise: machine.address.clone(),
+            join,
+            zone: String::new(),
+            roles: BTreeSet::from([Role::Broker, Role::Dispatcher]),
+            version: "test".to_owned(),
+            network: Arc::new(TcpNetwork),
+            security: Security::Plaintext,
+            listener: machine.listener.clone(),
+            replicas: 3,
+            node_lost_after: PATIENCE,
+            timing: Timing {
+                heartbeat: Duration::from_millis(100),
+                election_timeout: (Duration::from_millis(600), Duration::from_millis(900)),
+            },
+        };
+        let (net, disk) = (self.net.clone(), machine.disk.clone());
+        let seams = Seams {
+            transport: Box::new(move |way| net.transport(NodeId(way.identity.node))),
+            log: Box::new(move |options, identity| {
+                Box::pin(async move {
+                    // The data directory is to show that there is a log.
+                    std::fs::create_dir_all(options.data.join("log").join("simulated")).unwrap();
+                    let settings = pelton_log::Options::small(identity);
+                    let (log, report) = Log::open(Arc::new(disk), options.clock, options.chance, settings).unwrap();
+                    Ok((log, report))
+                })
+            }),
+        };
+        let node = in_time("the node comes in", open(options, member, seams)).await.unwrap();
+        self.net.attach(node.shared.this, node.shared.peers.clone());
+        node
+    }
+
+    fn node(&self, nth: usize) -> &Node {
+        self.nodes[nth].as_ref().expect("it runs")
+    }
+
+    fn client(&self, nth: usize) -> LocalNode {
+        self.node(nth).client()
+    }
+
+    fn running(&self) -> impl Iterator<Item = (usize, &Node)> {
+        self.nodes.iter().enumerate().filter_map(|(nth, node)| Some((nth, node.as_ref()?)))
+    }
+
+    /// The node that serves the group, once there is one.
+    async fn leader(&self, group: GroupId) -> usize {
+        let serves = |node: &Node| node.shared.groups.find(group).is_some_and(|group| *group.serving.borrow());
+        until("the group has a leader", || self.running().find(|(_, node)| serves(node)).map(|(nth, _)| nth)).await
+    }
+
+    /// The node that leads the registry, once there is one.
+    async fn registrar(&self) -> usize {
+        let leads = || self.running().find(|(_, node)| node.shared.registry.raft.serves()).map(|(nth, _)| nth);
+        until("the registry has a leader", leads).await
+    }
+
+    /// Waits until every node knows `count` groups, each led by the node it is meant for.
+    async fn is_settled(&self, count: usize) {
+        let settled = || {
+            let all = self.running().all(|(_, node)| {
+                let state = node.shared.registry.state.current_cluster();
+                state.groups.len() == count && state.groups.values().all(|group| !group.is_moving())
+            });
+            let led = self.running().all(|(_, node)| {
+                let state = node.shared.registry.state.current_cluster();
+                let open = node.shared.groups.all();
+                open.iter().all(|(id, group)| {
+                    let preferred = state.groups.get(id).and_then(|record| record.preferred);
+                    group.leader() == preferred && (preferred != Some(node.shared.this) || *group.serving.borrow())
+                })
+            });
+            (all && led).then_some(())
+        };
+        until("the cluster is in order", settled).await;
+    }
+
+    /// Appends at whoever leads the group, as often as it takes.
+    async fn append(&self, group: GroupId, id: &str, key: Option<ProducerKey>) -> Appended {
+        in_time("the append", async {
+            loop {
+                let leader = self.leader(group).await;
+                match self.client(leader).append(group, &broker(), &[event(id)], Hops::FULL, key).await {
+                    Ok(appended) => return appended,
+                    Err(error) => assert!(error.is_retryable() && error != AppendError::OutcomeUnknown, "{error}"),
+                }
+            }
+        })
+        .await
+    }
+
+    /// The ids of all events of a group at its leader, once there are `count`: an append is answered at commit, and
+    /// shown to readers at apply.
+    async fn ids(&self, group: GroupId, count: u64) -> Vec<String> {
+        let client = self.client(self.leader(group).await);
+        let mut committed = client.committed(group).unwrap();
+        let end = *in_time("the events", committed.wait_for(|end| end.0 >= count)).await.unwrap();
+        let (mut at, mut ids) = (Offset(0), Vec::new());
+        while at < end {
+            for batch in client.read(group, at, usize::MAX).await.unwrap() {
+                at = batch.end();
+                ids.extend(batch.records().map(|record| record.unwrap().1.event().unwrap().id().to_owned()));
+            }
+        }
+        ids
+    }
+
+    /// The node is gone, as if it were killed. What its disk has is kept.
+    fn kill(&mut self, nth: usize) {
+        let node = self.nodes[nth].take().expect("it runs");
+        self.net.detach(node.shared.this);
+        node.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+        node.shared.groups.all().values().for_each(|group| group.stop_task());
+        let machine = &mut self.machines[nth];
+        machine.disk = machine.disk.copy();
+        // Its raft cores run on, on a disk that nobody looks at and a network that nothing gets through.
+    }
+
+    async fn stop(mut self) {
+        for node in &mut self.nodes {
+            if let Some(node) = node.take() {
+                node.shutdown().await;
+            }
+        }
+    }
+}
+
+async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("not in time: {what}"),
+    }
+}
+
+async fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+    in_time(what, async {
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+}
+
+fn event(id: &str) -> Event {
+    Event::builder().id(id).source("/test").ty("t").build().unwrap()
+}
+
+fn broker() -> BrokerName {
+    BrokerName::new("default", "a")
+}
+
+const GROUPS: [GroupId; 3] = [GroupId(1), GroupId(2), GroupId(3)];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_nodes_form_a_cluster_and_each_leads_a_group() {
+    let cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let leaders: BTreeSet<_> =
+        futures_util::future::join_all(GROUPS.map(|group| cluster.leader(group))).await.into_iter().collect();
+    assert_eq!(leaders.len(), 3);
+    for group in GROUPS {
+        let leader = cluster.leader(group).await;
+        assert_eq!(cluster.append(group, "1", None).await.position.offset, Offset(0));
+        let other = cluster.client((leader + 1) % 3);
+        let leader = Some(cluster.node(leader).shared.this);
+        let refused = other.append(group, &broker(), &[event("2")], Hops::FULL, None).await;
+        assert_eq!(refused, Err(AppendError::NotLeader { leader }));
+        assert_eq!(other.read(group, Offset(0), 1).await.unwrap_err(), ReadError::NotLeader { leader });
+        assert_eq!(other.cursors(group).await.unwrap_err(), ReadError::NotLeader { leader });
+        assert_eq!(other.committed(group).unwrap_err(), ReadError::NotLeader { leader });
+        assert_eq!(other.serve(group).unwrap_err(), ReadError::NotLeader { leader });
+    }
+    for (nth, node) in cluster.running() {
+        let view = node.client().cluster().borrow().clone();
+        assert_eq!((view.nodes.len(), view.groups.len(), view.this), (3, 3, Some(node.shared.this)), "node {nth}");
+        assert!(view.groups.values().all(|group| group.keyed && group.replicas.len() == 3 && group.leader.is_some()));
+        assert_eq!(node.waits_for(), None);
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_leaders_group_goes_on_with_everything_that_was_acknowledged() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let group = GROUPS[0];
+    for id in ["1", "2", "3"] {
+        cluster.append(group, id, None).await;
+    }
+    let old = cluster.leader(group).await;
+    let mut committed = cluster.client(old).committed(group).unwrap();
+    cluster.kill(old);
+    let appended = cluster.append(group, "4", None).await;
+    assert_eq!(appended.position.offset, Offset(3));
+    assert_eq!(cluster.ids(group, 4).await, ["1", "2", "3", "4"]);
+    committed.borrow_and_update();
+    // It comes back with its disk, follows, and leads again because the group is meant for it.
+    let list = cluster.machines.iter().map(|machine| machine.address.clone()).collect();
+    cluster.nodes[old] = Some(cluster.open(old, list).await);
+    cluster.is_settled(3).await;
+    assert_eq!(cluster.leader(group).await, old);
+    assert_eq!(cluster.ids(group, 4).await, ["1", "2", "3", "4"]);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_is_tried_again_is_written_once_also_at_the_next_leader() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let (group, key) = (GROUPS[1], ProducerKey { producer: 9, sequence: 1 });
+    let first = cluster.append(group, "1", Some(key)).await;
+    assert_eq!(cluster.append(group, "1", Some(key)).await, first, "at the same leader");
+    cluster.append(group, "2", None).await;
+    cluster.kill(cluster.leader(group).await);
+    assert_eq!(cluster.append(group, "1", Some(key)).await, first, "at the next one");
+    assert_eq!(cluster.ids(group, 2).await, ["1", "2"]);
+    cluster.stop().await;
+}
+
+/// Cut off from the others, a leader acknowledges nothing; what it took is nowhere, or at the next leader's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_cut_off_acknowledges_nothing() {
+    let cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let group = GROUPS[2];
+    cluster.append(group, "1", None).await;
+    let old = cluster.leader(group).await;
+    let key = ProducerKey { producer: 1, sequence: 1 };
+    cluster.net.isolate(cluster.node(old).shared.this);
+    let stale = tokio::spawn(cluster.client(old).append(group, &broker(), &[event("2")], Hops::FULL, Some(key)));
+    let refused = || (!*cluster.node(old).shared.groups.find(group).unwrap().serving.borrow()).then_some(());
+    until("the old leader sees that it is none", refused).await;
+    let client = cluster.client(old);
+    assert!(matches!(client.read(group, Offset(0), 1).await, Err(ReadError::NotLeader { .. })));
+    assert!(client.cursors(group).await.is_err());
+    let appended = cluster.append(group, "2", Some(key)).await;
+    assert_eq!(appended.position.offset, Offset(1));
+    assert!(!stale.is_finished(), "no quorum, no answer");
+    cluster.net.heal();
+    let fate = in_time("the old leader learns what became of it", stale).await.unwrap();
+    assert_eq!(fate, Err(AppendError::NotLeader { leader: None }), "another entry took its place");
+    assert_eq!(cluster.append(group, "2", Some(key)).await, appended);
+    assert_eq!(cluster.ids(group, 2).await, ["1", "2"]);
+    cluster.stop().await;
+}
+
+/// What is acknowledged after `apply` returned reaches the trigger, in whatever group.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trigger_is_started_in_every_group_when_its_apply_returns() {
+    let cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let registrar = cluster.registrar().await;
+    let other = cluster.client((registrar + 1) % 3);
+    let text = format!("{BROKER}---\n{TRIGGER}");
+    let leader = Some(cluster.node(registrar).shared.this);
+    let refused = other.apply(parse_documents(&text, "test").unwrap()).await.unwrap_err();
+    assert!(matches!(refused, pelton_client::ApplyError::NotLeader { leader: l } if l == leader), "{refused}");
+    cluster.client(registrar).apply(parse_documents(&text, "test").unwrap()).await.unwrap();
+    for group in GROUPS {
+        let appended = cluster.append(group, "1", None).await.position.offset;
+        let client = cluster.client(cluster.leader(group).await);
+        let cursors = client.cursors(group).await.unwrap();
+        assert_eq!(cursors.cursors.len(), 1, "group {group}");
+        assert!(cursors.cursors.values().all(|cursor| cursor.floor(cursors.scanned) <= appended), "group {group}");
+    }
+    cluster.stop().await;
+}
+
+/// A registry whose leader is gone takes changes again at the next one, and forgets none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_registry_fails_over_under_applies() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let mut wanted = BTreeSet::new();
+    for n in 0..6 {
+        let registrar = cluster.registrar().await;
+        if n == 3 {
+            cluster.kill(registrar);
+        }
+        let name = format!("b{n}");
+        let text = BROKER.replace("name: a", &format!("name: {name}"));
+        in_time("the apply", async {
+            loop {
+                let registrar = cluster.registrar().await;
+                let applied = cluster.client(registrar).apply(parse_documents(&text, "test").unwrap()).await;
+                if applied.is_ok() {
+                    break;
+                }
+            }
+        })
+        .await;
+        wanted.insert(name);
+    }
+    let registrar = cluster.registrar().await;
+    let resources = cluster.client(registrar).resources().borrow().clone();
+    let stored: BTreeSet<_> = resources.brokers.values().map(|broker| broker.metadata.name.clone()).collect();
+    assert_eq!(stored, wanted);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_drained_hands_over_and_one_that_joins_gets_a_group() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    for group in GROUPS {
+        cluster.append(group, "1", None).await;
+    }
+    let fourth = cluster.add_machine("n4").await;
+    let node = cluster.open(fourth, vec![cluster.machines[0].address.clone()]).await;
+    cluster.nodes[fourth] = Some(node);
+    cluster.is_settled(4).await;
+    assert_eq!(cluster.leader(GroupId(4)).await, fourth, "it leads the new one");
+    cluster.append(GroupId(4), "new", None).await;
+
+    let leaving = cluster.leader(GROUPS[0]).await;
+    let this = cluster.node(leaving).shared.this;
+    in_time("the drain", async {
+        loop {
+            let registrar = cluster.registrar().await;
+            if cluster.client(registrar).change_cluster(ClusterChange::Drain(this)).await.is_ok() {
+                break;
+            }
+        }
+    })
+    .await;
+    let empty = || {
+        let state = cluster.node(fourth).shared.registry.state.current_cluster();
+        (state.held_by(this).next().is_none() && cluster.node(leaving).shared.groups.all().is_empty()).then_some(())
+    };
+    until("the drained node holds nothing", empty).await;
+    for group in GROUPS {
+        assert_eq!(cluster.ids(group, 1).await, ["1"], "group {group}");
+        assert_ne!(cluster.leader(group).await, leaving);
+    }
+    assert_eq!(cluster.ids(GroupId(4), 1).await, ["new"]);
+    let log = cluster.node(leaving).log();
+    let held = log.groups().into_iter().filter(|group| group.0 != 0).collect::<Vec<_>>();
+    assert_eq!(held, [], "its part of the log is given back");
+    let info: Vec<NodeInfo> = cluster.client(fourth).cluster().borrow().nodes.values().cloned().collect();
+    assert_eq!(info.iter().filter(|info| info.phase == NodePhase::Draining).count(), 1);
+    cluster.stop().await;
+}
