@@ -23,6 +23,9 @@ pub(crate) const NONCE: &str = "nonce";
 /// The registry's applied state.
 pub(crate) const REGISTRY_STORE: &str = "registry.sled";
 
+/// What a node is told whose nonce is gone.
+const NONCE_MISSING: &str = "it is missing; restore the file from a backup";
+
 /// The layout of the data directory.
 const FORMAT: u32 = 1;
 
@@ -88,7 +91,7 @@ pub(crate) fn examine(data: &Path) -> Result<Directory, OpenError> {
     }
     let alone = stored.log.is_none();
     if !alone && !data.join(NONCE).exists() {
-        return Err(refuse(data.join(NONCE), "it is missing; restore the file from a backup".into()));
+        return Err(refuse(data.join(NONCE), NONCE_MISSING.to_owned()));
     }
     if has_entries(&log) && stored.log == Some(LogMark::NotYet) {
         log_was_made(data)?;
@@ -106,6 +109,10 @@ pub(crate) fn nonce(data: &Path, chance: &dyn Chance) -> Result<Nonce, OpenError
     make_durable(data).map_err(|error| refuse(data.to_owned(), error.to_string()))?;
     match std::fs::read_to_string(&path) {
         Ok(text) => text.trim_end().parse().map_err(|error| refuse(path, damaged(&error))),
+        // A node that has an identity is known by its nonce; another one makes it a stranger.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && had_nonce(data) => {
+            Err(refuse(path, NONCE_MISSING.to_owned()))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let nonce = Nonce::random(chance);
             write(data, NONCE, format!("{nonce}\n").as_bytes()).map_err(|error| refuse(path, error.to_string()))?;
@@ -158,6 +165,12 @@ pub(crate) fn read_or_make(data: &Path, chance: &dyn Chance) -> Result<Identity,
 /// The first node of a new cluster.
 pub(crate) fn found(chance: &dyn Chance) -> Identity {
     Identity { cluster: (u128::from(chance.bits()) << 64) | u128::from(chance.bits()), node: 1 }
+}
+
+/// Whether the directory has an identity of those that come with a nonce.
+fn had_nonce(data: &Path) -> bool {
+    let stored = std::fs::read(data.join(FILE)).ok().and_then(|bytes| parse(&bytes).ok());
+    stored.is_some_and(|stored| stored.log.is_some())
 }
 
 fn refuse(path: PathBuf, why: String) -> OpenError {
@@ -270,6 +283,8 @@ mod tests {
         read_or_make(dir.path(), &SeededChance::new(1)).expect("a start that ended before there was a log is repeated");
         std::fs::remove_file(dir.path().join(NONCE)).unwrap();
         assert!(refusal(dir.path()).contains("restore the file"));
+        let error = nonce(dir.path(), &SeededChance::new(1)).unwrap_err().to_string();
+        assert!(error.contains("restore the file"), "no other one is made: {error}");
 
         let dir = tempfile::tempdir().unwrap();
         read_or_make(dir.path(), &SeededChance::new(1)).unwrap();

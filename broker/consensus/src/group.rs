@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::admission::room_for;
-use crate::leadership::Watcher;
+use crate::leadership::{Watcher, other_leader};
 use crate::machine::Machine;
 use crate::network::{Network, Quiet};
 use crate::peers::Replica;
@@ -46,6 +46,8 @@ struct Shared<S: StateMachine> {
     watcher: Watcher<S>,
     leadership: watch::Receiver<Leadership>,
     options: GroupOptions,
+    /// Held while the members are changed: what a change is checked against must still hold when the core gets it.
+    changing: tokio::sync::Mutex<()>,
 }
 
 impl<S: StateMachine> Clone for Group<S> {
@@ -110,6 +112,7 @@ impl<S: StateMachine> Group<S> {
             watcher,
             leadership,
             options,
+            changing: tokio::sync::Mutex::default(),
         })))
     }
 
@@ -185,6 +188,10 @@ impl<S: StateMachine> Group<S> {
         &self.0.raft
     }
 
+    pub(crate) fn changing(&self) -> &tokio::sync::Mutex<()> {
+        &self.0.changing
+    }
+
     pub(crate) fn election_timeout(&self) -> (Duration, Duration) {
         self.0.options.election_timeout
     }
@@ -211,7 +218,7 @@ impl<S: StateMachine> Group<S> {
             return;
         }
         let ticket = Arc::new(Ticket::default());
-        let responder = AckResponder::new(outcome, ticket.clone(), self.0.discarded.clone());
+        let responder = AckResponder::new(outcome, self.0.options.node, ticket.clone(), self.0.discarded.clone());
         let proposal = Proposal { command, ticket: Some(ticket) };
         // On an error the core is gone; the responder was dropped with the message and has told its waiter.
         let _ = self.0.raft.client_write_ff(proposal, Some(responder)).await;
@@ -230,7 +237,7 @@ impl<S: StateMachine> Group<S> {
             let linearizer = self.0.raft.get_read_linearizer(option).await.map_err(|error| match error {
                 RaftError::Fatal(error) => ReadIndexError::Ended { why: error.to_string() },
                 RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)) => {
-                    ReadIndexError::NotLeader { leader: forward.leader_id.map(NodeId) }
+                    ReadIndexError::NotLeader { leader: other_leader(forward.leader_id, self.0.options.node) }
                 }
                 RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)) => ReadIndexError::Unavailable,
             })?;
@@ -255,7 +262,8 @@ impl<S: StateMachine> Group<S> {
     /// at once that it may not, whatever [`leadership`](Self::leadership) still says.
     #[must_use]
     pub fn serves(&self) -> bool {
-        self.0.watcher.look().0.serves
+        // The watch knows, too, when the core is gone without a word.
+        self.0.leadership.borrow().serves && self.0.watcher.look().0.serves
     }
 
     /// Returns once the group has failed, with the reason. A group that fails never comes back by itself.

@@ -32,6 +32,12 @@ pub struct Leadership {
     pub serves: bool,
 }
 
+/// The leader that a node which does not lead knows of. openraft names the last leadership that it heard of, and after
+/// it was removed or has started again that may have been the node's own.
+pub(crate) fn other_leader(named: Option<u64>, node: NodeId) -> Option<NodeId> {
+    named.map(NodeId).filter(|leader| *leader != node)
+}
+
 /// Looks at a group's leadership.
 pub(crate) struct Watcher<S: StateMachine> {
     pub(crate) node: NodeId,
@@ -57,8 +63,8 @@ impl<S: StateMachine> Watcher<S> {
         let leads = metrics.running_state.is_ok()
             && metrics.state == ServerState::Leader
             && metrics.current_leader == Some(self.node.0);
-        let leader = metrics.current_leader.map(NodeId);
         if !leads {
+            let leader = other_leader(metrics.current_leader, self.node);
             return (Leadership { term, leader, serves: false }, None);
         }
         // The first entry of a leadership is the leader's own; nothing of it is applied before all that came earlier.
@@ -71,6 +77,7 @@ impl<S: StateMachine> Watcher<S> {
             let age = metrics.last_quorum_acked.map(|acked| acked.elapsed());
             age.and_then(|age| self.election_timeout.0.checked_sub(age)).filter(|left| !left.is_zero())
         };
+        let leader = Some(self.node);
         let serves = has_applied && fresh_for.is_some();
         let again = fresh_for.filter(|_| serves).unwrap_or(self.look_again);
         (Leadership { term, leader, serves }, Some(again))

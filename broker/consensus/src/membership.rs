@@ -9,6 +9,7 @@ use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::raft::ClientWriteResponse;
 use openraft::{ChangeMembers, EmptyNode, Instant as _, RaftMetrics, ServerState};
 
+use crate::leadership::other_leader;
 use crate::types::Types;
 use crate::{Group, MembershipError, NodeId, StateMachine};
 
@@ -26,6 +27,7 @@ impl<S: StateMachine> Group<S> {
     /// # Errors
     /// See [`MembershipError`].
     pub async fn add_learner(&self, node: NodeId) -> Result<(), MembershipError> {
+        let _changing = self.changing().lock().await;
         let is_member = {
             let metrics = self.raft().metrics();
             let metrics = metrics.borrow_watched();
@@ -52,6 +54,7 @@ impl<S: StateMachine> Group<S> {
         if voters.is_empty() {
             return Err(MembershipError::NoVoters);
         }
+        let _changing = self.changing().lock().await;
         let voters: BTreeSet<u64> = voters.iter().map(|node| node.0).collect();
         let is_so = {
             let metrics = self.raft().metrics();
@@ -77,6 +80,7 @@ impl<S: StateMachine> Group<S> {
     /// # Errors
     /// See [`MembershipError`]. Voters are dropped by [`change_voters`](Self::change_voters).
     pub async fn remove_learner(&self, node: NodeId) -> Result<(), MembershipError> {
+        let _changing = self.changing().lock().await;
         let (is_member, is_voter) = {
             let metrics = self.raft().metrics();
             let metrics = metrics.borrow_watched();
@@ -100,6 +104,7 @@ impl<S: StateMachine> Group<S> {
     /// # Errors
     /// See [`MembershipError`]. After [`MembershipError::OutcomeUnknown`] the group elects, and `to` may win.
     pub async fn transfer_leader(&self, to: NodeId) -> Result<(), MembershipError> {
+        let _changing = self.changing().lock().await;
         let within = self.election_timeout().0;
         {
             let metrics = self.raft().metrics();
@@ -140,14 +145,17 @@ impl<S: StateMachine> Group<S> {
     }
 }
 
+/// A leader that was removed leads until it has handed over, but changes nothing more.
 fn must_lead(metrics: &RaftMetrics<Types>) -> Result<(), MembershipError> {
     if let Err(error) = &metrics.running_state {
         return Err(MembershipError::Ended { why: error.to_string() });
     }
-    if metrics.state == ServerState::Leader && metrics.current_leader == Some(metrics.id) {
+    let leads = metrics.state == ServerState::Leader && metrics.current_leader == Some(metrics.id);
+    let is_member = metrics.membership_config.membership().get_node(&metrics.id).is_some();
+    if leads && is_member {
         return Ok(());
     }
-    Err(MembershipError::NotLeader { leader: metrics.current_leader.map(NodeId) })
+    Err(MembershipError::NotLeader { leader: other_leader(metrics.current_leader, NodeId(metrics.id)) })
 }
 
 fn is_voter(metrics: &RaftMetrics<Types>, node: NodeId) -> bool {

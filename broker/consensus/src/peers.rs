@@ -47,6 +47,7 @@ pub(crate) trait Replica: Send + Sync {
         &self,
         request: proto::TransferLeaderRequest,
     ) -> BoxFuture<'static, proto::TransferLeaderResponse>;
+    fn fetch(&self, request: proto::FetchRequest) -> BoxStream<'static, proto::FetchResponse>;
 }
 
 /// The other nodes, for all groups of this node. Clones are handles of the same.
@@ -185,5 +186,16 @@ impl Peers {
             Ok(replica) => replica.transfer_leader(request).await,
             Err(refusal) => proto::TransferLeaderResponse { refusal: Some(refusal) },
         }
+    }
+
+    /// Committed entries of a group, for a replica whose own are damaged.
+    ///
+    /// # Errors
+    /// The group is not open on this node.
+    pub fn fetch(
+        &self,
+        request: proto::FetchRequest,
+    ) -> Result<BoxStream<'static, proto::FetchResponse>, proto::Refusal> {
+        Ok(self.replica(request.group)?.fetch(request))
     }
 }

@@ -48,9 +48,10 @@ impl Ticket {
 
 /// Proposals whose entry was cut from this node's log when another node led.
 ///
-/// That alone says nothing: another voter may still have the entry, become leader and commit it. What says it is the
-/// entry that is committed at that index in the end: the same term and leader, then it is this one; another, then
-/// this one is nowhere and never will be. So they wait until this node applies the index.
+/// That alone says nothing: another voter may still have the entry, become leader and commit it. What says it is what
+/// is committed in the end. The same term, leader and index: it is this entry. An entry of a later leader, at its index
+/// or before it: this one is nowhere and never will be, for all that follow a committed entry are of its leader or a
+/// later one. So they wait until this node applies the one or the other.
 #[derive(Default)]
 pub(crate) struct Discarded {
     inner: Mutex<Inner>,
@@ -87,10 +88,16 @@ impl Discarded {
         if inner.waiting.is_empty() {
             return;
         }
-        let waited = inner.waiting.remove(&entry.index).unwrap_or_default();
-        inner.count -= waited.len();
+        let mut settled = Vec::new();
+        for waiting in inner.waiting.range_mut(entry.index..).map(|(_, waiting)| waiting) {
+            settled.extend(
+                waiting.extract_if(.., |(place, _)| place.index == entry.index || place.leader_id < entry.leader_id),
+            );
+        }
+        inner.waiting.retain(|_, waiting| !waiting.is_empty());
+        inner.count -= settled.len();
         drop(inner);
-        for (place, outcome) in waited {
+        for (place, outcome) in settled {
             if place == entry {
                 outcome.committed(LogIndex(entry.index));
             } else {
@@ -146,18 +153,19 @@ mod tests {
     fn a_discarded_proposal_learns_from_the_entry_that_is_committed_in_its_place() {
         let unknown = || Err(ProposeError::OutcomeUnknown);
         type Pass = fn(&Discarded);
-        let rows: [(&str, Pass, Result<LogIndex, ProposeError>); 5] = [
+        let rows: [(&str, Pass, Result<LogIndex, ProposeError>); 6] = [
             ("itself, from another voter", |fates| fates.applied(id(2, 1, 7)), Ok(LogIndex(7))),
             ("of a later term", |fates| fates.applied(id(3, 1, 7)), Err(ProposeError::Discarded)),
             ("of another leader of its term", |fates| fates.applied(id(2, 3, 7)), Err(ProposeError::Discarded)),
+            ("of a later term, before it", |fates| fates.applied(id(3, 1, 5)), Err(ProposeError::Discarded)),
             ("a snapshot at it", |fates| fates.passed(7), unknown()),
             ("a snapshot beyond it", |fates| fates.passed(90), unknown()),
         ];
         for (row, pass, want) in rows {
             let (fates, told) = (Discarded::default(), Arc::new(Told::default()));
             fates.wait(id(2, 1, 7), told.clone());
-            fates.applied(id(3, 1, 6));
-            fates.passed(6);
+            fates.applied(id(2, 1, 4));
+            fates.passed(4);
             assert_eq!(*told.0.lock(), [], "{row}: nothing is known yet");
             pass(&fates);
             drop(fates);

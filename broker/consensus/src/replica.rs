@@ -10,7 +10,7 @@ use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendError};
 use parking_lot::Mutex;
-use pelton_log::{GroupId, Log};
+use pelton_log::{GroupId, Log, LogIndex};
 use pelton_proto::consensus::v1 as proto;
 use proto::refusal::Reason;
 use tokio::time::Instant;
@@ -19,6 +19,7 @@ use crate::admission::room_for;
 use crate::machine::Machine;
 use crate::peers::Replica;
 use crate::snapshot::SnapshotBytes;
+use crate::storage::READ_BYTES;
 use crate::transport::Incoming;
 use crate::types::{Snapshot, SnapshotMeta, StoredMembership, Types, Vote};
 use crate::wire::{self, BadMessage, refusal};
@@ -184,6 +185,26 @@ impl<S: StateMachine> Replica for LocalReplica<S> {
             answer.map_err(|error| refusal(Reason::NotReady, error))
         };
         taken.map(|taken| proto::TransferLeaderResponse { refusal: taken.err() }).boxed()
+    }
+
+    fn fetch(&self, request: proto::FetchRequest) -> BoxStream<'static, proto::FetchResponse> {
+        let committed = self.raft.metrics().borrow_watched().local_committed.map_or(0, |id| id.index + 1);
+        let end = committed.min(request.last_index.saturating_add(1));
+        let (log, id) = (self.log.clone(), self.id);
+        // In portions: the reader takes them at its own pace, and one is held at a time.
+        let portions = stream::unfold(request.first_index, move |from| {
+            let log = log.clone();
+            async move {
+                if from >= end {
+                    return None;
+                }
+                // Purged or damaged here, too: the stream ends, and the reader asks another.
+                let entries = log.read(id, LogIndex(from), LogIndex(end), READ_BYTES).ok()?;
+                let next = entries.last()?.index.0 + 1;
+                Some((stream::iter(entries.into_iter().map(wire::stored_to_wire)), next))
+            }
+        });
+        portions.flatten().map(|entry| proto::FetchResponse { entry: Some(entry) }).boxed()
     }
 }
 

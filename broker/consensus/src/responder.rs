@@ -20,6 +20,7 @@ use openraft::raft::ClientWriteResult;
 use openraft::raft::responder::Responder;
 use pelton_log::LogIndex;
 
+use crate::leadership::other_leader;
 use crate::proposal::{Discarded, Ticket};
 use crate::types::{LogId, Types};
 use crate::{NodeId, Outcome, ProposeError};
@@ -29,14 +30,15 @@ use crate::{NodeId, Outcome, ProposeError};
 /// Both calls come from the core's own tasks.
 pub(crate) struct AckResponder<T> {
     outcome: Option<Arc<dyn Outcome>>,
+    node: NodeId,
     ticket: Arc<Ticket>,
     discarded: Arc<Discarded>,
     answer: PhantomData<fn(T)>,
 }
 
 impl<T> AckResponder<T> {
-    pub(crate) fn new(outcome: Arc<dyn Outcome>, ticket: Arc<Ticket>, discarded: Arc<Discarded>) -> Self {
-        Self { outcome: Some(outcome), ticket, discarded, answer: PhantomData }
+    pub(crate) fn new(outcome: Arc<dyn Outcome>, node: NodeId, ticket: Arc<Ticket>, discarded: Arc<Discarded>) -> Self {
+        Self { outcome: Some(outcome), node, ticket, discarded, answer: PhantomData }
     }
 }
 
@@ -62,7 +64,7 @@ impl<T: OptionalSend + 'static> Responder<Types, T> for AckResponder<T> {
         match (answer, self.ticket.place()) {
             (Some(Ok(written)), _) => outcome.committed(LogIndex(written.log_id.index)),
             (Some(Err(ClientWriteError::ForwardToLeader(forward))), None) => {
-                outcome.failed(ProposeError::NotLeader { leader: forward.leader_id.map(NodeId) });
+                outcome.failed(ProposeError::NotLeader { leader: other_leader(forward.leader_id, self.node) });
             }
             // Whatever the core says of an entry that was in the log: "not leader" would be a promise.
             (Some(Err(_)), Some(place)) => self.discarded.wait(place, outcome),

@@ -7,6 +7,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Instant as _, ServerState};
 use pelton_log::{LogIndex, Term};
 
+use crate::leadership::other_leader;
 use crate::{Group, NodeId, StateMachine};
 
 /// What this node is in a group.
@@ -105,7 +106,10 @@ impl<S: StateMachine> Group<S> {
         GroupStatus {
             role,
             term: Term(metrics.current_term),
-            leader: metrics.current_leader.map(NodeId),
+            leader: match role {
+                Role::Leader => Some(NodeId(metrics.id)),
+                _ => other_leader(metrics.current_leader, NodeId(metrics.id)),
+            },
             voters: membership.voter_ids().map(NodeId).collect(),
             learners: membership.learner_ids().map(NodeId).collect(),
             is_joint: membership.get_joint_config().len() > 1,

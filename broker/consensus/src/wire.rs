@@ -68,6 +68,18 @@ fn entry_to_wire(entry: RaftEntry) -> proto::Entry {
     }
 }
 
+/// An entry as it is stored.
+pub(crate) fn stored_to_wire(entry: pelton_log::Entry) -> proto::Entry {
+    proto::Entry {
+        term: entry.term.0,
+        node: entry.leader,
+        index: entry.index.0,
+        kind: u32::from(entry.kind),
+        event_count: entry.event_count,
+        body: entry.body,
+    }
+}
+
 pub(crate) fn append_to_wire(group: GroupId, request: AppendEntriesRequest<Types>) -> proto::AppendRequest {
     proto::AppendRequest {
         group: group.0,

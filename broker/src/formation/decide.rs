@@ -51,6 +51,19 @@ pub enum CannotEnter {
         /// The cluster of that.
         other_cluster: u128,
     },
+    /// Two nodes take different nodes for the one that forms the cluster: each would form one.
+    #[error(
+        "the node at {address} waits for {theirs} to form the cluster, and this one for {ours}: give all nodes the same \
+         list of addresses to join, in the same order"
+    )]
+    ListsApart {
+        /// Where.
+        address: PeerAddress,
+        /// The first of this node's list.
+        ours: PeerAddress,
+        /// The first of that node's list.
+        theirs: String,
+    },
     /// A node of the list speaks other versions of the protocol.
     #[error("the node at {address} cannot be spoken with")]
     Versions {
@@ -136,6 +149,16 @@ pub(super) fn decide(applicant: &Applicant<'_>, answers: &Answers) -> Result<Ste
     if !is_own(listed[0]) {
         return Ok(Step::Wait(waits_for_another(listed[0], &silent, answers)));
     }
+    for (address, hello) in heard() {
+        match &hello.forms {
+            Some(theirs) if theirs != listed[0].as_str() => {
+                let (address, ours, theirs) = (address.clone(), listed[0].clone(), theirs.clone());
+                return Err(CannotEnter::ListsApart { address, ours, theirs });
+            }
+            Some(_) => {}
+            None => return Ok(Step::Wait(format!("the node at {address} is only starting"))),
+        }
+    }
     if silent.is_empty() {
         return Ok(Step::Form { initial_nodes: u32::try_from(listed.len()).unwrap_or(u32::MAX) });
     }
@@ -195,7 +218,12 @@ mod tests {
     }
 
     fn newcomer(number: u64) -> Result<Hello, NoHello> {
-        Ok(Hello { versions: Versions::OURS, member: None, name: format!("n{number}"), nonce: nonce(number) })
+        waits_for(number, 1)
+    }
+
+    fn waits_for(number: u64, first: u64) -> Result<Hello, NoHello> {
+        let forms = Some(address(first).to_string());
+        Ok(Hello { versions: Versions::OURS, member: None, name: format!("n{number}"), nonce: nonce(number), forms })
     }
 
     fn member(number: u64, cluster: u128) -> Result<Hello, NoHello> {
@@ -246,7 +274,7 @@ mod tests {
     #[test]
     fn a_node_knows_itself_under_another_address() {
         // The first of the list is this node, by a name that it does not give itself.
-        let answers = [(7, newcomer(1)), (2, newcomer(2))];
+        let answers = [(7, waits_for(1, 7)), (2, waits_for(2, 7))];
         assert_eq!(step(1, &[7, 2], &answers), Ok(Step::Form { initial_nodes: 2 }));
     }
 
@@ -270,6 +298,19 @@ mod tests {
         }
         let Ok(Step::Wait(text)) = step(2, &[1, 2], &[(1, newcomer(1))]) else { panic!() };
         assert!(text.contains("n1:7400, the first of the list"), "{text}");
+    }
+
+    /// Else each of them would form a cluster as soon as it hears the other.
+    #[test]
+    fn two_nodes_that_are_both_first_in_their_lists_form_nothing() {
+        let error = step(1, &[1, 2], &[(2, waits_for(2, 2))]).unwrap_err().to_string();
+        for says in ["n2:7400 waits for n2:7400", "this one for n1:7400", "the same list"] {
+            assert!(error.contains(says), "{error}");
+        }
+        assert!(step(2, &[2, 1], &[(1, waits_for(1, 1))]).is_err(), "and neither does the other");
+        let starting = newcomer(2).map(|hello| Hello { forms: None, ..hello });
+        assert!(matches!(step(1, &[1, 2], &[(2, starting)]), Ok(Step::Wait(_))), "it may still be told");
+        assert!(matches!(step(3, &[2], &[(2, waits_for(2, 1))]), Ok(Step::Wait(_))), "it forms nothing anyhow");
     }
 
     #[test]

@@ -73,6 +73,9 @@ impl Formation {
     }
 
     async fn come_in(&self) -> Result<Started, OpenError> {
+        if let Some(first) = self.join.first() {
+            self.presence.set_forms(first);
+        }
         let mut said: Option<Instant> = None;
         loop {
             let why = match decide(&self.applicant(), &self.ask().await)? {

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use pelton_client::NodeId;
 use pelton_log::Identity;
-use pelton_peer::Versions;
+use pelton_peer::{PeerAddress, Versions};
 use pelton_proto::consensus::v1 as wire;
 
 use crate::cluster::Nonce;
@@ -21,11 +21,12 @@ pub(crate) struct Presence {
     version: String,
     versions: Versions,
     member: OnceLock<Identity>,
+    forms: OnceLock<PeerAddress>,
 }
 
 impl Presence {
     pub(crate) fn new(name: String, nonce: Nonce, version: String) -> Self {
-        Self { name, nonce, version, versions: Versions::OURS, member: OnceLock::new() }
+        Self { name, nonce, version, versions: Versions::OURS, member: OnceLock::new(), forms: OnceLock::new() }
     }
 
     /// As if the program spoke other versions of the protocol.
@@ -61,6 +62,11 @@ impl Presence {
         assert_eq!(*kept, identity, "a node has one identity");
     }
 
+    /// Says from now on which node it takes for the one that forms the cluster: the first of its list.
+    pub(super) fn set_forms(&self, first: &PeerAddress) {
+        self.forms.get_or_init(|| first.clone());
+    }
+
     pub(super) fn to_wire(&self) -> wire::Identity {
         let identity = self.identity();
         wire::Identity {
@@ -71,6 +77,7 @@ impl Presence {
             name: self.name.clone(),
             nonce: Bytes::copy_from_slice(&self.nonce.to_bytes()),
             product_version: self.version.clone(),
+            forms: self.forms.get().map(PeerAddress::to_string).unwrap_or_default(),
         }
     }
 }
@@ -83,14 +90,16 @@ pub(crate) struct Hello {
     pub(crate) member: Option<Identity>,
     pub(crate) name: String,
     pub(crate) nonce: Nonce,
+    /// The address of the node that it takes for the one that forms the cluster.
+    pub(crate) forms: Option<String>,
 }
 
 impl Hello {
     /// Why what came is no hello.
     pub(super) fn from_wire(identity: Option<wire::Identity>) -> Result<Self, &'static str> {
         let identity = identity.ok_or("it says nothing of itself")?;
-        if identity.name.len().max(identity.product_version.len()) > MAX_TEXT_BYTES {
-            return Err("its name or version is too long");
+        if [&identity.name, &identity.product_version, &identity.forms].iter().any(|text| text.len() > MAX_TEXT_BYTES) {
+            return Err("its name, version or address is too long");
         }
         let nonce = Nonce::from_bytes(&identity.nonce).ok_or("its nonce is not 16 bytes")?;
         let member = match (cluster_from_wire(&identity.cluster)?, identity.node) {
@@ -99,7 +108,8 @@ impl Hello {
             _ => return Err("it has a cluster without an id, or an id without a cluster"),
         };
         let versions = Versions { min: identity.protocol_min, max: identity.protocol_max };
-        Ok(Self { versions, member, name: identity.name, nonce })
+        let forms = (!identity.forms.is_empty()).then_some(identity.forms);
+        Ok(Self { versions, member, name: identity.name, nonce, forms })
     }
 
     pub(super) fn node(&self) -> Option<NodeId> {

@@ -205,6 +205,18 @@ async fn three_nodes_form_one_cluster_and_start_again_as_what_they_were() {
 }
 
 #[tokio::test]
+async fn two_lists_of_another_order_form_no_two_clusters() {
+    let (registry, da, db) = (Registry::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (mut a, mut b) = (node("a", &da, 1).await, node("b", &db, 2).await);
+    let (one, other) = ([a.address(), b.address()], [b.address(), a.address()]);
+    let (a, b) = tokio::join!(a.start(&one, &registry), b.start(&other, &registry));
+    for error in [a.unwrap_err(), b.unwrap_err()] {
+        assert!(text(&error).contains("the same list of addresses"), "{}", text(&error));
+    }
+    assert!(!da.path().join(identity::FILE).exists() && !db.path().join(identity::FILE).exists());
+}
+
+#[tokio::test]
 async fn a_node_by_itself_is_a_cluster_of_one() {
     let (dir, registry) = (tempfile::tempdir().unwrap(), Registry::new());
     let started = node("a", &dir, 1).await.start(&[], &registry).await.unwrap();
@@ -322,6 +334,7 @@ fn what_says_nonsense_of_itself_is_no_node() {
         wire::Identity { cluster: vec![1; 15].into(), node: 1, ..good.clone() },
         wire::Identity { node: 1, ..good.clone() },
         wire::Identity { cluster: vec![1; 16].into(), ..good.clone() },
+        wire::Identity { forms: "a".repeat(513), ..good.clone() },
         wire::Identity { name: "a".repeat(513), ..good },
     ] {
         assert!(Hello::from_wire(Some(bad.clone())).is_err(), "{bad:?}");

@@ -52,6 +52,7 @@ pub(super) async fn follow<L: NodeClient, C: Connect>(
         publish(&served, &mut asked);
         let wake = again.values().min().copied();
         let ended = tokio::select! {
+            biased;
             changed = view.changed() => match changed {
                 Ok(()) => None,
                 Err(_) => return,

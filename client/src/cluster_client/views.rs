@@ -34,6 +34,7 @@ pub(super) async fn keep_routes(
             routes.store(Arc::new(drawn));
         }
         let (view, resources) = tokio::select! {
+            biased;
             changed = view.changed() => (changed.is_ok(), true),
             changed = resources.changed() => (true, changed.is_ok()),
         };
@@ -147,6 +148,7 @@ async fn follow<N: NodeClient>(address: String, node: N, gathered: Gathered) {
         let (now, of) = (view.borrow_and_update().clone(), resources.borrow_and_update().clone());
         gathered.take(&address, now, of);
         let alive = tokio::select! {
+            biased;
             changed = view.changed() => changed.is_ok(),
             changed = resources.changed() => changed.is_ok(),
         };

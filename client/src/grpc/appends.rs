@@ -1,6 +1,6 @@
 //! The stream of appends to a node: what is asked while a request is being sent goes together in the next.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -206,7 +206,7 @@ async fn stream(
 ) {
     let mut sequence = 0;
     let mut on_the_way = 0;
-    let mut sent: HashMap<u64, (u64, oneshot::Sender<_>)> = HashMap::new();
+    let mut sent: BTreeMap<u64, (u64, oneshot::Sender<_>)> = BTreeMap::new();
     loop {
         tokio::select! {
             biased;

@@ -208,6 +208,7 @@ async fn follow<K: Eq + Hash, T, F>(
             Ok::<_, Status>(false)
         };
         let is_over = tokio::select! {
+            biased;
             told = told => told.unwrap_or_else(|status| {
                 tracing::debug!(%status, "a watch broke");
                 false
@@ -243,6 +244,7 @@ async fn hold(caller: Caller, group: GroupId, sender: watch::Sender<Option<Sessi
         Ok::<_, Status>(())
     };
     tokio::select! {
+        biased;
         told = told => if let Err(status) = told {
             tracing::debug!(%group, %status, "a session's stream broke");
         },

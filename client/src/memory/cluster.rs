@@ -117,6 +117,17 @@ impl MemoryCluster {
         MemoryNode { cluster: self.clone(), id }
     }
 
+    /// Says where a node is reached, for a client that connects for real. Until then it is a name that only
+    /// [`Connect`] of the cluster itself knows.
+    pub fn set_address(&self, node: NodeId, address: &str) {
+        let mut state = self.0.state.lock();
+        if let Some(info) = state.view.nodes.get_mut(&node) {
+            address.clone_into(&mut info.peer_address);
+        }
+        state.view.version += 1;
+        self.0.tell(&state);
+    }
+
     /// What a group stores.
     ///
     /// # Panics
@@ -348,6 +359,7 @@ impl NodeClient for MemoryNode {
             let mut is_wanted = true;
             while is_wanted {
                 is_wanted = tokio::select! {
+                    biased;
                     () = sender.closed() => false,
                     moved = moves.changed() => moved.is_ok(),
                 };

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
+use pelton_client::grpc::{Connector, NodeService, RemoteNode};
 use pelton_client::memory::MemoryCluster;
 use pelton_client::{BrokerName, Client as _, ClusterClient, ClusterOptions, GroupId, Hops, NodeId, OperationError};
 use pelton_dispatcher::{Dispatcher, Options};
 use pelton_env::{ManualClock, SeededChance, UnixMillis};
 use pelton_event::{AttributeValue, Event};
+use pelton_peer::{Network as _, Pool, Routes, Security, ServeOptions, TcpNetwork, serve};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -184,4 +186,72 @@ async fn every_group_is_delivered_whoever_leads_it() {
     assert_eq!(dispatcher.groups().len(), 3);
     assert!(groups.clone().all(|group| !cluster.group(group).events().is_empty()), "each has its share");
     dispatcher.shutdown(Instant::now()).await;
+}
+
+/// A dispatcher on a machine of its own: it reads, stores replies, keeps dead letters and reports progress over the network,
+/// and goes on when the leader gives a new session.
+#[tokio::test]
+async fn a_dispatcher_apart_delivers_over_the_network() {
+    const CLUSTER: u128 = 7;
+    let cluster = MemoryCluster::new(1, 2);
+    let listener = TcpNetwork.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    cluster.set_address(NodeId(1), &address);
+    let service = NodeService::new(cluster.node(NodeId(1)), CLUSTER, NodeId(1));
+    let routes = Routes::default().with(service.into_route());
+    let served = serve(listener, Security::Plaintext, routes, ServeOptions::default(), std::future::pending());
+    let served = tokio::spawn(served);
+
+    let sink = Sink::start(|received| match received.id() {
+        "0" => status(200).reply("answer", "reply"),
+        "1" => status(400),
+        _ => status(202),
+    })
+    .await;
+    let connector = Connector::new(Arc::new(Pool::new(Arc::new(TcpNetwork), Security::Plaintext)), CLUSTER);
+    let chance = || Arc::new(SeededChance::new(1));
+    let client =
+        ClusterClient::<RemoteNode, _>::apart(None, vec![address], connector, ClusterOptions::default(), chance());
+    client.cluster().wait_for(|view| view.groups.len() == 2).await.unwrap();
+    let trigger = |name: &str, ty: &str| {
+        format!(
+            "---\napiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {{name: {name}}}\nspec: {{broker: b, \
+             filter: {{attributes: {{type: {ty}}}}}, subscriber: {{uri: '{}'}}}}\n",
+            sink.url(&format!("/{name}"))
+        )
+    };
+    let manifests = format!("{}{}{}", broker(""), trigger("asked", "t"), trigger("answered", "answer"));
+    client.apply(pelton_resource::parse_documents(&manifests, "test").unwrap()).await.unwrap();
+    let options = Options { progress_every: Duration::from_millis(5), ..Options::default() };
+    let clock = Arc::new(ManualClock::new(UnixMillis(1)));
+    let dispatcher = Dispatcher::start(client.clone(), options, clock, chance());
+    let send = async |ids: std::ops::Range<u64>| {
+        for id in ids {
+            let (id, key) = (id.to_string(), format!("key {id}"));
+            let event = Event::builder().id(&id).source("/s").ty("t");
+            let event = event.extension("partitionkey", AttributeValue::String(&key)).build().unwrap();
+            client.append(&BrokerName::new("default", "b"), &[event], Hops::FULL).await.unwrap();
+        }
+    };
+    send(0..40).await;
+    sink.wait("/asked", 40).await;
+    sink.wait("/answered", 1).await;
+    eventually("the dead letter is kept", || async { client.dead_letters(None, None, 10).await.unwrap().len() == 1 })
+        .await;
+    for group in 1..=2 {
+        cluster.lead(GroupId(group), Some(NodeId(1)));
+    }
+    send(40..80).await;
+    eventually("everything is delivered and stored", || async {
+        (1..=2).map(GroupId).all(|group| {
+            let stored = cluster.group(group);
+            let (state, end) = (stored.group_state(), *stored.committed(group).unwrap().borrow());
+            state.scanned == end && state.cursors.values().all(|cursor| cursor.floor(state.scanned) == end)
+        })
+    })
+    .await;
+    let ids: std::collections::BTreeSet<_> = sink.ids("/asked").into_iter().collect();
+    assert_eq!(ids.len(), 80);
+    dispatcher.shutdown(Instant::now()).await;
+    served.abort();
 }

@@ -324,7 +324,9 @@ impl<F: Fabric> Cluster<F> {
                 let leader = self.leader_among(among.clone()).await;
                 match propose(self.group(leader), body.clone(), 1).await.await.unwrap() {
                     Ok(index) => return index,
-                    Err(ProposeError::NotLeader { .. } | ProposeError::Discarded) => {}
+                    Err(ProposeError::NotLeader { .. } | ProposeError::Discarded) => {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
                     Err(error) => panic!("{error}"),
                 }
             }

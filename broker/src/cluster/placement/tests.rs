@@ -259,6 +259,20 @@ fn a_lost_node_is_replaced_and_one_that_is_away_for_a_while_is_not() {
 }
 
 #[test]
+fn what_is_lost_is_made_again_where_the_zones_stay_apart() {
+    // 1 and 4 in a, 2 and 5 in b, 3 and 6 in c: the place of a lost one is in its zone, though others hold less.
+    for lost in 1..=6 {
+        let mut state = cluster(&["a", "b", "c", "a", "b", "c"]);
+        converge(&mut state, &silent(&[lost], 600));
+        for group in state.groups.values().filter(|group| !group.replicas.contains(&NodeId(lost))) {
+            let zones: BTreeSet<_> = group.replicas.iter().map(|node| zone_of(&state, *node)).collect();
+            assert_eq!(zones.len(), 3, "{lost}: {:?}", group.replicas);
+        }
+        assert!(state.groups.values().all(|group| !group.replicas.contains(&NodeId(lost))));
+    }
+}
+
+#[test]
 fn a_node_that_has_not_answered_for_a_while_gets_nothing() {
     let mut state = cluster(&["a", "b", "c"]);
     join(&mut state, 4, "d");
@@ -339,6 +353,24 @@ fn any_happening() -> impl Strategy<Value = Happening> {
 }
 
 proptest! {
+    #[test]
+    fn the_first_groups_are_spread_over_whatever_zones_and_led_by_one_node_each(
+        zones in vec(prop::sample::select(vec!["a", "b", "c"]), 1..=7),
+        replication in 1_u32..=5,
+    ) {
+        let mut state = formed(&zones);
+        state.replication = replication;
+        converge(&mut state, &all_answer());
+        assert_spread(&state);
+        prop_assert!(state.groups.values().all(|group| group.replicas.len() == zones.len().min(replication as usize)));
+        let leaders: BTreeSet<_> = state.groups.values().filter_map(|group| group.preferred).collect();
+        prop_assert_eq!(leaders.len(), zones.len());
+        if zones.iter().all(|zone| *zone == zones[0]) {
+            let counts = counts(&state);
+            prop_assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{counts:?}");
+        }
+    }
+
     /// Whatever happens to a cluster: placement comes to an end, leaves what is in order, and puts in order what can be.
     #[test]
     fn placement_comes_to_an_end_and_leaves_nothing_undone(
