@@ -203,6 +203,12 @@ async fn sessions_come_and_go_with_leaders() {
     let after = after.unwrap().clone();
     assert!(after[&GroupId(2)] > before);
     assert_eq!([after[&GROUP], after[&GroupId(3)]], [all[&GROUP], all[&GroupId(3)]], "the others go on");
+    // Not to know the leader for a moment is no reason to give the group up.
+    cluster.forget_leader(GroupId(3));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(served.borrow_and_update()[&GroupId(3)], all[&GroupId(3)]);
+    cluster.lead(GroupId(3), Some(NodeId(3)));
+    served.wait_for(|served| served.get(&GroupId(3)).is_some_and(|session| *session > all[&GroupId(3)])).await.unwrap();
     cluster.lead(GROUP, None);
     served.wait_for(|served| !served.contains_key(&GROUP)).await.unwrap();
     // Another dispatcher gets what this one leaves.

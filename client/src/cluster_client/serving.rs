@@ -33,7 +33,10 @@ pub(super) async fn follow<L: NodeClient, C: Connect>(
     loop {
         let now = view.borrow_and_update().clone();
         let leaders = leaders(&nodes, &now);
-        asked.retain(|group, asked| leaders.get(group) == Some(&asked.leader));
+        // One whose leader is not known for a moment may still be held: it is the leader that ends it.
+        asked.retain(|group, asked| {
+            now.groups.contains_key(group) && leaders.get(group).is_none_or(|leader| *leader == asked.leader)
+        });
         let moment = Instant::now();
         again.retain(|group, when| *when > moment && now.groups.contains_key(group));
         for (&group, &leader) in &leaders {

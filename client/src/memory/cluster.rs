@@ -152,6 +152,18 @@ impl MemoryCluster {
         self.0.tell(&state);
     }
 
+    /// The views no longer say who leads the group, though somebody does.
+    pub fn forget_leader(&self, group: GroupId) {
+        let mut state = self.0.state.lock();
+        let mut view = state.view.clone();
+        if let Some(info) = view.groups.get_mut(&group) {
+            info.leader = None;
+        }
+        std::mem::swap(&mut state.view, &mut view);
+        self.0.tell(&state);
+        state.view = view;
+    }
+
     /// From now on this node leads the registry, or nobody does.
     pub fn lead_registry(&self, leader: Option<NodeId>) {
         let mut state = self.0.state.lock();
