@@ -140,6 +140,8 @@ mod tests {
             ("status -o json --api http://127.0.0.1:1", true),
             ("status -o yaml", false),
             ("node list -o wide", true),
+            ("node list --api http://127.0.0.1:1", true),
+            ("node --api http://127.0.0.1:1 list", true),
             ("node drain a", true),
             ("node drain a --wait 10m", true),
             ("node drain a --wait soon", false),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use pelton_client::grpc::NodeService;
-use pelton_consensus::{Peers, Transport};
+use pelton_consensus::{ConsensusService, GrpcTransport, Peers, Transport};
 use pelton_log::{Identity, Log};
 use pelton_peer::{Pool, Routes, ServeOptions};
 use pelton_proto::cluster::v1::reports_server::ReportsServer;
@@ -16,7 +16,7 @@ use crate::late::Late;
 use crate::local_node::LocalNode;
 use crate::member::{self, AddressBook, Lent, Member};
 use crate::metrics::BrokerMetrics;
-use crate::node::{Node, OpenError, Options, Reach, assemble_member, start_tasks};
+use crate::node::{Node, OpenError, Options, Reach, assemble_member, open_log, start_tasks};
 use crate::reports::ReportService;
 use crate::sessions::Caller;
 
@@ -38,6 +38,19 @@ pub(crate) struct Way<'a> {
 
 type Opening = BoxFuture<'static, Result<(Log, pelton_log::Report), OpenError>>;
 
+impl Default for Seams {
+    fn default() -> Self {
+        Self {
+            transport: Box::new(over_grpc),
+            log: Box::new(|options, identity| Box::pin(async move { open_log(&options, identity).await })),
+        }
+    }
+}
+
+fn over_grpc(way: Way<'_>) -> Arc<dyn Transport> {
+    Arc::new(GrpcTransport::new(way.pool.clone(), way.book.clone(), way.identity))
+}
+
 /// Opens the node. It answers who it is from the first moment on: nodes that wait for each other have to hear each other.
 ///
 /// # Errors
@@ -47,8 +60,9 @@ pub(crate) async fn open(options: Options, member: Member, seams: Seams) -> Resu
     let presence = Arc::new(Presence::new(member.name.clone(), nonce, member.version.clone()));
     let pool = Arc::new(Pool::new(member.network.clone(), member.security.clone()));
     let membership = MembershipService::new(presence.clone());
-    let (reports, nodes) = (Late::new(), Late::new());
-    let routes = Routes::default().with(membership.server()).with(reports.clone()).with(nodes.clone());
+    let (reports, nodes, consensus) = (Late::new(), Late::new(), Late::new());
+    let routes =
+        Routes::default().with(membership.server()).with(reports.clone()).with(nodes.clone()).with(consensus.clone());
     let (stop, stopped) = oneshot::channel();
     let stopped = async {
         // An error says that the node was dropped, which ends it as well.
@@ -72,13 +86,14 @@ pub(crate) async fn open(options: Options, member: Member, seams: Seams) -> Resu
     identity::log_was_made(&options.data)?;
     let book = Arc::new(AddressBook::default());
     let peers = Peers::new((seams.transport)(Way { pool: &pool, book: &book, identity }));
-    let reach = Reach { member, started, presence, pool, peers, book };
+    let reach = Reach { member, started, presence, pool, peers: peers.clone(), book };
     let shared = assemble_member(options, log, BrokerMetrics::register(), reach).await?;
 
     membership.open(shared.registry.clone());
     reports.open(ReportsServer::new(ReportService(shared.clone())));
     let remote = LocalNode { shared: shared.clone(), caller: Caller::Remote };
     nodes.open(NodeService::new(remote, identity.cluster, shared.this).into_route());
+    consensus.open(ConsensusService::new(peers, identity).server());
     let mut tasks = start_tasks(&shared);
     tasks.push(tokio::spawn(member::lead_registry(shared.clone())));
     tasks.push(tokio::spawn(member::announce(shared.clone())));

@@ -38,8 +38,8 @@ pub(crate) struct DataGroup {
     pub(crate) settled: Mutex<Option<(u64, BTreeSet<NodeId>)>>,
     /// Whether events come in here.
     pub(crate) serving: watch::Sender<bool>,
-    /// The task that leads the group when this node does.
-    task: Mutex<Option<AbortHandle>>,
+    /// What leads the group when this node does, and what notices when it fails.
+    tasks: Mutex<Vec<AbortHandle>>,
 }
 
 /// As of when the triggers are started in a group.
@@ -85,14 +85,13 @@ impl DataGroup {
         leadership.leader.map(ids::node)
     }
 
-    fn start_task(&self, task: AbortHandle) {
-        *self.task.lock() = Some(task);
+    fn keep_task(&self, task: AbortHandle) {
+        self.tasks.lock().push(task);
     }
 
-    pub(crate) fn stop_task(&self) {
-        if let Some(task) = self.task.lock().take() {
-            task.abort();
-        }
+    /// Leads the group no more, and takes its end for no failure.
+    pub(crate) fn stop_tasks(&self) {
+        self.tasks.lock().drain(..).for_each(|task| task.abort());
     }
 }
 

@@ -15,32 +15,25 @@
 
 mod ack;
 mod blocking;
-#[allow(dead_code, reason = "taken up by `enter`, which waits for its transport")]
 mod cluster;
 mod command;
 mod controller;
 mod core;
-#[allow(dead_code, reason = "taken up by `enter`, which waits for its transport")]
 mod enter;
 mod event_state;
-#[allow(dead_code, reason = "taken up by `enter`, which waits for its transport")]
 mod formation;
 mod groups;
 mod identity;
 mod ids;
 mod keys;
-#[allow(dead_code, reason = "taken up by `enter`, which waits for its transport")]
 mod late;
 mod local_node;
-#[allow(dead_code, reason = "taken up by `enter`, which waits for its transport")]
 mod member;
 mod metrics;
 mod node;
 mod proposer;
-#[allow(dead_code, reason = "taken up by `enter`, which waits for its transport")]
 mod registrar;
 mod registry;
-#[allow(dead_code, reason = "taken up by `enter`, which waits for its transport")]
 mod reports;
 mod retention;
 mod sessions;
@@ -48,7 +41,6 @@ mod slabs;
 #[cfg(test)]
 mod test_node;
 mod triggers;
-#[allow(dead_code, reason = "taken up by `enter`, which waits for its transport")]
 mod view;
 
 pub use ack::Append;

@@ -95,7 +95,7 @@ impl AddressBook {
     }
 }
 
-impl AddressBook {
+impl pelton_consensus::AddressBook for AddressBook {
     fn address(&self, node: pelton_consensus::NodeId) -> Option<String> {
         let (told, registry) = self.0.get()?;
         let node = ids::node(node);

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use crate::blocking::Blocking;
 use crate::cluster::{Answer, ClusterCommand, Refusal};
 use crate::controller::ControllerInput;
+use crate::enter::{self, Seams};
 use crate::formation::{CannotEnter, Keeper, Presence, RegistryLink, SettleError, Started};
 use crate::groups::{DataGroup, Groups, OpenAs};
 use crate::ids;
@@ -221,8 +222,7 @@ impl Node {
     /// See [`OpenError`]; what is on disk is then unchanged, but for the identity of a new node.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
         match options.member.clone() {
-            // How groups reach other nodes is not there yet.
-            Some(_) => Err(OpenError::Cluster { why: "this program cannot be one of several nodes yet".to_owned() }),
+            Some(member) => enter::open(options, member, Seams::default()).await,
             None => Self::open_alone(options).await,
         }
     }
@@ -302,7 +302,7 @@ impl Node {
         }
         self.tasks.iter().for_each(JoinHandle::abort);
         for group in groups.values() {
-            group.stop_task();
+            group.stop_tasks();
             if let Err(error) = group.raft.shutdown().await {
                 tracing::warn!(%error, "no checkpoint at shutdown; the next start applies more of the log again");
             }

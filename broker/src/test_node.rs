@@ -152,7 +152,7 @@ impl TestNode {
     pub(crate) async fn shutdown(self) {
         self.group().proposer.close();
         self.group().proposer.drained().await;
-        self.group().stop_task();
+        self.group().stop_tasks();
         self.group().raft.shutdown().await.unwrap();
         self.shared.registry.raft.shutdown().await.unwrap();
         self.shared.registry.state.flush();

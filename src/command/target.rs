@@ -13,7 +13,7 @@ use crate::http::Url;
 #[derive(Debug, Clone, Args)]
 pub struct ApiArgs {
     /// Where the administration API of a running Pelton is
-    #[arg(long, value_name = "URL", env = "PELTON_API", default_value = "http://127.0.0.1:8001")]
+    #[arg(long, global = true, value_name = "URL", env = "PELTON_API", default_value = "http://127.0.0.1:8001")]
     api: String,
 }
 

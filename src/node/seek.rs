@@ -79,11 +79,11 @@ async fn ask(
     let identity = wire::Identity {
         protocol_min: ours.min,
         protocol_max: ours.max,
-        cluster: Bytes::new(),
-        node: 0,
         name: settings.name.clone(),
         nonce: Bytes::copy_from_slice(nonce),
         product_version: env!("CARGO_PKG_VERSION").to_owned(),
+        // It is in no cluster, and forms none.
+        ..wire::Identity::default()
     };
     let channels = pool.channels(address);
     let mut client = MembershipClient::new(channels.control()).max_decoding_message_size(MAX_ANSWER_BYTES);

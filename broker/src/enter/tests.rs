@@ -39,7 +39,8 @@ struct Machine {
 }
 
 struct Cluster {
-    net: Arc<Net>,
+    /// Links that can be cut; `None` over gRPC.
+    net: Option<Arc<Net>>,
     machines: Vec<Machine>,
     nodes: Vec<Option<Node>>,
 }
@@ -47,7 +48,11 @@ struct Cluster {
 impl Cluster {
     /// The first `count` machines form a cluster.
     async fn of(count: usize) -> Self {
-        let mut cluster = Self { net: Net::new(), machines: Vec::new(), nodes: Vec::new() };
+        Self::over(Some(Net::new()), count).await
+    }
+
+    async fn over(net: Option<Arc<Net>>, count: usize) -> Self {
+        let mut cluster = Self { net, machines: Vec::new(), nodes: Vec::new() };
         for nth in 1..=count {
             cluster.add_machine(&format!("n{nth}")).await;
         }
@@ -102,7 +107,10 @@ impl Cluster {
         };
         let (net, disk) = (self.net.clone(), machine.disk.clone());
         let seams = Seams {
-            transport: Box::new(move |way| net.transport(NodeId(way.identity.node))),
+            transport: match net {
+                Some(net) => Box::new(move |way| net.transport(NodeId(way.identity.node))),
+                None => Seams::default().transport,
+            },
             log: Box::new(move |options, identity| {
                 Box::pin(async move {
                     // The data directory is to show that there is a log.
@@ -114,8 +122,14 @@ impl Cluster {
             }),
         };
         let node = in_time("the node comes in", open(options, member, seams)).await.unwrap();
-        self.net.attach(node.shared.this, node.shared.peers.clone());
+        if let Some(net) = &self.net {
+            net.attach(node.shared.this, node.shared.peers.clone());
+        }
         node
+    }
+
+    fn net(&self) -> &Net {
+        self.net.as_ref().expect("the test cuts links")
     }
 
     fn node(&self, nth: usize) -> &Node {
@@ -195,9 +209,9 @@ impl Cluster {
     /// The node is gone, as if it were killed. What its disk has is kept.
     fn kill(&mut self, nth: usize) {
         let node = self.nodes[nth].take().expect("it runs");
-        self.net.detach(node.shared.this);
+        self.net().detach(node.shared.this);
         node.tasks.iter().for_each(tokio::task::JoinHandle::abort);
-        node.shared.groups.all().values().for_each(|group| group.stop_task());
+        node.shared.groups.all().values().for_each(|group| group.stop_tasks());
         let machine = &mut self.machines[nth];
         machine.disk = machine.disk.copy();
         // Its raft cores run on, on a disk that nobody looks at and a network that nothing gets through.
@@ -243,7 +257,15 @@ const GROUPS: [GroupId; 3] = [GroupId(1), GroupId(2), GroupId(3)];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_form_a_cluster_and_each_leads_a_group() {
-    let cluster = Cluster::of(3).await;
+    three_nodes(Cluster::of(3).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_nodes_form_a_cluster_over_grpc() {
+    three_nodes(Cluster::over(None, 3).await).await;
+}
+
+async fn three_nodes(cluster: Cluster) {
     cluster.is_settled(3).await;
     let leaders: BTreeSet<_> =
         futures_util::future::join_all(GROUPS.map(|group| cluster.leader(group))).await.into_iter().collect();
@@ -316,7 +338,7 @@ async fn a_leader_that_is_cut_off_acknowledges_nothing() {
     cluster.append(group, "1", None).await;
     let old = cluster.leader(group).await;
     let key = ProducerKey { producer: 1, sequence: 1 };
-    cluster.net.isolate(cluster.node(old).shared.this);
+    cluster.net().isolate(cluster.node(old).shared.this);
     let stale = tokio::spawn(cluster.client(old).append(group, &broker(), &[event("2")], Hops::FULL, Some(key)));
     let refused = || (!*cluster.node(old).shared.groups.find(group).unwrap().serving.borrow()).then_some(());
     until("the old leader sees that it is none", refused).await;
@@ -326,7 +348,7 @@ async fn a_leader_that_is_cut_off_acknowledges_nothing() {
     let appended = cluster.append(group, "2", Some(key)).await;
     assert_eq!(appended.position.offset, Offset(1));
     assert!(!stale.is_finished(), "no quorum, no answer");
-    cluster.net.heal();
+    cluster.net().heal();
     let fate = in_time("the old leader learns what became of it", stale).await.unwrap();
     assert_eq!(fate, Err(AppendError::NotLeader { leader: None }), "another entry took its place");
     assert_eq!(cluster.append(group, "2", Some(key)).await, appended);

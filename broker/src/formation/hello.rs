@@ -39,10 +39,6 @@ impl Presence {
         self.nonce
     }
 
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
     pub(super) fn version(&self) -> &str {
         &self.version
     }

@@ -57,15 +57,10 @@ pub(crate) async fn open_held(shared: &Shared, cluster: &ClusterState) -> Result
             Ok(opened) => {
                 let opened = Arc::new(opened);
                 shared.groups.insert(opened.clone());
-                let (watched, led) = (shared.clone(), opened.clone());
-                // One task, so that a group that is closed on purpose is no failure.
-                let tended = tokio::spawn(async move {
-                    tokio::join!(
-                        watch_failure(watched.clone(), led.raft.clone()),
-                        super::lead::run(watched, led.clone())
-                    )
-                });
-                opened.start_task(tended.abort_handle());
+                let watched = tokio::spawn(watch_failure(shared.clone(), opened.raft.clone()));
+                let led = tokio::spawn(super::lead::run(shared.clone(), opened.clone()));
+                opened.keep_task(led.abort_handle());
+                opened.keep_task(watched.abort_handle());
             }
             Err(error) => {
                 let failure = Failure { why: error.to_string(), since: shared.clock.now() };
@@ -95,7 +90,7 @@ async fn open(shared: &Shared, group: GroupId) -> Result<DataGroup, GroupError> 
         started: watch::Sender::new(Started::default()),
         serving: watch::Sender::new(false),
         settled: parking_lot::Mutex::default(),
-        task: parking_lot::Mutex::default(),
+        tasks: parking_lot::Mutex::default(),
     })
 }
 
@@ -130,7 +125,7 @@ async fn close_left(shared: &Shared, cluster: &ClusterState) {
         tracing::info!(%group, "the replica of a log group is given up: the group moved elsewhere");
         shared.groups.remove(*group);
         open.proposer.close();
-        open.stop_task();
+        open.stop_tasks();
         open.stop_serving(open.leader());
         open.metrics.clear();
         if let Err(error) = open.raft.shutdown().await {
@@ -155,11 +150,6 @@ async fn forget(shared: &Shared, group: GroupId) {
 /// cluster the other replicas go on, and this one is shown as failed.
 async fn watch_failure(shared: Shared, raft: Group<EventState>) {
     let (group, why) = (GroupId(raft.id().0), raft.failed().await);
-    let closed =
-        shared.groups.find(group).is_none_or(|open| open.raft.state().as_ref() as *const _ != raft.state().as_ref());
-    if closed {
-        return;
-    }
     if shared.is_alone() {
         let failed = GroupError::Failed { group: raft.id(), why };
         (shared.options.on_fatal)(&io::Error::other(failed));

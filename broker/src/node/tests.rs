@@ -7,7 +7,7 @@ use pelton_client::{
     AppendError, BrokerName, Cause, CursorUpdate, DeadLetter, GroupId, Hops, LastAnswer, NodeClient, OperationError,
     Position, Selection, TriggerId, Upto,
 };
-use pelton_env::{OsChance, SystemClock, UnixMillis};
+use pelton_env::{Clock, OsChance, SystemClock, UnixMillis};
 use pelton_event::Event;
 use pelton_resource::parse_documents;
 
@@ -136,7 +136,7 @@ async fn a_trigger_starts_at_the_tail_and_its_progress_survives() {
         cause: Cause::Rejected,
         destination: "http://s.example/".into(),
         answer: LastAnswer { code: Some(400), detail: Bytes::from_static(b"no") },
-        at: UnixMillis(1),
+        at: SystemClock.now(),
     };
     let update = CursorUpdate {
         trigger: id,
