@@ -141,6 +141,7 @@ async fn what_proposers_are_told_is_what_the_log_says() {
         assert_eq!(lines.len(), committed + 1, "seed {seed}: nothing that nobody was told of");
         assert!(committed > 10, "seed {seed}: {committed} committed");
         cluster.assert_same_logs();
+        cluster.stop().await;
     }
 }
 
@@ -414,7 +415,7 @@ async fn a_follower_that_hangs_does_not_hold_up_purging() {
 async fn heartbeats_of_many_groups_share_messages() {
     let cluster = three().await;
     let mut groups = Vec::new();
-    for group in 2..=20 {
+    for group in 2..=14 {
         for node in cluster.nodes.values() {
             let options =
                 pelton_consensus::GroupOptions { node: pelton_consensus::NodeId(node.id), ..cluster.options.clone() };
@@ -432,10 +433,10 @@ async fn heartbeats_of_many_groups_share_messages() {
         .await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let before = cluster.fabric.heartbeats();
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
     let messages = cluster.fabric.heartbeats() - before;
-    // 20 groups beat to two others, ten times a second: 4,000 beats.
-    assert!(messages < 1_500, "{messages} messages");
+    // 14 groups beat to two others, at least every 120 ms: 933 beats or more.
+    assert!(messages < 700, "{messages} messages");
     assert!(groups.chunks(3).all(|group| group.iter().any(pelton_consensus::Group::serves)));
 }
 

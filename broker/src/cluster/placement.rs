@@ -240,6 +240,10 @@ impl Plan<'_> {
         if let Some(replicas) = lost.and_then(swap) {
             return Some((Need::Lost, replicas));
         }
+        // Before there is one more: else that one would take the place that the leaving one needs.
+        if let Some(replicas) = leaving.and_then(swap) {
+            return Some((Need::Drain, replicas));
+        }
         if replicas.len() < wanted
             && let Some(next) = next()
         {
@@ -249,9 +253,6 @@ impl Plan<'_> {
             let spare: BTreeSet<_> = replicas.iter().copied().filter(|node| record.home != Some(*node)).collect();
             let out = lost.or(leaving).or_else(|| worst(&self.state, &spare, replicas, &loads))?;
             return Some((Need::TooMany, without(replicas, out)));
-        }
-        if let Some(replicas) = leaving.and_then(swap) {
-            return Some((Need::Drain, replicas));
         }
         let home = record.home.filter(|home| taking.contains(home) && !replicas.contains(home))?;
         let out = worst(&self.state, replicas, &with(replicas, home), &loads)?;

@@ -105,6 +105,14 @@ impl ClusterState {
         self.nodes.get(&node).filter(|node| node.phase() != NodePhase::Removed).map(|node| &node.info)
     }
 
+    /// Where a node is reached. One that was removed is still reached for as long as it votes in some group: without its
+    /// vote the change that takes it out may have no quorum.
+    pub(crate) fn address(&self, node: NodeId) -> Option<&str> {
+        let record = self.nodes.get(&node)?;
+        let votes = || self.groups.values().chain([&self.registry]).any(|group| group.settled.contains(&node));
+        (record.phase() != NodePhase::Removed || votes()).then_some(record.info.peer_address.as_str())
+    }
+
     /// The member of this name.
     pub(crate) fn named(&self, name: &str) -> Option<NodeId> {
         self.members().find(|(_, info)| info.name == name).map(|(id, _)| id)

@@ -232,6 +232,11 @@ fn a_removal_takes_nothing_that_nobody_else_has_unless_it_is_lost() {
     let record = &state.groups[&GroupId(1)];
     assert_eq!((&record.replicas, &record.settled), (&ids(&[1, 2]), &ids(&[1, 2, 3])), "until its leader settles");
     assert_eq!(state.held_by(NodeId(3)).count(), 1, "until then it takes part");
+    assert_eq!(state.address(NodeId(3)), Some("n3.example:7400"), "and is reached");
+    let mut gone = state.clone();
+    gone.apply(22, settle(1, 1, &[1, 2])).unwrap();
+    assert_eq!((gone.held_by(NodeId(3)).count(), gone.address(NodeId(3))), (0, None));
+    assert_eq!((gone.address(NodeId(2)), gone.address(NodeId(9))), (Some("n2.example:7400"), None));
     // Node 3 counts for nothing any more, though it is settled.
     let (mut registry_elsewhere, group) = (state.clone(), GroupId(1));
     registry_elsewhere.registry.replicas = ids(&[2]);

@@ -452,3 +452,103 @@ async fn a_node_that_is_drained_hands_over_and_one_that_joins_gets_a_group() {
     assert_eq!(info.iter().filter(|info| info.phase == NodePhase::Draining).count(), 1);
     cluster.stop().await;
 }
+
+/// Has the registry's leader change the cluster, as often as it takes.
+async fn change(cluster: &Cluster, change: ClusterChange) {
+    in_time("the change", async {
+        loop {
+            let registrar = cluster.registrar().await;
+            match cluster.client(registrar).change_cluster(change).await {
+                Ok(()) => break,
+                Err(pelton_client::ClusterError::Refused(why)) => panic!("{change:?}: {why}"),
+                Err(_) => {}
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_moves_to_another_node_while_events_come() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let fourth = cluster.add_machine("n4").await;
+    cluster.nodes[fourth] = Some(cluster.open(fourth, vec![cluster.machines[0].address.clone()]).await);
+    cluster.is_settled(4).await;
+    let (group, to) = (GROUPS[0], cluster.node(fourth).shared.this);
+    let from = cluster.node(cluster.leader(group).await).shared.this;
+    change(&cluster, ClusterChange::Move { group, from, to }).await;
+    let moved = || {
+        let state = cluster.node(fourth).shared.registry.state.current_cluster();
+        let record = &state.groups[&group];
+        (!record.is_moving() && record.settled.contains(&to) && !record.settled.contains(&from)).then_some(())
+    };
+    let mut count = 0_u64;
+    while moved().is_none() {
+        cluster.append(group, &count.to_string(), Some(ProducerKey { producer: 4, sequence: count })).await;
+        count += 1;
+    }
+    let want: Vec<_> = (0..count).map(|n| n.to_string()).collect();
+    assert_eq!(cluster.ids(group, count).await, want);
+    cluster.stop().await;
+}
+
+/// A node that is lost is removed; its name comes back with an empty disk, as another node.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_node_is_removed_and_its_name_joins_as_a_new_one() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    cluster.append(GROUPS[0], "1", None).await;
+    let lost = 2;
+    let this = cluster.node(lost).shared.this;
+    cluster.kill(lost);
+    let removed = in_time("the removal", async {
+        loop {
+            let registrar = cluster.registrar().await;
+            let remove = ClusterChange::Remove { node: this, lost: true };
+            match cluster.client(registrar).change_cluster(remove).await {
+                Ok(()) => break,
+                // It has answered not long ago.
+                Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
+    });
+    removed.await;
+    let again = cluster.add_machine("n3").await;
+    cluster.nodes[again] = Some(cluster.open(again, vec![cluster.machines[0].address.clone()]).await);
+    let new = cluster.node(again).shared.this;
+    assert!(new > this, "an id is never given again");
+    let holds = || {
+        let state = cluster.node(0).shared.registry.state.current_cluster();
+        let everywhere = state.groups.values().all(|record| record.settled.contains(&new) && !record.is_moving());
+        everywhere.then_some(())
+    };
+    until("the new node holds every group", holds).await;
+    assert_eq!(cluster.ids(GROUPS[0], 1).await, ["1"]);
+    cluster.stop().await;
+}
+
+/// The session of a leader ends with it; what its holder did is not stored at the next one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_ends_with_its_leader() {
+    let cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let group = GROUPS[0];
+    let old = cluster.leader(group).await;
+    let mut seat = cluster.client(old).serve(group).unwrap();
+    let session = seat.borrow_and_update().expect("it is the first");
+    let progress = || pelton_client::Progress { scanned: Offset(0), cursors: Vec::new() };
+    cluster.client(old).progress(group, session, progress()).await.unwrap();
+    cluster.net().isolate(cluster.node(old).shared.this);
+    in_time("the session ends", seat.wait_for(Option::is_none)).await.unwrap();
+    let refused = cluster.client(old).progress(group, session, progress()).await;
+    assert!(matches!(refused, Err(pelton_client::OperationError::NotLeader { .. })), "{refused:?}");
+    let new = cluster.leader(group).await;
+    let refused = cluster.client(new).progress(group, session, progress()).await;
+    assert_eq!(refused, Err(pelton_client::OperationError::SessionEnded));
+    let seat = cluster.client(new).serve(group).unwrap();
+    let next = seat.borrow().expect("the node's own dispatcher has it");
+    assert!(next.term > session.term);
+    cluster.net().heal();
+    cluster.stop().await;
+}

@@ -24,13 +24,13 @@ pub(crate) struct Keeper {
     presence: Arc<Presence>,
     pool: Arc<Pool>,
     lost_after: Duration,
-    silence: Mutex<Watched>,
+    pub(super) silence: Mutex<Watched>,
 }
 
 /// Who is listened to, and since when. Begun anew each time that the node becomes the leader.
-struct Watched {
+pub(super) struct Watched {
     begin: Instant,
-    silence: Silence,
+    pub(super) silence: Silence,
 }
 
 impl Keeper {
@@ -94,7 +94,7 @@ impl Keeper {
         }
     }
 
-    async fn ask(&self, node: NodeId, address: &PeerAddress) {
+    pub(super) async fn ask(&self, node: NodeId, address: &PeerAddress) {
         let cluster = self.presence.identity().map(|identity| identity.cluster);
         match hello(&self.pool, address, &self.presence).await {
             // Another node may have the address by now; it answers for itself only.

@@ -432,3 +432,26 @@ async fn the_leader_puts_the_cluster_in_order_and_does_what_operators_ask() {
     assert!(matches!(error, ClusterError::NotLeader { leader: Some(NodeId(3)) }));
     running.abort();
 }
+
+#[tokio::test]
+async fn a_node_is_heard_only_where_it_answers_itself() {
+    let cluster = three().await;
+    let registrar = Arc::new(Seat { registry: cluster.registry.clone(), node: NodeId(1) });
+    let presence = cluster.nodes[0].formation.presence.clone();
+    let keeper = Keeper::new(registrar, presence, pool(), Duration::from_secs(600));
+    let node = |at: usize| NodeId(cluster.nodes[at].formation.presence.identity().unwrap().node);
+    keeper.silence.lock().silence.look_at(&BTreeSet::from([node(1), node(2)]), Duration::ZERO);
+    let unheard = || keeper.silence.lock().silence.at(PATIENCE)[&node(1)] == PATIENCE;
+    keeper.ask(node(1), &cluster.addresses[2]).await;
+    assert!(unheard(), "another node answered");
+    let (foreign, dir) = (Registry::new(), tempfile::tempdir().unwrap());
+    let mut stranger = node_speaking("b", dir.path(), 7, Versions::OURS).await;
+    stranger.start(&[], &foreign).await.unwrap();
+    let same_id = NodeId(stranger.formation.presence.identity().unwrap().node);
+    keeper.silence.lock().silence.look_at(&BTreeSet::from([same_id, node(1), node(2)]), Duration::ZERO);
+    keeper.ask(same_id, &stranger.address()).await;
+    assert_eq!(keeper.silence.lock().silence.at(PATIENCE)[&same_id], PATIENCE, "one of another cluster answered");
+    keeper.ask(node(2), &cluster.addresses[2]).await;
+    assert!(keeper.silence.lock().silence.at(PATIENCE)[&node(2)] < PATIENCE, "it answered itself");
+    assert!(unheard());
+}

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pelton_client::GroupId;
 use pelton_consensus::{Group, GroupError};
@@ -15,6 +16,9 @@ use crate::metrics::GroupMetrics;
 use crate::node::Shared;
 use crate::proposer::Proposer;
 use crate::sessions::Sessions;
+
+/// How long after it was too early to begin a group it is looked at again.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// How a replica is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,11 +41,12 @@ pub(crate) async fn run(shared: Shared) {
             tracing::error!(%error, "a log group could not be opened");
         }
         close_left(&shared, &seen).await;
-        begin_new(&shared, &seen).await;
+        let is_behind = !begin_new(&shared, &seen).await;
         tokio::select! {
             biased;
             changed = cluster.changed() => if changed.is_err() { return },
             changed = leadership.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(AGAIN_AFTER), if is_behind => {}
         }
     }
 }
@@ -98,20 +103,23 @@ async fn open(shared: &Shared, group: GroupId) -> Result<DataGroup, GroupError> 
 ///
 /// A node that was a first member, left and forgot its replica must not begin the group anew. The registry says that
 /// the group has had a leader long since, but a node that has just started may not have heard that part of the registry
-/// again: so nothing is begun before a leader of the registry is known and what it said is applied.
-async fn begin_new(shared: &Shared, cluster: &ClusterState) {
-    let heard = shared.registry.raft.leadership().borrow().leader.is_some();
-    let status = shared.registry.raft.status();
-    if !heard || status.applied_index < status.committed_index {
-        return;
-    }
+/// again: so nothing is begun before a leader of the registry is known and what it said is applied. `false` when that
+/// has to be waited for.
+async fn begin_new(shared: &Shared, cluster: &ClusterState) -> bool {
     let is_new = |record: &GroupRecord| record.settled.is_empty() && record.replicas.contains(&shared.this);
-    for (group, record) in cluster.held_by(shared.this).filter(|(_, record)| is_new(record)) {
+    let new: Vec<_> = cluster.held_by(shared.this).filter(|(_, record)| is_new(record)).collect();
+    let status = shared.registry.raft.status();
+    let has_heard = status.leader.is_some() && status.applied_index >= status.committed_index;
+    if !new.is_empty() && !has_heard {
+        return false;
+    }
+    for (group, record) in new {
         let Some(open) = shared.groups.find(group) else { continue };
         if let Err(error) = open.raft.initialize(&ids::raft_nodes(&record.replicas)).await {
             tracing::error!(%group, %error, "a new log group could not be begun");
         }
     }
+    true
 }
 
 /// Closes every group that neither should have a replica here nor has one that votes, and gives back its part of the

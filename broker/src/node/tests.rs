@@ -343,3 +343,16 @@ async fn a_second_process_cannot_open_the_directory() {
     let reopened = tokio::time::timeout(Duration::from_secs(30), Node::open(options(dir.path()))).await.unwrap();
     reopened.unwrap().shutdown().await;
 }
+
+/// A node whose own dispatcher is whoever asks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_by_itself_is_what_every_node_is() {
+    pelton_client::conformance::node(|| async {
+        let dir = tempfile::tempdir().unwrap();
+        let node = Node::open(options(dir.path())).await.unwrap();
+        node.set_ingress("http://127.0.0.1:1".into());
+        let subject = node.client();
+        pelton_client::conformance::Fixture { subject, group: GROUP, keep: Box::new((node, dir)) }
+    })
+    .await;
+}

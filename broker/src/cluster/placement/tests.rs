@@ -143,6 +143,26 @@ fn no_group_is_made_before_the_cluster_is_complete() {
 }
 
 #[test]
+fn a_node_without_the_role_holds_nothing_and_completes_the_cluster_all_the_same() {
+    let mut state = ClusterState::default();
+    let (info, first) = (broker_info(1, ""), nonce(1));
+    apply(&mut state, ClusterCommand::Form { initial_nodes: 3, replication: 3, info, nonce: first });
+    let ingress = pelton_client::NodeInfo { roles: BTreeSet::from([Role::Ingress]), ..broker_info(2, "") };
+    apply(&mut state, ClusterCommand::Join { info: ingress, nonce: nonce(2) });
+    join(&mut state, 3, "");
+    converge(&mut state, &all_answer());
+    assert_eq!((state.groups.len(), &state.registry.replicas), (2, &ids(&[1])));
+    assert!(state.groups.values().all(|group| group.replicas == ids(&[1, 3])));
+    assert_eq!(state.registry_learners(), ids(&[3]));
+    // A broker that gives the role up is like one that drains.
+    join(&mut state, 4, "");
+    let info = pelton_client::NodeInfo { roles: BTreeSet::from([Role::Ingress]), ..broker_info(3, "") };
+    apply(&mut state, ClusterCommand::Update { node: NodeId(3), info, nonce: nonce(3) });
+    converge(&mut state, &all_answer());
+    assert!(state.groups.values().all(|group| group.replicas == ids(&[1, 4])));
+}
+
+#[test]
 fn replicas_are_spread_over_zones() {
     for zones in [
         &["a", "b", "c"][..],
