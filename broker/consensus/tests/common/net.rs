@@ -20,6 +20,8 @@ use tokio::sync::watch;
 struct Links {
     peers: BTreeMap<NodeId, Peers>,
     cut: BTreeSet<(NodeId, NodeId)>,
+    /// Nodes whose votes get through between them, and nothing that a leader sends.
+    only_votes: BTreeSet<NodeId>,
     /// Of a thousand messages that are not part of a stream.
     lost_per_mille: u64,
     delay_millis: u64,
@@ -64,6 +66,17 @@ impl Net {
         self.changed.send_replace(());
     }
 
+    /// Between these nodes votes get through, and nothing that a leader sends.
+    pub fn only_votes(&self, nodes: impl IntoIterator<Item = u64>) {
+        self.links.lock().only_votes = nodes.into_iter().map(NodeId).collect();
+        self.changed.send_replace(());
+    }
+
+    fn drops_appends(&self, from: NodeId, to: NodeId) -> bool {
+        let links = self.links.lock();
+        links.only_votes.contains(&from) && links.only_votes.contains(&to)
+    }
+
     /// Nothing gets to the node or from it.
     pub fn isolate(&self, node: u64, others: impl IntoIterator<Item = u64>) {
         for other in others {
@@ -77,6 +90,7 @@ impl Net {
     pub fn heal(&self) {
         let mut links = self.links.lock();
         links.cut.clear();
+        links.only_votes.clear();
         links.lost_per_mille = 0;
         drop(links);
         self.changed.send_replace(());
@@ -191,6 +205,9 @@ impl Transport for Wire {
         let (net, from) = (self.net.clone(), self.from);
         let opened = async move {
             let peers = net.peers(to)?;
+            if net.drops_appends(from, to) {
+                return Err(NoAnswer::because("the link is for votes"));
+            }
             let counted = net.clone();
             let requests = requests.inspect(move |request| {
                 let bytes: u64 = request.entries.iter().map(|entry| entry.body.len() as u64).sum();
@@ -224,6 +241,9 @@ impl Transport for Wire {
         request: proto::HeartbeatRequest,
     ) -> BoxFuture<'static, Result<proto::HeartbeatResponse, NoAnswer>> {
         self.net.links.lock().heartbeats += 1;
+        if self.net.drops_appends(self.from, to) {
+            return std::future::pending().boxed();
+        }
         self.call(to, move |peers| async move { peers.heartbeat(request).await })
     }
 
