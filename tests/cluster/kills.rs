@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cluster::scenario;
-use crate::support::wait_until;
+use crate::load::{Answer, Target};
 
 /// Longer than any election takes to begin: 1.4 s, and the checks that come before it.
 const LONGER_THAN_AN_ELECTION: Duration = Duration::from_secs(3);
@@ -55,8 +55,10 @@ fn a_lost_quorum_refuses_events_until_it_is_back() {
         let lost: Vec<_> = (0..3).filter(|machine| *machine != left).collect();
         lost.iter().for_each(|machine| scene.cluster.kill(*machine));
         let since = Instant::now();
-        let (refused, _) = scene.ledger.failures();
-        wait_until("the node that is left to say that it takes nothing", || scene.ledger.failures().0 > refused + 2);
+        let mut patient = Target::patient(left, scene.cluster.node(left).ingress);
+        let answer = scene.ledger.try_once(&mut patient);
+        assert!(matches!(answer, Answer::ComeAgain), "an event without a quorum: {answer:?}");
+        eprintln!("lost quorum: an event was refused after {:.1?}", since.elapsed());
         let stale = scene.ledger.stale(left, since, Instant::now());
         assert!(stale.is_empty(), "without a quorum it acknowledged {stale:?}");
         scene.cluster.restart(&lost);

@@ -104,6 +104,12 @@ impl Ledger {
         }
     }
 
+    /// Sends a new event once, and gives it up unless it is taken.
+    pub fn try_once(&self, target: &mut Target) -> Answer {
+        let number = self.next.fetch_add(1, Ordering::AcqRel);
+        target.post(&event(number))
+    }
+
     /// Sends a new event until one of the nodes, beginning with the first, acknowledges it; gives its number.
     fn post(&self, order: &mut [Target]) -> Option<u64> {
         let number = self.next.fetch_add(1, Ordering::AcqRel);
@@ -149,19 +155,25 @@ pub enum Answer {
 pub struct Target {
     node: usize,
     address: SocketAddr,
+    patience: Duration,
     connection: Option<Connection>,
 }
 
 impl Target {
-    pub fn new(node: usize, address: SocketAddr) -> Self {
-        Self { node, address, connection: None }
+    fn new(node: usize, address: SocketAddr) -> Self {
+        Self { node, address, patience: PATIENCE, connection: None }
+    }
+
+    /// As one that waits for an answer however long it takes.
+    pub fn patient(node: usize, address: SocketAddr) -> Self {
+        Self { patience: DEADLINE, ..Self::new(node, address) }
     }
 
     /// Sends an event once.
-    pub fn post(&mut self, event: &TestEvent) -> Answer {
+    fn post(&mut self, event: &TestEvent) -> Answer {
         let connection = match self.connection.take() {
             Some(connection) => Ok(connection),
-            None => Connection::open_within(self.address, PATIENCE),
+            None => Connection::open_within(self.address, self.patience),
         };
         let Ok(mut connection) = connection else { return Answer::NotSent };
         // Without a key a node takes an event for a group that it leads. Every other event has one, so that no group can

@@ -73,8 +73,9 @@ pub struct Outcome {
     acknowledged: usize,
     /// Deliveries of an event beyond its first that the producer may have asked for by sending it again.
     sent_again: u32,
-    /// Those that only the cluster can have repeated: an attempt whose result was not stored when its node was lost.
-    pub repeated: u32,
+    /// Those that only the cluster can have repeated: the result of an attempt was not stored when its node was lost, or
+    /// when another leader gave the right to deliver to another dispatcher.
+    repeated: u32,
     /// Events that came although nobody acknowledged them: an answer was lost.
     unacknowledged: usize,
     longest_gap: Duration,
@@ -118,7 +119,7 @@ impl Outcome {
         let (refused, unanswered) = ledger.failures();
         eprintln!(
             "{name}: {acknowledged} acknowledged, 0 lost; delivered more than once: {sent_again} because their producer \
-             sent them again, {repeated} because the node that delivered them was lost; {unacknowledged} delivered \
+             sent them again, {repeated} because the right to deliver moved or was lost; {unacknowledged} delivered \
              without an acknowledgement; {refused} refused, {unanswered} unanswered; nobody was acknowledged for \
              {longest_gap:.0?}, one event waited for {longest_wait:.0?}"
         );
