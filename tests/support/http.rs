@@ -91,10 +91,15 @@ pub struct Connection {
 
 impl Connection {
     pub fn open(host: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&host, DEADLINE)?;
+        Self::open_within(host, DEADLINE)
+    }
+
+    /// With a bound for the connection to be made, and for every wait on it afterwards.
+    pub fn open_within(host: SocketAddr, patience: Duration) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&host, patience)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(DEADLINE))?;
-        stream.set_write_timeout(Some(DEADLINE))?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
         Ok(Self { stream: BufReader::new(stream), host })
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -18,6 +18,9 @@ use super::wait::{wait_for, wait_until};
 /// cache 16 MiB.
 const MEMORY_CAP_KIB: u64 = 256 * 1024;
 
+/// Where a server takes events, on an address of its own.
+pub const INGRESS_PORT: u16 = 8080;
+
 /// A node that logs little, with one Trigger whose subscriber takes everything; and what must live as long as it.
 pub fn quiet_node() -> (tempfile::TempDir, super::Sink, Node) {
     let (folder, sink) = (tempfile::tempdir().unwrap(), super::Sink::accepting());
@@ -26,19 +29,35 @@ pub fn quiet_node() -> (tempfile::TempDir, super::Sink, Node) {
     (folder, sink, node)
 }
 
-/// How `pelton up` is started.
+/// How a process is started.
 #[derive(Debug, Clone)]
 pub struct Start {
+    verb: &'static str,
     folder: PathBuf,
     data: PathBuf,
+    /// Where ingress, API and metrics listen.
+    listen: [SocketAddr; 3],
     wrapper: Vec<String>,
     args: Vec<String>,
 }
 
 impl Start {
-    /// With files of the test in `folder`, and the data in a folder of it.
+    /// `pelton up` on free ports, with files of the test in `folder`, and the data in a folder of it.
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), data: folder.join("data"), wrapper: Vec::new(), args: Vec::new() }
+        Self {
+            verb: "up",
+            folder: folder.to_owned(),
+            data: folder.join("data"),
+            listen: [SocketAddr::from(([127, 0, 0, 1], 0)); 3],
+            wrapper: Vec::new(),
+            args: Vec::new(),
+        }
+    }
+
+    /// `pelton server` on an address that is its own, so that it is found there again in its next life.
+    pub fn server(folder: &Path, host: IpAddr) -> Self {
+        let listen = [INGRESS_PORT, 8001, 9464].map(|port| SocketAddr::new(host, port));
+        Self { verb: "server", listen, ..Self::new(folder) }
     }
 
     pub fn data(mut self, data: impl Into<PathBuf>) -> Self {
@@ -54,14 +73,19 @@ impl Start {
         self
     }
 
+    pub fn data_folder(&self) -> &Path {
+        &self.data
+    }
+
     pub fn args(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
         self
     }
 
-    /// Through a program that ends by executing the words after its own: the process keeps its id.
+    /// Through a program that ends by executing the words after its own: the process keeps its id. Inside of those
+    /// that there are already.
     pub fn wrapped(mut self, words: &[&str]) -> Self {
-        self.wrapper = words.iter().map(|word| (*word).to_owned()).collect();
+        self.wrapper.extend(words.iter().map(|word| (*word).to_owned()));
         self
     }
 
@@ -75,9 +99,9 @@ impl Start {
         let binary = env!("CARGO_BIN_EXE_pelton").to_owned();
         let mut words = self.wrapper.iter().chain([&binary]);
         let mut command = Command::new(words.next().expect("the binary is one of them"));
-        command.args(words).arg("up").arg("--data").arg(&self.data).arg("--ready-file").arg(self.ready_file());
-        for listen in ["--ingress-listen", "--api-listen", "--metrics-listen"] {
-            command.args([listen, "127.0.0.1:0"]);
+        command.args(words).arg(self.verb).arg("--data").arg(&self.data).arg("--ready-file").arg(self.ready_file());
+        for (key, address) in ["--ingress-listen", "--api-listen", "--metrics-listen"].into_iter().zip(self.listen) {
+            command.args([key, &address.to_string()]);
         }
         command.args(&self.args).env("NO_COLOR", "1");
         for (name, _) in std::env::vars_os() {
@@ -101,7 +125,12 @@ impl Start {
     /// Starts the process and waits until it is ready.
     #[track_caller]
     pub fn node(&self) -> Node {
-        let process = self.spawn();
+        self.ready(self.spawn())
+    }
+
+    /// Waits until a process that was spawned is ready.
+    #[track_caller]
+    pub fn ready(&self, process: Process) -> Node {
         let ready = wait_for("a process to be ready", || {
             if let Some(status) = process.ended() {
                 panic!("it ended with {status} before it was ready: {}", process.said());
@@ -109,7 +138,8 @@ impl Start {
             std::fs::read(self.ready_file()).map_err(|error| format!("{error}; {}", process.said()))
         });
         let ready: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&ready).unwrap();
-        let address = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
+        // A role that the process does not have has no address, which reads as one that nobody has.
+        let address = |name: &str| ready[name].as_str().unwrap_or("0.0.0.0:0").parse().unwrap();
         Node { ingress: address("ingress"), api: address("api"), metrics: address("metrics"), process }
     }
 
@@ -173,7 +203,8 @@ impl Process {
         self.wait();
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Sends a signal, unless it has ended.
+    pub fn signal(&self, signal: Signal) {
         let mut child = self.child.lock();
         if child.try_wait().unwrap().is_none() {
             kill_process(Pid::from_child(&child), signal).unwrap();

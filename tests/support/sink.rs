@@ -1,7 +1,7 @@
 //! A subscriber in the test's own process, that does with a request whatever the test likes.
 
 use std::io::{self, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -23,7 +23,15 @@ pub struct Sink {
 
 impl Sink {
     pub fn start(handler: impl Fn(Message, &mut TcpStream) -> io::Result<bool> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at(IpAddr::from([127, 0, 0, 1]), handler)
+    }
+
+    /// On a free port of another address than loopback's.
+    pub fn start_at(
+        host: IpAddr,
+        handler: impl Fn(Message, &mut TcpStream) -> io::Result<bool> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((host, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let (open, stop) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
         let (handler, count, stopped): (Arc<Handler>, _, _) = (Arc::new(handler), Arc::clone(&open), Arc::clone(&stop));

@@ -1,0 +1,79 @@
+//! Nodes that die, stand still, and are stopped.
+
+use std::time::{Duration, Instant};
+
+use crate::cluster::scenario;
+use crate::load::{Answer, Target};
+
+/// Longer than any election takes to begin: 1.4 s, and the checks that come before it.
+const LONGER_THAN_AN_ELECTION: Duration = Duration::from_secs(3);
+
+/// F1. Each node leads its share, so whichever dies is a leader.
+#[test]
+fn a_node_that_is_killed_is_done_without_and_comes_back() {
+    scenario("kill one", |scene, round| {
+        for machine in 0..3 {
+            scene.cluster.kill(machine);
+            scene.all_take(&format!("without node {machine}, in round {round}"));
+            scene.cluster.restart(&[machine]);
+            scene.all_take(&format!("with node {machine} again, in round {round}"));
+        }
+    });
+}
+
+/// F2, as far as processes go: the system keeps what they had written.
+#[test]
+fn nodes_that_are_killed_at_once_come_back_with_everything() {
+    scenario("kill all", |scene, _| {
+        scene.cluster.kill_all();
+        scene.cluster.restart(&[0, 1, 2]);
+    });
+}
+
+/// F5. A leader that slept through an election finds out before it acknowledges anything.
+#[test]
+fn a_node_that_stands_still_is_done_without_and_goes_on() {
+    scenario("pause one", |scene, round| {
+        for machine in 0..3 {
+            scene.cluster.pause(machine);
+            let since = Instant::now();
+            let others: Vec<_> = (0..3).filter(|other| *other != machine).collect();
+            while since.elapsed() < LONGER_THAN_AN_ELECTION {
+                scene.take(&others, &format!("while node {machine} stands still, in round {round}"));
+            }
+            scene.cluster.resume(machine);
+            scene.all_take(&format!("with node {machine} awake, in round {round}"));
+        }
+    });
+}
+
+/// F19: one of three can promise nothing, and says so. What the others knew is there when they are back.
+#[test]
+fn a_lost_quorum_refuses_events_until_it_is_back() {
+    scenario("lost quorum", |scene, round| {
+        let left = round % 3;
+        let lost: Vec<_> = (0..3).filter(|machine| *machine != left).collect();
+        lost.iter().for_each(|machine| scene.cluster.kill(*machine));
+        let since = Instant::now();
+        let mut patient = Target::patient(left, scene.cluster.node(left).ingress);
+        let answer = scene.ledger.try_once(&mut patient);
+        assert!(matches!(answer, Answer::ComeAgain), "an event without a quorum: {answer:?}");
+        eprintln!("lost quorum: an event was refused after {:.1?}", since.elapsed());
+        let stale = scene.ledger.stale(left, since, Instant::now());
+        assert!(stale.is_empty(), "without a quorum it acknowledged {stale:?}");
+        scene.cluster.restart(&lost);
+    });
+}
+
+/// F18, with one version: a producer that tries again sees every event acknowledged.
+#[test]
+fn a_rolling_restart_loses_nothing_and_refuses_nobody_for_long() {
+    scenario("rolling restart", |scene, round| {
+        for machine in 0..3 {
+            scene.cluster.stop(machine);
+            scene.all_take(&format!("without node {machine}, in round {round}"));
+            scene.cluster.restart(&[machine]);
+            scene.all_take(&format!("with node {machine} again, in round {round}"));
+        }
+    });
+}

@@ -1,0 +1,102 @@
+//! Nodes that do not hear each other, while producers and the subscriber reach all of them.
+
+use std::time::{Duration, Instant};
+
+use crate::cluster::{Scene, scenario};
+use crate::network::Network;
+use crate::support::{Dice, skipped};
+
+/// Terms that a group may go through because of one node that was cut off and came back: the election of another leader
+/// and the way back are two, and the machine is busy. One that asks for votes all the time would need more in seconds.
+const MAX_TERMS: u64 = 6;
+
+/// How often a link goes and comes.
+const FLAPS: usize = 20;
+
+/// What is lost around a node.
+type Shape = fn(&Network, usize, usize);
+
+/// F3: `shape` cuts a node off from each other. What was sent to it since, it must not have acknowledged when it is
+/// healed; the others go on.
+#[track_caller]
+fn cut_off(what: &'static str, shape: Shape) {
+    if let Err(why) = Network::new(1).can_cut() {
+        return skipped(what, &why);
+    }
+    let lonely = |scene: &mut Scene, round: usize| {
+        for machine in 0..3 {
+            let others: Vec<_> = (0..3).filter(|other| *other != machine).collect();
+            let before = scene.cluster.status();
+            others.iter().for_each(|other| shape(&scene.cluster.network, machine, *other));
+            let since = Instant::now();
+            scene.take(&others, &format!("by the others of node {machine}, in round {round}"));
+            let until = Instant::now();
+            scene.cluster.network.heal();
+            let stale = scene.ledger.stale(machine, since, until);
+            assert!(stale.is_empty(), "{what}: node {machine} acknowledged {stale:?} on its own");
+            scene.all_take(&format!("with node {machine} back, in round {round}"));
+            let terms = scene.cluster.status().terms_since(&before);
+            assert!(terms <= MAX_TERMS, "{what}: {terms} terms of one group while node {machine} was cut off");
+        }
+    };
+    scenario(what, lonely);
+}
+
+#[test]
+fn a_node_that_nobody_hears_and_that_hears_nobody_acknowledges_nothing() {
+    cut_off("cut off", |network, machine, other| {
+        network.cut(machine, other);
+        network.cut(other, machine);
+    });
+}
+
+#[test]
+fn a_node_that_sends_but_does_not_hear_acknowledges_nothing() {
+    cut_off("does not hear", |network, machine, other| network.cut(other, machine));
+}
+
+#[test]
+fn a_node_that_hears_but_is_not_heard_acknowledges_nothing() {
+    cut_off("is not heard", |network, machine, other| network.cut(machine, other));
+}
+
+/// Two that do not reach each other, and one that reaches both: a quorum is there, whoever leads.
+#[test]
+fn a_broken_link_between_two_of_three_is_outlived() {
+    if let Err(why) = Network::new(1).can_cut() {
+        return skipped("a broken link", &why);
+    }
+    scenario("broken link", |scene, round| {
+        for (one, other) in [(0, 1), (1, 2), (2, 0)] {
+            scene.cluster.network.cut(one, other);
+            scene.cluster.network.cut(other, one);
+            let bridge = 3 - one - other;
+            scene.take(&[bridge], &format!("by the node between {one} and {other}, in round {round}"));
+            scene.cluster.network.heal();
+            scene.all_take(&format!("with the link of {one} and {other}, in round {round}"));
+        }
+    });
+}
+
+/// F4: links that come and go faster than an election takes. Some quorum is there most of the time, and when it stops all
+/// is well.
+#[test]
+fn links_that_come_and_go_are_outlived() {
+    if let Err(why) = Network::new(1).can_cut() {
+        return skipped("flapping links", &why);
+    }
+    let mut dice = Dice::from_env("flapping links");
+    scenario("flapping links", |scene, _| {
+        for _ in 0..FLAPS {
+            let from = dice.below(3) as usize;
+            let to = (from + 1 + dice.below(2) as usize) % 3;
+            scene.cluster.network.cut(from, to);
+            // For a random time, which is the fault itself.
+            let until = Instant::now() + Duration::from_millis(50 + dice.below(800));
+            while Instant::now() < until {
+                std::thread::park_timeout(until - Instant::now());
+            }
+            scene.cluster.network.heal();
+        }
+    });
+}
