@@ -105,6 +105,8 @@ impl Core {
             Change::Rewind(trigger, at) => {
                 Effect::Changed(self.group.rewind(trigger, at.unwrap_or(self.next), index).map(|()| 1))
             }
+            // Another leader, which had heard more, came between: it may have started what this one takes for gone.
+            Change::Drop { version, .. } if version < self.triggers_as_of => Effect::Quiet(Ok(0)),
             Change::Drop { version, triggers } => {
                 self.triggers_as_of = self.triggers_as_of.max(version);
                 triggers.iter().for_each(|trigger| self.group.drop_trigger(*trigger));

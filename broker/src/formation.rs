@@ -18,7 +18,7 @@ pub use decide::CannotEnter;
 pub(crate) use enter::{Formation, Started};
 pub(crate) use hello::Presence;
 pub(crate) use keeper::Keeper;
-pub(crate) use link::{RegistryLink, SettleError};
+pub(crate) use link::{AnnounceError, RegistryLink, SettleError};
 pub(crate) use service::{MembershipService, Registrar};
 
 #[cfg(test)]

@@ -21,7 +21,9 @@ use crate::metrics::GroupMetrics;
 use crate::proposer::{Gate, Proposer};
 use crate::sessions::Sessions;
 
-pub(crate) use lifecycle::{OpenAs, open_held, run as follow_cluster};
+#[cfg(test)]
+pub(crate) use lifecycle::close_left;
+pub(crate) use lifecycle::{OpenAs, is_unheard, open_held, run as follow_cluster};
 pub(crate) use members::{Wanted, tend as tend_members};
 
 /// A replica of a group that holds events.
@@ -155,6 +157,11 @@ impl Groups {
 
     fn has_failed(&self, group: GroupId) -> bool {
         self.failed.lock().contains_key(&group)
+    }
+
+    /// Forgets the failures of groups that have left: one that comes back begins anew.
+    fn recover(&self, has_left: impl Fn(&GroupId) -> bool) {
+        self.failed.lock().retain(|group, _| !has_left(group) || self.open.load().contains_key(group));
     }
 
     fn change(&self, change: impl Fn(&mut BTreeMap<GroupId, Arc<DataGroup>>)) {

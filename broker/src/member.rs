@@ -12,8 +12,8 @@ use pelton_consensus::GroupStatus;
 use pelton_peer::{BoxedIo, Network, PeerAddress, PeerListener, Pool, Security};
 
 use crate::cluster::{ClusterCommand, REGISTRY};
-use crate::formation::{Keeper, Presence, RegistryLink};
-use crate::groups::{Wanted, tend_members};
+use crate::formation::{AnnounceError, Keeper, Presence, RegistryLink};
+use crate::groups::{Wanted, is_unheard, tend_members};
 use crate::ids;
 use crate::node::Shared;
 use crate::registry::RegistryState;
@@ -23,6 +23,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// How long a node waits before it tells the registry again where it is.
 const ANNOUNCE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// How often a node looks whether the registry knows where it is.
+const LOOK_WHETHER_KNOWN_EVERY: Duration = Duration::from_secs(5);
 
 /// What makes a node one of several.
 #[derive(Clone)]
@@ -216,27 +219,46 @@ async fn tend_registry(shared: &Shared) {
     }
 }
 
-/// Tells the registry what the node is called and where it is now.
+/// Sees to it that the registry knows what the node is called and where it is, again and again: a node that was removed
+/// while nobody reached it hears of that from nobody else. It ends the process once it votes in no group any more.
 pub(crate) async fn announce(shared: Shared) {
     let Some(member) = &shared.member else { return };
-    let mut told = None;
     let mut nudged = shared.controller.nudge.subscribe();
     loop {
         nudged.borrow_and_update();
         let info = member.info.lock().clone();
-        if told.as_ref() != Some(&info) {
+        // A registry that nobody keeps current here says nothing.
+        if !shared.registry.raft.is_current() || !is_known(&shared, &info) {
             match member.link.announce(&info).await {
-                Ok(()) => told = Some(info),
-                Err(error) => {
-                    tracing::error!(%error, "this node is not wanted in its cluster any more");
+                Ok(()) => {}
+                Err(error @ AnnounceError::Removed(_)) if !is_needed(&shared) => {
+                    tracing::error!(%error, "the node ends");
+                    (shared.options.on_fatal)(&io::Error::other(error));
                     return;
                 }
+                Err(error @ AnnounceError::Removed(_)) => {
+                    tracing::warn!(%error, "the node ends once its groups do without it");
+                }
+                Err(error) => tracing::error!(%error, "the registry does not know where this node is"),
             }
         }
-        if nudged.changed().await.is_err() {
-            return;
+        tokio::select! {
+            biased;
+            changed = nudged.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(LOOK_WHETHER_KNOWN_EVERY) => {}
         }
     }
+}
+
+fn is_known(shared: &Shared, info: &NodeInfo) -> bool {
+    let cluster = shared.registry.state.current_cluster();
+    cluster.member(shared.this).is_some_and(|known| NodeInfo { phase: info.phase, ..known.clone() } == *info)
+}
+
+/// Whether some group still counts on its replica here: the change that takes it out may need its vote.
+fn is_needed(shared: &Shared) -> bool {
+    let groups = shared.groups.all();
+    groups.values().any(|open| open.raft.serves() || !is_unheard(shared, open))
 }
 
 /// What the node waits for, in a sentence.

@@ -43,6 +43,10 @@ const LOOK_FOR_CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// The registry's log is purged once it holds this many entries.
 const REGISTRY_PURGE_AFTER_ENTRIES: u64 = 1_024;
 
+/// How long a group's leader waits for what it proposes, before the other groups have their turn: a group that lost its
+/// quorum commits nothing.
+const PROPOSE_WITHIN: Duration = Duration::from_secs(5);
+
 /// Runs until the node shuts down.
 pub(crate) async fn run(shared: Shared) {
     let mut alarmed = false;
@@ -145,6 +149,8 @@ enum Hindrance {
     Group(#[from] pelton_consensus::GroupError),
     #[error(transparent)]
     Change(#[from] pelton_client::OperationError),
+    #[error("the group did not commit it in time")]
+    Slow(#[from] tokio::time::error::Elapsed),
     #[error("the task that reads the log ended")]
     Task(#[from] tokio::task::JoinError),
 }
@@ -156,7 +162,7 @@ async fn tend(shared: &Shared, group: &DataGroup, checkpointed: &mut Checkpointe
     let keys_from = offset_at(shared, id, now.minus(longest(shared).1))?;
     group.state.prune_keys(keys_from, offset_at(shared, id, now.minus(PRODUCER_WINDOW))?);
     if group.raft.serves() {
-        propose(shared, group, now).await?;
+        tokio::time::timeout(PROPOSE_WITHIN, propose(shared, group, now)).await??;
     }
     let (state, log) = (group.state.clone(), shared.log.clone());
     if shared.options.blocking.run(move || state.advance_trailing(&log)).await?? {

@@ -7,21 +7,23 @@ use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{InitializeError, LinearizableReadError, RaftError};
+use openraft::storage::RaftLogStorage;
 use openraft::{EmptyNode, LinearizerOption, Raft};
-use pelton_log::{GroupId, GroupView, Log, LogIndex};
+use pelton_log::{GroupId, GroupView, Log, LogIndex, Term};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::admission::room_for;
+use crate::heard::Heard;
 use crate::leadership::{Watcher, other_leader};
 use crate::machine::Machine;
 use crate::network::{Network, Quiet};
 use crate::peers::Replica;
 use crate::proposal::{Discarded, Proposal, Ticket};
-use crate::replica::LocalReplica;
+use crate::replica::{LocalReplica, NOBODY};
 use crate::responder::AckResponder;
 use crate::storage::GroupLog;
-use crate::types::Types;
+use crate::types::{LeaderId, Types, Vote};
 use crate::{
     Command, GroupError, GroupOptions, Leadership, NodeId, Outcome, Peers, ProposeError, ReadIndexError, StateMachine,
 };
@@ -45,6 +47,7 @@ struct Shared<S: StateMachine> {
     replica: Arc<dyn Replica>,
     watcher: Watcher<S>,
     leadership: watch::Receiver<Leadership>,
+    heard: Arc<Heard>,
     options: GroupOptions,
     /// Held while the members are changed: what a change is checked against must still hold when the core gets it.
     changing: tokio::sync::Mutex<()>,
@@ -77,7 +80,15 @@ impl<S: StateMachine> Group<S> {
         restore(id, &view, &machine)?;
         let mut config = options.config(id)?;
         // It may have voted before it stopped.
-        let holds_vote = options.hold_votes && (view.vote.is_some() || view.last.is_some() || view.purged.is_some());
+        let holds_nothing = view.vote.is_none() && view.last.is_none() && view.purged.is_none();
+        let forgot = holds_nothing && options.at_least_term > Term(0);
+        if forgot {
+            let vote =
+                Vote { leader_id: LeaderId { term: options.at_least_term.0, node_id: NOBODY }, committed: false };
+            let saved = store.clone().save_vote(&vote).await;
+            saved.map_err(|source| GroupError::Log { group: id, source })?;
+        }
+        let holds_vote = options.hold_votes && (!holds_nothing || forgot);
         config.enable_elect = !holds_vote;
         let quiet = Quiet::new();
         let hung_after = options.election_timeout.1;
@@ -86,7 +97,8 @@ impl<S: StateMachine> Group<S> {
             .await
             .map_err(|error| failed(id, error))?;
         let votes_held_until = hold_vote(id, &raft, holds_vote, options).await?;
-        let local = LocalReplica { id, log: log.clone(), raft: raft.clone(), votes_held_until };
+        let heard = Arc::new(Heard::new());
+        let local = LocalReplica { id, log: log.clone(), raft: raft.clone(), votes_held_until, heard: heard.clone() };
         let replica: Arc<dyn Replica> = Arc::new(local);
         peers.open(id, replica.clone());
         let watcher = Watcher {
@@ -111,6 +123,7 @@ impl<S: StateMachine> Group<S> {
             replica,
             watcher,
             leadership,
+            heard,
             options,
             changing: tokio::sync::Mutex::default(),
         })))
@@ -266,6 +279,22 @@ impl<S: StateMachine> Group<S> {
         self.0.leadership.borrow().serves && self.0.watcher.look().0.serves
     }
 
+    /// Whether the state here has everything that was committed a moment ago: this node serves as the leader, or has
+    /// applied all that a leader, which had committed an entry of its own term, has named within an election timeout.
+    /// Never true of what was only read from the disk.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        let named = self.0.heard.committed(self.0.options.election_timeout.1);
+        self.serves() || named.is_some_and(|named| self.0.machine.applied_index() >= named)
+    }
+
+    /// For how long no leader has sent anything that this node followed, since it opened the group at most. A leader
+    /// sends to all members, and to nobody else.
+    #[must_use]
+    pub fn unheard_for(&self) -> Duration {
+        self.0.heard.silent_for()
+    }
+
     /// Returns once the group has failed, with the reason. A group that fails never comes back by itself.
     pub async fn failed(&self) -> String {
         let mut metrics = self.0.raft.metrics();
@@ -312,7 +341,8 @@ impl<S: StateMachine> Group<S> {
         self.0.raft.trigger().snapshot().await.map_err(|error| failed(self.0.id, error))
     }
 
-    /// Stores a checkpoint, unless the disk is full, and ends the group on this node.
+    /// Stores a checkpoint, unless the disk is full, and ends the group on this node. Whatever still holds the group
+    /// stores none afterwards.
     ///
     /// # Errors
     /// The checkpoint could not be stored; the group is ended all the same.
@@ -321,6 +351,7 @@ impl<S: StateMachine> Group<S> {
         let stored = self.checkpoint().await;
         // A core that panicked has said so already, and there is nothing left to end.
         let _ = self.0.raft.shutdown().await;
+        self.0.machine.end().await;
         stored.map(|_| ())
     }
 }

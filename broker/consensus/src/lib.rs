@@ -49,6 +49,7 @@ mod entry;
 mod error;
 mod group;
 mod grpc;
+mod heard;
 mod heartbeats;
 mod leadership;
 mod machine;

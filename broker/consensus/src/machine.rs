@@ -29,6 +29,8 @@ struct Place {
     stored: Option<Watermark>,
     /// The offset after `applied`, while it is from a snapshot and the log has nothing that says it.
     next_offset: Option<Offset>,
+    /// The last entry of the snapshot that was installed last: until the log is purged up to it, nothing else says it.
+    installed: Option<LogId>,
     /// Snapshots of other replicas that were installed.
     installs: u64,
 }
@@ -45,7 +47,25 @@ struct Shared<S> {
     applied: watch::Sender<LogIndex>,
     /// Held from taking the state until it is stored: an older checkpoint must not come after a newer one, least of all
     /// after that of a snapshot, behind which the log is purged.
-    storing: tokio::sync::Mutex<()>,
+    storing: tokio::sync::Mutex<Storing>,
+}
+
+/// Whether checkpoints are still stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Storing {
+    #[default]
+    Open,
+    /// The group has ended here, and its part of the log may be gone: a checkpoint would be all that is left of it.
+    Ended,
+}
+
+impl Storing {
+    fn must_be_open(self) -> io::Result<()> {
+        match self {
+            Self::Open => Ok(()),
+            Self::Ended => Err(io::Error::other("the group has ended on this node")),
+        }
+    }
 }
 
 impl<S> Clone for Machine<S> {
@@ -102,9 +122,15 @@ impl<S: StateMachine> Machine<S> {
         place.applied = checkpoint.applied;
         place.memberships = checkpoint.memberships;
         place.stored = checkpoint.watermark;
-        place.next_offset = checkpoint.next_offset;
-        if let (Some(applied), Some(next_offset)) = (checkpoint.applied, checkpoint.next_offset) {
-            self.shared.log.installed(LogIndex(applied.index), next_offset);
+        if let Some(applied) = checkpoint.applied {
+            let index = LogIndex(applied.index);
+            let known = self.shared.log.next_offset_after(index).map_err(|error| error.to_string())?;
+            // Else the log was to be purged behind a snapshot when the node stopped, and is now.
+            if known.is_none() {
+                let next_offset = checkpoint.next_offset.ok_or("nothing says which offset comes after it")?;
+                self.shared.log.installed(index, next_offset);
+                (place.next_offset, place.installed) = (Some(next_offset), Some(applied));
+            }
         }
         self.shared.applied.send_replace(LogIndex(checkpoint.applied.map_or(0, |id| id.index)));
         Ok(())
@@ -112,17 +138,30 @@ impl<S: StateMachine> Machine<S> {
 
     /// Stores the state as of now with its place, and the watermark in it; nothing when nothing was applied yet.
     pub(crate) async fn store_checkpoint(&self) -> io::Result<()> {
-        let _storing = self.shared.storing.lock().await;
-        let Some((applied, watermark, bytes)) = self.checkpoint() else { return Ok(()) };
+        let storing = self.shared.storing.lock().await;
+        storing.must_be_open()?;
+        let Some((applied, watermark, bytes)) = self.checkpoint()? else { return Ok(()) };
         self.shared.log.save_checkpoint(applied, bytes).await?;
         self.stored(watermark);
         Ok(())
     }
 
-    fn checkpoint(&self) -> Option<(LogId, Option<Watermark>, Bytes)> {
+    /// Stores no checkpoint any more, and returns when none is being stored.
+    pub(crate) async fn end(&self) {
+        *self.shared.storing.lock().await = Storing::Ended;
+    }
+
+    fn checkpoint(&self) -> io::Result<Option<(LogId, Option<Watermark>, Bytes)>> {
         // The lock that applying takes: state and place belong to the same entry.
         let place = self.shared.place.lock();
-        let applied = place.applied?;
+        let Some(applied) = place.applied else { return Ok(None) };
+        let next_offset = match place.next_offset {
+            Some(next_offset) => Some(next_offset),
+            None => self.shared.log.next_offset_after(LogIndex(applied.index))?,
+        };
+        if next_offset.is_none() {
+            return Err(io::Error::other("the log does not say where the checkpoint ends"));
+        }
         // Never back: the log may be purged up to the one before.
         let named = self.shared.state.watermark(LogIndex(applied.index));
         let watermark = match (named, &place.stored) {
@@ -134,10 +173,10 @@ impl<S: StateMachine> Machine<S> {
             applied: Some(applied),
             memberships: place.memberships.clone(),
             watermark: watermark.clone(),
-            next_offset: place.next_offset,
+            next_offset,
             state: self.shared.state.checkpoint(),
         };
-        Some((applied, watermark, checkpoint.encode()))
+        Ok(Some((applied, watermark, checkpoint.encode())))
     }
 
     /// A checkpoint with this watermark is durable: snapshots may go that far.
@@ -154,7 +193,8 @@ impl<S: StateMachine> Machine<S> {
     fn snapshot(&self) -> io::Result<Option<Snapshot>> {
         let place = self.shared.place.lock();
         let Some(Watermark { index, state }) = &place.stored else { return Ok(None) };
-        let Some(last_log_id) = self.shared.log.log_id(*index)? else { return Ok(None) };
+        let installed = || place.installed.filter(|id| id.index == index.0);
+        let Some(last_log_id) = self.shared.log.log_id(*index)?.or_else(installed) else { return Ok(None) };
         let in_force = |membership: &&StoredMembership| membership.log_id().is_none_or(|id| id.index <= index.0);
         let last_membership = place.memberships.iter().rev().find(in_force).cloned().unwrap_or_default();
         let next_offset = self.shared.log.next_offset_after(*index)?;
@@ -229,7 +269,8 @@ impl<S: StateMachine> RaftStateMachine<Types> for Machine<S> {
         let Some(last) = meta.last_log_id.filter(|last| last.index == snapshot.index.0) else {
             return Err(invalid("the snapshot is of another index than it says".into()));
         };
-        let _storing = self.shared.storing.lock().await;
+        let storing = self.shared.storing.lock().await;
+        storing.must_be_open()?;
         let checkpoint = {
             let mut place = self.shared.place.lock();
             self.shared.state.install(snapshot.index, &snapshot.state).map_err(invalid)?;
@@ -238,7 +279,7 @@ impl<S: StateMachine> RaftStateMachine<Types> for Machine<S> {
             place.applied = Some(last);
             place.memberships = vec![meta.last_membership.clone()];
             place.stored = Some(watermark.clone());
-            place.next_offset = Some(snapshot.next_offset);
+            (place.next_offset, place.installed) = (Some(snapshot.next_offset), Some(last));
             place.installs += 1;
             Checkpoint {
                 applied: Some(last),
@@ -264,6 +305,8 @@ impl<S: StateMachine> RaftSnapshotBuilder<Types> for Machine<S> {
     type SnapshotData = Bytes;
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        // While another replica's is being installed, what it stands on is not durable yet.
+        let _storing = self.shared.storing.lock().await;
         self.snapshot()?.ok_or_else(|| io::Error::other("the state machine names no retention watermark"))
     }
 }

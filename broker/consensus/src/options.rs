@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
-use pelton_log::GroupId;
+use pelton_log::{GroupId, Term};
 
 use crate::{GroupError, NodeId};
 
@@ -26,6 +26,9 @@ pub struct GroupOptions {
     /// It has forgotten what lease it gave to whom. Without a hold it could help elect a leader while another still
     /// counts on its lease. A group that this node never voted in, or whose only voter it is, has nothing to hold.
     pub hold_votes: bool,
+    /// A node that was in the group, and forgot what it held of it, gives no vote in this term or an older one: it may
+    /// have given it already. 0 where it never was. Of no effect on a node that holds something of the group.
+    pub at_least_term: Term,
 }
 
 impl GroupOptions {
@@ -37,6 +40,7 @@ impl GroupOptions {
             heartbeat: Duration::from_millis(500),
             election_timeout: (Duration::from_secs(2), Duration::from_millis(3_500)),
             hold_votes: true,
+            at_least_term: Term(0),
         }
     }
 

@@ -16,6 +16,7 @@ use proto::refusal::Reason;
 use tokio::time::Instant;
 
 use crate::admission::room_for;
+use crate::heard::{Heard, committed_by};
 use crate::machine::Machine;
 use crate::peers::Replica;
 use crate::snapshot::SnapshotBytes;
@@ -25,6 +26,10 @@ use crate::types::{Snapshot, SnapshotMeta, StoredMembership, Types, Vote};
 use crate::wire::{self, BadMessage, refusal};
 use crate::{Space, StateMachine, codec};
 
+/// No node has this id. A stored vote for it in some term is a vote for nobody in that term: its leader is followed, and
+/// nobody is helped to become it.
+pub(crate) const NOBODY: u64 = 0;
+
 /// An open group, for requests that come in.
 pub(crate) struct LocalReplica<S: StateMachine> {
     pub(crate) id: GroupId,
@@ -32,6 +37,7 @@ pub(crate) struct LocalReplica<S: StateMachine> {
     pub(crate) raft: Raft<Types, Machine<S>>,
     /// Until then no vote is given, unless the leader itself asks for it.
     pub(crate) votes_held_until: Option<Instant>,
+    pub(crate) heard: Arc<Heard>,
 }
 
 fn ended(why: impl std::fmt::Display) -> proto::Refusal {
@@ -60,6 +66,8 @@ struct Requests {
     first: Option<proto::AppendRequest>,
     rest: Incoming<proto::AppendRequest>,
     refused: Arc<Mutex<Option<proto::Refusal>>>,
+    /// How far the leader said that entries are committed, in the newest request.
+    committed: Arc<Mutex<Option<LogIndex>>>,
 }
 
 impl Requests {
@@ -75,7 +83,10 @@ impl Requests {
             Err(refusal) => Err(refusal),
         };
         match checked {
-            Ok(request) => Some((request, self)),
+            Ok(request) => {
+                *self.committed.lock() = committed_by(&request.vote, request.leader_commit);
+                Some((request, self))
+            }
             Err(refusal) => {
                 *self.refused.lock() = Some(refusal);
                 None
@@ -90,12 +101,24 @@ impl<S: StateMachine> Replica for LocalReplica<S> {
         first: proto::AppendRequest,
         rest: Incoming<proto::AppendRequest>,
     ) -> BoxStream<'static, proto::AppendResponse> {
-        let refused = Arc::new(Mutex::new(None));
-        let requests =
-            Requests { id: self.id, log: self.log.clone(), first: Some(first), rest, refused: refused.clone() };
+        let (refused, committed) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(None)));
+        let requests = Requests {
+            id: self.id,
+            log: self.log.clone(),
+            first: Some(first),
+            rest,
+            refused: refused.clone(),
+            committed: committed.clone(),
+        };
+        let heard = self.heard.clone();
         let answers = self.raft.stream_append(stream::unfold(requests, Requests::next).boxed());
-        let answers = answers.map(|answer| match answer {
-            Ok(answer) => wire::answer_to_wire(answer),
+        let answers = answers.map(move |answer| match answer {
+            Ok(answer) => {
+                if !matches!(answer, Err(StreamAppendError::HigherVote(_))) {
+                    heard.leader(*committed.lock());
+                }
+                wire::answer_to_wire(answer)
+            }
             Err(fatal) => wire::refused_append(ended(fatal)),
         });
         // Those before it are answered first.
@@ -111,14 +134,18 @@ impl<S: StateMachine> Replica for LocalReplica<S> {
             entries: Vec::new(),
             committed: beat.committed,
         };
-        let (raft, id) = (self.raft.clone(), self.id);
+        let (raft, id, heard) = (self.raft.clone(), self.id, self.heard.clone());
         let answer = async move {
             let request = match wire::append(id, request) {
                 Ok(request) => request,
                 Err(error) => return wire::refused_append(error.into()),
             };
-            let previous = request.prev_log_id;
-            let answer = match raft.append_entries(request).await {
+            let (previous, committed) = (request.prev_log_id, committed_by(&request.vote, request.leader_commit));
+            let answer = raft.append_entries(request).await;
+            if !matches!(answer, Ok(AppendEntriesResponse::HigherVote(_)) | Err(_)) {
+                heard.leader(committed);
+            }
+            let answer = match answer {
                 Ok(AppendEntriesResponse::Success) => Ok(previous),
                 Ok(AppendEntriesResponse::PartialSuccess(last)) => Ok(last),
                 Ok(AppendEntriesResponse::HigherVote(vote)) => Err(StreamAppendError::HigherVote(vote)),
@@ -135,9 +162,16 @@ impl<S: StateMachine> Replica for LocalReplica<S> {
 
     fn vote(&self, request: proto::VoteRequest) -> BoxFuture<'static, proto::VoteResponse> {
         let held = self.votes_held_until.is_some_and(|until| Instant::now() < until);
+        let voted = self.log.group(self.id).vote.map(|vote| codec::decode_vote(&vote));
         let (raft, pre_vote) = (self.raft.clone(), request.pre_vote);
         let answer = async move {
             let request = wire::vote_request(request)?;
+            if let Some(Ok(voted)) = voted
+                && voted.leader_id.node_id == NOBODY
+                && request.vote.leader_id.term <= voted.leader_id.term
+            {
+                return Err(refusal(Reason::HoldingVote, "this node may have voted in that term and forgotten it"));
+            }
             if held && !request.leadership_transfer {
                 return Err(refusal(Reason::HoldingVote, "this node has just started"));
             }

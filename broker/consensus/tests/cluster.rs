@@ -531,3 +531,40 @@ async fn a_request_for_an_unknown_group_makes_none() {
     assert_eq!(answer.refusal.unwrap().reason(), unknown);
     assert_eq!(cluster.nodes[&1].group.log().groups(), [GROUP]);
 }
+
+/// A replica that forgot its vote helps nobody in the terms in which it may have given it: of three, the leader is gone,
+/// and the other two elect in a later one.
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_forgot_its_votes_gives_none_again() {
+    let mut cluster = three().await;
+    cluster.commit("before").await;
+    cluster.converge(1).await;
+    let leader = cluster.leader().await;
+    let forgot = 1 + leader % 3;
+    cluster.kill(leader).await;
+    cluster.kill(forgot).await;
+    cluster.options.at_least_term = pelton_log::Term(50);
+    cluster.start(forgot).await;
+    assert_eq!(cluster.group(forgot).status().term, pelton_log::Term(50));
+    cluster.commit("after").await;
+    for id in cluster.nodes.keys().copied() {
+        assert!(cluster.group(id).status().term > pelton_log::Term(50), "{:?}", cluster.group(id).status());
+    }
+}
+
+/// What the disk says of a leader is not what a leader says.
+#[tokio::test(start_paused = true)]
+async fn a_replica_is_current_only_after_a_leader_was_heard() {
+    let mut cluster = three().await;
+    cluster.commit("before").await;
+    until("all are current", || (1..=3).all(|id| cluster.group(id).is_current())).await;
+    let leader = cluster.leader().await;
+    let other = 1 + leader % 3;
+    cluster.fabric.isolate(other, 1..=3);
+    until("its news is old", || !cluster.group(other).is_current()).await;
+    cluster.restart(other).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!cluster.group(other).is_current(), "{:?}", cluster.group(other).status());
+    cluster.fabric.heal();
+    until("it is current again", || cluster.group(other).is_current()).await;
+}

@@ -178,3 +178,17 @@ async fn a_proposal_to_a_group_that_ended_has_an_unknown_outcome_and_is_told_so(
     group.shutdown().await.unwrap();
     assert_eq!(propose(&group, 2, 1).await, Err(ProposeError::OutcomeUnknown));
 }
+
+/// Retention may hold a group that was closed and forgotten meanwhile. A checkpoint would be all that the log has of it,
+/// and the group would begin at the first offset again when it comes back.
+#[tokio::test]
+async fn a_group_that_ended_stores_no_checkpoint() {
+    let group = open(&SimDisk::new()).await;
+    propose(&group, 1, 1).await.unwrap();
+    group.shutdown().await.unwrap();
+    let (done, forgotten) = tokio::sync::oneshot::channel();
+    group.log().forget(GROUP, Box::new(move |result| drop(done.send(result))));
+    forgotten.await.unwrap().unwrap();
+    assert!(group.checkpoint().await.is_err());
+    assert!(group.log().group(GROUP).checkpoint.is_none());
+}

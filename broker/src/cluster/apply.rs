@@ -206,20 +206,23 @@ impl ClusterState {
     }
 
     fn settle(&mut self, group: GroupId, term: u64, voters: BTreeSet<NodeId>) -> Outcome {
-        let unknown = voters.iter().find(|node| !self.nodes.contains_key(node)).copied();
-        let record = self.group_mut(group).ok_or(Refusal::UnknownGroup(group))?;
+        let record = self.group(group).ok_or(Refusal::UnknownGroup(group))?;
+        // One that was removed votes until the change that takes it out is done, and comes back to nothing.
+        let gone =
+            voters.iter().filter(|node| !record.settled.contains(node)).find_map(|node| self.present(*node).err());
         if term < record.settled_term {
             return Err(Refusal::OldTerm(group));
         }
         if voters.is_empty() {
             return Err(Refusal::NoReplica(group));
         }
-        if let Some(node) = unknown {
-            return Err(Refusal::UnknownNode(node));
+        if let Some(refusal) = gone {
+            return Err(refusal);
         }
         if (record.settled_term, &record.settled) == (term, &voters) {
             return Ok(Answer::Unchanged);
         }
+        let record = self.group_mut(group).expect("it was found");
         (record.settled_term, record.settled) = (term, voters);
         record.version += 1;
         Ok(Answer::Changed)
@@ -261,18 +264,19 @@ impl ClusterState {
 impl GroupRecord {
     /// Takes a node that is removed off the group.
     fn lose(&mut self, node: NodeId, members: &BTreeSet<NodeId>) {
-        if !self.replicas.remove(&node) {
+        if !self.holders().contains(&node) {
             return;
         }
-        if self.replicas.is_empty() {
+        self.replicas.remove(&node);
+        let left: BTreeSet<_> = self.settled.iter().copied().filter(|o| *o != node && members.contains(o)).collect();
+        if left.is_empty() {
+            // Given up: whoever gets it begins it anew. One that it was to move to has no more than a part of it.
+            (self.replicas, self.settled, self.settled_term) = (BTreeSet::new(), BTreeSet::new(), 0);
+        } else if self.replicas.is_empty() {
             // It was to move here, and the others still have it.
-            self.replicas = self.settled.iter().copied().filter(|o| *o != node && members.contains(o)).collect();
+            self.replicas = left;
         }
-        if self.replicas.is_empty() {
-            // Given up: whoever gets it begins it anew.
-            (self.settled, self.settled_term) = (BTreeSet::new(), 0);
-        }
-        self.preferred = self.preferred.filter(|preferred| *preferred != node);
+        self.preferred = self.preferred.filter(|preferred| self.replicas.contains(preferred));
         self.version += 1;
     }
 }

@@ -216,6 +216,11 @@ fn an_old_leader_settles_nothing() {
     assert_eq!(state.apply(24, settle(1, 5, &[9])), Err(Refusal::UnknownNode(NodeId(9))));
     assert_eq!(state.apply(25, settle(2, 5, &[1])), Err(Refusal::UnknownGroup(GroupId(2))));
     assert_eq!((state.groups[&group].settled_term, state.version), (5, 20));
+    // One that is removed counts for as long as it votes, and does not come back.
+    state.apply(26, remove(2, false)).unwrap();
+    assert_eq!(state.apply(27, settle(1, 6, &[1, 2])), Ok(Answer::Changed));
+    assert_eq!(state.apply(28, settle(1, 6, &[1])), Ok(Answer::Changed));
+    assert!(matches!(state.apply(29, settle(1, 7, &[1, 2])), Err(Refusal::Removed { node: NodeId(2), .. })));
 }
 
 #[test]
@@ -246,7 +251,7 @@ fn a_removal_takes_nothing_that_nobody_else_has_unless_it_is_lost() {
     assert_eq!(registry_elsewhere.clone().apply(22, remove(1, false)), Err(last));
     assert_eq!(registry_elsewhere.apply(22, remove(1, true)), Ok(Answer::Changed));
     let record = &registry_elsewhere.groups[&group];
-    assert_eq!(record.replicas, ids(&[2]), "on its way there");
+    assert_eq!((record.holders(), record.preferred), (ids(&[]), None), "what node 2 has so far never voted");
     // Nobody has it: it is begun anew.
     let record = registry_elsewhere.groups.get_mut(&group).unwrap();
     (record.replicas, record.settled, record.settled_term) = (ids(&[2]), ids(&[2]), 7);

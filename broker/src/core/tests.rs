@@ -52,4 +52,17 @@ fn the_keys_of_calls_read_back_in_few_bytes_and_older_states_have_none() {
     }
 }
 
+/// A leader that is replaced may still have the drop of a trigger on its way that the next one has started.
+#[test]
+fn a_drop_that_is_older_than_a_start_drops_nothing() {
+    let mut core = Core::default();
+    let start = Change::Start { version: 8, triggers: vec![(TriggerId(1), None)] }.encode();
+    core.apply(GROUP, entry(1, command::CHANGE, 0, 0, &start));
+    for (index, version, left) in [(2, 7, 1), (3, 8, 0)] {
+        let drop = Change::Drop { version, triggers: vec![TriggerId(1)] }.encode();
+        core.apply(GROUP, entry(index, command::CHANGE, 0, 0, &drop));
+        assert_eq!((core.group.cursors.len(), core.triggers_as_of), (left, 8), "a drop of version {version}");
+    }
+}
+
 mod sessions;

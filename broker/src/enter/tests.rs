@@ -567,3 +567,35 @@ async fn a_session_ends_with_its_leader() {
     cluster.net().heal();
     cluster.stop().await;
 }
+
+/// A registry that lags may say that a group left long after it has come back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_is_given_up_only_on_current_news_and_when_nobody_sends_to_it() {
+    let cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let group = GROUPS[0];
+    cluster.append(group, "1", None).await;
+    let follower = (cluster.leader(group).await + 1) % 3;
+    let shared = &cluster.node(follower).shared;
+    let mut old = (*shared.registry.state.current_cluster()).clone();
+    let record = old.groups.get_mut(&group).unwrap();
+    record.replicas.remove(&shared.this);
+    record.settled.remove(&shared.this);
+    let holds = || shared.groups.find(group).is_some() && shared.log.group(crate::ids::log_group(group)).last.is_some();
+    until("the replica follows", || holds().then_some(())).await;
+    assert!(!crate::groups::close_left(shared, &old, false).await, "it was only read from the disk");
+    assert!(holds());
+    assert!(!crate::groups::close_left(shared, &old, true).await, "the group's leader counts on it");
+    assert!(holds());
+    // Nobody sends to it any more: the group did move elsewhere.
+    cluster.net().isolate(shared.this);
+    in_time("it goes", async {
+        while !crate::groups::close_left(shared, &old, true).await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert!(shared.log.group(crate::ids::log_group(group)).last.is_none(), "and its part of the log with it");
+    assert!(!shared.registry.raft.is_current());
+    cluster.stop().await;
+}

@@ -36,6 +36,8 @@ pub(super) enum JoinAnswer {
         identity: Identity,
         members: BTreeMap<NodeId, PeerAddress>,
     },
+    /// The node was removed, for good.
+    Removed(String),
     /// Asking again changes nothing.
     Refused(String),
     /// Nobody could say; ask again.
@@ -92,6 +94,7 @@ pub(super) async fn join(pool: &Pool, presence: &Presence, info: &NodeInfo, at: 
                 use wire::join_refusal::Reason;
                 match refusal.reason() {
                     Reason::NoLeader | Reason::UnknownOutcome => route.failed(&address, &clip(refusal.text)),
+                    Reason::Removed => return JoinAnswer::Removed(clip(refusal.text)),
                     // Whatever a newer version may call it, it is a refusal.
                     _ => return JoinAnswer::Refused(clip(refusal.text)),
                 }

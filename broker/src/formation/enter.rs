@@ -88,7 +88,9 @@ impl Formation {
                         members.remove(&NodeId(identity.node));
                         return self.take(identity, self.listed(), members);
                     }
-                    JoinAnswer::Refused(text) => return Err(CannotEnter::Refused { text }.into()),
+                    JoinAnswer::Removed(text) | JoinAnswer::Refused(text) => {
+                        return Err(CannotEnter::Refused { text }.into());
+                    }
                     JoinAnswer::Later(why) => format!("the cluster does not let the node in yet; {why}"),
                 },
                 Step::Wait(why) => why,

@@ -8,7 +8,6 @@ use pelton_client::{GroupId, NodeId, NodeInfo, OperationError};
 use pelton_peer::{PeerAddress, Pool};
 
 use super::calls::{JoinAnswer, SettleAnswer, join, settle};
-use super::decide::CannotEnter;
 use super::hello::Presence;
 use super::service::{Registrar, leader_of};
 use crate::cluster::{ClusterCommand, Refusal};
@@ -23,6 +22,17 @@ pub(crate) struct RegistryLink {
     pub(crate) pool: Arc<Pool>,
     /// Asked when nobody else is known.
     pub(crate) listed: Vec<PeerAddress>,
+}
+
+/// Why a node could not tell where it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AnnounceError {
+    /// It is no node of the cluster any more, and never will be again.
+    #[error("this node is not wanted in its cluster any more: {0}")]
+    Removed(String),
+    /// What it says of itself does not fit.
+    #[error("the cluster does not take what this node says of itself: {0}")]
+    Refused(String),
 }
 
 /// Why a group's voters were not recorded.
@@ -40,8 +50,8 @@ impl RegistryLink {
     /// Tells what the node is called and where it is reached now. Tries until it is done.
     ///
     /// # Errors
-    /// [`CannotEnter::Refused`]: the node is not wanted, as after it was removed.
-    pub(crate) async fn announce(&self, info: &NodeInfo) -> Result<(), CannotEnter> {
+    /// See [`AnnounceError`].
+    pub(crate) async fn announce(&self, info: &NodeInfo) -> Result<(), AnnounceError> {
         let identity = self.presence.identity().expect("a node is announced once it has an identity");
         loop {
             let (node, info, nonce) = (NodeId(identity.node), info.clone(), self.presence.nonce());
@@ -50,12 +60,14 @@ impl RegistryLink {
                 Ok(Ok(_)) => return Ok(()),
                 // Its first node forms it, soon.
                 Ok(Err(Refusal::NotFormed)) => OperationError::Unavailable,
-                Ok(Err(refusal)) => return Err(CannotEnter::Refused { text: refusal.to_string() }),
+                Ok(Err(refusal @ Refusal::Removed { .. })) => return Err(AnnounceError::Removed(refusal.to_string())),
+                Ok(Err(refusal)) => return Err(AnnounceError::Refused(refusal.to_string())),
                 Err(error) => error,
             };
             match join(&self.pool, &self.presence, &info, self.others(&error)).await {
                 JoinAnswer::Joined { .. } => return Ok(()),
-                JoinAnswer::Refused(text) => return Err(CannotEnter::Refused { text }),
+                JoinAnswer::Removed(text) => return Err(AnnounceError::Removed(text)),
+                JoinAnswer::Refused(text) => return Err(AnnounceError::Refused(text)),
                 JoinAnswer::Later(why) => tracing::debug!(%why, "the node could not be announced yet"),
             }
             tokio::time::sleep(PAUSE).await;

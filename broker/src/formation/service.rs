@@ -105,6 +105,15 @@ impl MembershipService {
         if cluster_from_wire(&request.cluster) != Ok(Some(identity.cluster)) {
             return Told::Refusal(format!("this is cluster {:032x}", identity.cluster));
         }
+        {
+            let cluster = registrar.cluster();
+            let (state, sender) = (cluster.borrow(), NodeId(request.node));
+            let votes = || state.group(GroupId(request.group)).is_some_and(|group| group.settled.contains(&sender));
+            // One that this node has not heard of yet is for the leader to judge by the voters.
+            if state.nodes.contains_key(&sender) && state.member(sender).is_none() && !votes() {
+                return Told::Refusal(format!("{sender} was removed from the cluster"));
+            }
+        }
         if request.voters.len() > MAX_NODES {
             return Told::Refusal(format!("a group has at most {MAX_NODES} voters"));
         }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pelton_client::GroupId;
-use pelton_consensus::{Group, GroupError};
+use pelton_consensus::{Group, GroupError, GroupOptions};
+use pelton_log::{GroupView, Term};
 use tokio::sync::watch;
 
 use super::{DataGroup, Failure, Started};
@@ -34,14 +35,17 @@ pub(crate) async fn run(shared: Shared) {
     let mut cluster = shared.registry.state.cluster();
     let mut leadership = shared.registry.raft.leadership();
     loop {
-        let seen = cluster.borrow_and_update().clone();
         leadership.borrow_and_update();
+        // Looked at before the state, which then has all of it.
+        let is_current = shared.registry.raft.is_current();
+        let seen = cluster.borrow_and_update().clone();
         if let Err(error) = open_held(&shared, &seen).await {
             // It is in the table of failures; the others go on.
             tracing::error!(%error, "a log group could not be opened");
         }
-        close_left(&shared, &seen).await;
-        let is_behind = !begin_new(&shared, &seen).await;
+        let all_closed = close_left(&shared, &seen, is_current).await;
+        let all_begun = begin_new(&shared, &seen, is_current).await;
+        let is_behind = !(all_closed && all_begun);
         tokio::select! {
             biased;
             changed = cluster.changed() => if changed.is_err() { return },
@@ -54,11 +58,11 @@ pub(crate) async fn run(shared: Shared) {
 /// Opens every group that has a replica here. The first error is returned; the rest is opened all the same.
 pub(crate) async fn open_held(shared: &Shared, cluster: &ClusterState) -> Result<(), GroupError> {
     let mut first_error = Ok(());
-    for (group, _) in cluster.held_by(shared.this) {
+    for (group, record) in cluster.held_by(shared.this) {
         if shared.groups.find(group).is_some() || shared.groups.has_failed(group) {
             continue;
         }
-        match open(shared, group).await {
+        match open(shared, group, record).await {
             Ok(opened) => {
                 let opened = Arc::new(opened);
                 shared.groups.insert(opened.clone());
@@ -77,10 +81,12 @@ pub(crate) async fn open_held(shared: &Shared, cluster: &ClusterState) -> Result
     first_error
 }
 
-async fn open(shared: &Shared, group: GroupId) -> Result<DataGroup, GroupError> {
+async fn open(shared: &Shared, group: GroupId, record: &GroupRecord) -> Result<DataGroup, GroupError> {
     let id = ids::log_group(group);
     let state = Arc::new(EventState::new(group));
-    let (log, options) = (shared.log.clone(), &shared.group_options);
+    // It may have been here before, and have been forgotten with the votes that it gave.
+    let at_least_term = if record.settled.is_empty() { Term(0) } else { Term(record.settled_term) };
+    let (log, options) = (shared.log.clone(), &GroupOptions { at_least_term, ..shared.group_options.clone() });
     let raft = match shared.open_as() {
         OpenAs::Only => Group::open_single(id, log, state.clone(), options).await?,
         OpenAs::One => Group::open(id, log, state.clone(), options, shared.peers.clone()).await?,
@@ -103,43 +109,90 @@ async fn open(shared: &Shared, group: GroupId) -> Result<DataGroup, GroupError> 
 ///
 /// A node that was a first member, left and forgot its replica must not begin the group anew. The registry says that
 /// the group has had a leader long since, but a node that has just started may not have heard that part of the registry
-/// again: so nothing is begun before a leader of the registry is known and what it said is applied. `false` when that
+/// again: so nothing is begun before a leader of the registry was heard and what it said is applied. `false` when that
 /// has to be waited for.
-async fn begin_new(shared: &Shared, cluster: &ClusterState) -> bool {
+async fn begin_new(shared: &Shared, cluster: &ClusterState, is_current: bool) -> bool {
     let is_new = |record: &GroupRecord| record.settled.is_empty() && record.replicas.contains(&shared.this);
     let new: Vec<_> = cluster.held_by(shared.this).filter(|(_, record)| is_new(record)).collect();
-    let status = shared.registry.raft.status();
-    let has_heard = status.leader.is_some() && status.applied_index >= status.committed_index;
-    if !new.is_empty() && !has_heard {
+    if !new.is_empty() && !is_current {
         return false;
     }
+    let mut all_begun = true;
     for (group, record) in new {
         let Some(open) = shared.groups.find(group) else { continue };
+        let voters = ids::nodes(&open.raft.status().voters);
+        if !voters.is_empty() && voters != record.replicas {
+            // A copy of what the group was before all who voted in it were lost.
+            let is_dead = voters.iter().all(|node| cluster.member(*node).is_none());
+            if is_dead || is_unheard(shared, &open) {
+                close(shared, &open).await;
+                forget(shared, group).await;
+            }
+            all_begun = false;
+            continue;
+        }
+        // What it holds is known a moment after it was opened.
+        all_begun &= !voters.is_empty();
         if let Err(error) = open.raft.initialize(&ids::raft_nodes(&record.replicas)).await {
             tracing::error!(%group, %error, "a new log group could not be begun");
         }
     }
-    true
+    all_begun
 }
 
 /// Closes every group that neither should have a replica here nor has one that votes, and gives back its part of the
-/// log.
-async fn close_left(shared: &Shared, cluster: &ClusterState) {
-    for (group, open) in shared.groups.all().iter() {
-        let is_held = cluster.groups.get(group).is_none_or(|record| record.holders().contains(&shared.this));
-        if is_held {
-            continue;
+/// log, also that of a group which is not open because it failed. `false` when something has to be waited for.
+///
+/// A registry that is only being read again, or lags, may say that a group left which has come back since: so nothing
+/// goes before a leader of the registry was heard and what it said is applied, nor while a leader of the group still
+/// sends to this node.
+pub(crate) async fn close_left(shared: &Shared, cluster: &ClusterState, is_current: bool) -> bool {
+    let has_left =
+        |group: &GroupId| cluster.groups.get(group).is_some_and(|record| !record.holders().contains(&shared.this));
+    // What was forgotten is still listed, with nothing in it.
+    let is_empty = |view: &GroupView| {
+        view.vote.is_none() && view.last.is_none() && view.purged.is_none() && view.checkpoint.is_none()
+    };
+    let kept = shared.log.overview().into_iter().filter(|(_, view)| !is_empty(view));
+    let left: Vec<_> = kept.map(|(group, _)| GroupId(group.0)).filter(has_left).collect();
+    let open: Vec<_> = shared.groups.all().keys().copied().filter(has_left).collect();
+    if !is_current {
+        return left.is_empty() && open.is_empty();
+    }
+    let mut all_closed = true;
+    for group in open {
+        if let Some(open) = shared.groups.find(group) {
+            if is_unheard(shared, &open) {
+                close(shared, &open).await;
+            } else {
+                all_closed = false;
+            }
         }
-        tracing::info!(%group, "the replica of a log group is given up: the group moved elsewhere");
-        shared.groups.remove(*group);
-        open.proposer.close();
-        open.stop_tasks();
-        open.stop_serving(open.leader());
-        open.metrics.clear();
-        if let Err(error) = open.raft.shutdown().await {
-            tracing::warn!(%group, %error, "no last checkpoint of a log group that moved away");
+    }
+    for group in left {
+        if shared.groups.find(group).is_none() {
+            forget(shared, group).await;
         }
-        forget(shared, *group).await;
+    }
+    shared.groups.recover(has_left);
+    all_closed
+}
+
+/// Whether nobody counts on the replica: it does not lead, and no leader sends to it.
+pub(crate) fn is_unheard(shared: &Shared, open: &DataGroup) -> bool {
+    !open.raft.status().is_leader() && open.raft.unheard_for() >= 2 * shared.group_options.election_timeout.1
+}
+
+async fn close(shared: &Shared, open: &DataGroup) {
+    let group = open.id();
+    tracing::info!(%group, "the replica of a log group is given up: the group moved elsewhere");
+    shared.groups.remove(group);
+    open.proposer.close();
+    open.stop_tasks();
+    open.stop_serving(open.leader());
+    open.metrics.clear();
+    if let Err(error) = open.raft.shutdown().await {
+        tracing::warn!(%group, %error, "no last checkpoint of a log group that moved away");
     }
 }
 

@@ -50,7 +50,7 @@ fn next_step(this: NodeId, status: &GroupStatus, wanted: &Wanted) -> Option<Step
         return None;
     }
     if status.is_joint {
-        return Some(Step::Voters(wanted.voters.clone()));
+        return Some(finish(this, status, wanted));
     }
     let followers = &wanted.voters | &wanted.learners;
     if let Some(node) = learners.difference(&followers).next() {
@@ -79,6 +79,22 @@ fn next_step(this: NodeId, status: &GroupStatus, wanted: &Wanted) -> Option<Step
     }
     let preferred = wanted.preferred.filter(|node| *node != this && voters.contains(node));
     preferred.filter(has_caught_up).map(Step::HandOver)
+}
+
+/// Finishes a change that is half done, which nothing may come before. What is wanted may be another by now: then it
+/// ends with those of the wanted that vote, and where none does, with all that vote.
+fn finish(this: NodeId, status: &GroupStatus, wanted: &Wanted) -> Step {
+    let voters = ids::nodes(&status.voters);
+    let members = &voters | &ids::nodes(&status.learners);
+    let heir = wanted.preferred.filter(|node| voters.contains(node) && has_caught_up(status, *node));
+    if let Some(heir) = heir.filter(|heir| *heir != this && !wanted.voters.contains(&this)) {
+        return Step::HandOver(heir);
+    }
+    if wanted.voters.is_subset(&members) {
+        return Step::Voters(wanted.voters.clone());
+    }
+    let stay = &wanted.voters & &voters;
+    Step::Voters(if stay.is_empty() { voters } else { stay })
 }
 
 fn has_caught_up(status: &GroupStatus, node: NodeId) -> bool {

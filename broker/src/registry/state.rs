@@ -232,7 +232,11 @@ impl StateMachine for RegistryState {
 
     // Nothing reads the registry's entries once they are applied.
     fn watermark(&self, applied: LogIndex) -> Option<Watermark> {
-        let (_, documents) = self.documents();
+        let (index, documents) = self.documents();
+        // The store may be ahead of what the group has applied; what was there then is not known.
+        if index > applied.0 {
+            return None;
+        }
         Some(Watermark { index: applied, state: documents.encode() })
     }
 

@@ -93,6 +93,11 @@ fn one_step_after_the_other_brings_the_members_about() {
     }
     let joint = GroupStatus { is_joint: true, ..status(&[1, 2, 3], &[], &[], &[]) };
     assert_eq!(next_step(THIS, &joint, &wanted(&[1, 2], None)), voters(&[1, 2]), "a change that is half done");
+    let another = next_step(THIS, &joint, &wanted(&[1, 2, 5], None));
+    assert_eq!(another, voters(&[1, 2]), "and one of those that are wanted now is no member");
+    assert_eq!(next_step(THIS, &joint, &wanted(&[5], None)), voters(&[1, 2, 3]), "and none of them is");
+    let hands_over = next_step(THIS, &joint, &wanted(&[2, 3], Some(3)));
+    assert_eq!(hands_over, Some(Step::HandOver(NodeId(3))), "and the leader is to go");
 }
 
 #[test]

@@ -85,3 +85,12 @@ fn the_cluster_is_in_everything_that_the_registry_is_made_again_from() {
     fill(&rebuilt);
     assert_eq!(content(&rebuilt), want);
 }
+
+/// The store may be ahead of the group after a restart; then there is no state of the older index.
+#[test]
+fn a_state_is_never_called_older_than_it_is() {
+    let state = RegistryState::open(None, 0, 0);
+    fill(&state);
+    let at = |index| state.watermark(LogIndex(index)).map(|watermark| watermark.index);
+    assert_eq!((at(3), at(4), at(5)), (None, Some(LogIndex(4)), Some(LogIndex(5))));
+}
