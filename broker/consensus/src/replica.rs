@@ -95,6 +95,10 @@ impl<S: StateMachine> Replica for LocalReplica<S> {
             Requests { id: self.id, log: self.log.clone(), first: Some(first), rest, refused: refused.clone() };
         let answers = self.raft.stream_append(stream::unfold(requests, Requests::next).boxed());
         let answers = answers.map(|answer| match answer {
+            #[cfg(feature = "bugs")]
+            Ok(Err(StreamAppendError::Conflict(at))) if pelton_env::bugs::Bug::ConflictTakenForSuccess.is_on() => {
+                wire::answer_to_wire(Ok(Some(at)))
+            }
             Ok(answer) => wire::answer_to_wire(answer),
             Err(fatal) => wire::refused_append(ended(fatal)),
         });
