@@ -4,6 +4,8 @@
 //! [`Clock`] and a [`Chance`], cores take the values. Each has a real form and one that a test drives, so that a
 //! simulation can be replayed from its seed (DESIGN section 1, rule 8).
 
+#[cfg(feature = "bugs")]
+pub mod bugs;
 mod chance;
 mod clock;
 

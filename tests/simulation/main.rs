@@ -8,6 +8,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(feature = "bugs")]
+mod bug_zoo;
 mod clients;
 mod disk;
 mod invariants;
@@ -34,10 +36,14 @@ fn any_number_of_seeds() {
 fn one_seed_gives_one_run() {
     for seed in [3, 11] {
         let mut runs = Vec::new();
-        seeds::run_all([seed, seed], |_, run| {
-            runs.push(run.unwrap());
-            true
-        });
+        seeds::run_all(
+            [seed, seed],
+            || {},
+            |_, run| {
+                runs.push(run.unwrap());
+                true
+            },
+        );
         assert!(runs[0].trace.lines > 100, "seed {seed}: too little happened");
         assert!(
             runs[0] == runs[1],

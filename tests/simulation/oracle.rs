@@ -77,6 +77,13 @@ fn seen(entry: &Entry) -> Seen {
     Seen { index: entry.index.0, by: (entry.term.0, entry.leader), hash: hash(entry) }
 }
 
+/// The last entry of a node's log, or the last that was purged.
+fn end_of(group: &Group<Ledger>) -> (Leadership, u64) {
+    let view = group.log().group(GROUP);
+    let end = view.last.max(view.purged).unwrap_or_default();
+    ((end.0.0, end.1), end.2.0)
+}
+
 impl Oracle {
     pub fn new(loud: bool) -> Self {
         let inner = Inner {
@@ -176,6 +183,10 @@ impl Oracle {
         self.inner.lock().promises.gave(node, leadership);
     }
 
+    pub fn accepted(&self, node: u64, entry: (Leadership, u64)) {
+        self.inner.lock().promises.accepted(node, entry);
+    }
+
     /// The highest index that a read which begins now has to see.
     pub fn read_begins(&self) -> u64 {
         self.inner.lock().acknowledged.highest_index()
@@ -201,7 +212,7 @@ impl Oracle {
         let mut node = inner.nodes.remove(&id).unwrap_or_default();
         if node.life != life {
             node = Node { life, ..Node::default() };
-            let verdict = inner.promises.started(id, status.term.0);
+            let verdict = inner.promises.started(id, status.term.0, end_of(group));
             inner.judge(verdict);
         }
         let index = |index: Option<LogIndex>| index.map_or(0, |index| index.0);
@@ -235,6 +246,7 @@ impl Oracle {
         let from = match (goes_on, view.first) {
             (_, None) => {
                 node.end = view.last;
+                inner.promises.ends(id, end_of(group));
                 return;
             }
             (Some(end), Some(first)) => first.0.max(end.2.0 + 1),
@@ -256,6 +268,7 @@ impl Oracle {
             Err(error) => inner.judge(Err(Violation { invariant: "logs can be read", what: error.to_string() })),
         }
         node.end = view.last;
+        inner.promises.ends(id, end_of(group));
     }
 
     fn look_at_commit(&self, inner: &mut Inner, id: u64, node: &mut Node, group: &Group<Ledger>, under: Leadership) {

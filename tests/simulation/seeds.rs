@@ -16,7 +16,10 @@ const THREADS: usize = 2;
 /// Futures of a debug build are large.
 const STACK_BYTES: usize = 16 << 20;
 
-fn number(name: &str) -> Option<u64> {
+/// No run takes that long, however busy the machine: it goes round in circles without its clock moving.
+const STUCK_AFTER: Duration = Duration::from_secs(600);
+
+pub fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|value| value.parse().ok())
 }
 
@@ -63,8 +66,9 @@ fn panics_are_outcomes() {
 }
 
 /// Runs a seed on a thread of its own.
-fn start(seed: u64, done: Sender<Done>) {
+fn start(seed: u64, done: Sender<Done>, prepare: fn()) {
     let work = move || {
+        prepare();
         RUNNING.set(Some((seed, done.clone())));
         let outcome = one(seed);
         RUNNING.set(None);
@@ -74,24 +78,30 @@ fn start(seed: u64, done: Sender<Done>) {
     std::thread::Builder::new().stack_size(STACK_BYTES).spawn(work).expect("a thread can be started");
 }
 
-/// Runs seeds, as many at a time as there are processors, and hands each outcome to `take` until that says `false`.
-pub fn run_all(seeds: impl IntoIterator<Item = u64>, mut take: impl FnMut(u64, Result<Summary, String>) -> bool) {
+/// Runs seeds, as many at a time as there are processors, each on a thread that was prepared for it, and hands each
+/// outcome to `take` until that says `false`.
+pub fn run_all(
+    seeds: impl IntoIterator<Item = u64>,
+    prepare: fn(),
+    mut take: impl FnMut(u64, Result<Summary, String>) -> bool,
+) {
     panics_are_outcomes();
     let (done, outcomes) = channel();
     let mut seeds = seeds.into_iter();
     let mut running = 0;
     for seed in seeds.by_ref().take(THREADS) {
-        start(seed, done.clone());
+        start(seed, done.clone(), prepare);
         running += 1;
     }
     while running > 0 {
-        let (seed, outcome) = outcomes.recv().expect("this thread has a sender, too");
+        let outcome = outcomes.recv_timeout(STUCK_AFTER);
+        let (seed, outcome) = outcome.unwrap_or((0, Err("seed: a run goes round in circles".to_owned())));
         running -= 1;
         if !take(seed, outcome) {
             break;
         }
         if let Some(seed) = seeds.next() {
-            start(seed, done.clone());
+            start(seed, done.clone(), prepare);
             running += 1;
         }
     }
@@ -104,16 +114,20 @@ pub fn all() {
         None => (1, number("PELTON_SIM_SEEDS").unwrap_or(SEEDS)),
     };
     let (mut done, mut failed) = (Vec::new(), Vec::new());
-    run_all(first..first + many, |seed, outcome| {
-        match outcome {
-            Ok(summary) => done.push(summary),
-            Err(what) => {
-                eprintln!("\n{what}");
-                failed.push(seed);
+    run_all(
+        first..first + many,
+        || {},
+        |seed, outcome| {
+            match outcome {
+                Ok(summary) => done.push(summary),
+                Err(what) => {
+                    eprintln!("\n{what}");
+                    failed.push(seed);
+                }
             }
-        }
-        true
-    });
+            true
+        },
+    );
     let simulated: Duration = done.iter().map(|summary| summary.simulated).sum();
     println!(
         "{} seeds, {:.2} simulated hours, {} acknowledged commands, {} leaders, {} crashes",

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use pelton_consensus::{AddressBook, ConsensusService, NodeId};
 use pelton_proto::consensus::v1 as proto;
@@ -43,7 +44,15 @@ impl Consensus for Witness {
         &self,
         request: Request<Streaming<proto::AppendRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
-        self.service.append(request).await
+        let (oracle, node) = (self.oracle.clone(), self.node);
+        let answers = self.service.append(request).await?.into_inner().inspect(move |answer| {
+            if let Ok(proto::AppendResponse { result: Some(Answer::Success(success)) }) = answer
+                && let Some(last) = success.last
+            {
+                oracle.accepted(node, ((last.term, last.node), last.index));
+            }
+        });
+        Ok(Response::new(answers.boxed()))
     }
 
     async fn vote(&self, request: Request<proto::VoteRequest>) -> Result<Response<proto::VoteResponse>, Status> {

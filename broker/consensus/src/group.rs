@@ -76,6 +76,8 @@ impl<S: StateMachine> Group<S> {
         let discarded = Arc::new(Discarded::default());
         let store = GroupLog::new(log.clone(), id, options.node);
         let machine = Machine::new(state.clone(), store.clone(), discarded.clone());
+        #[cfg(feature = "bugs")]
+        cut_to_commit(&log, id);
         let view = log.group(id);
         restore(id, &view, &machine)?;
         let mut config = options.config(id)?;
@@ -231,6 +233,8 @@ impl<S: StateMachine> Group<S> {
             return;
         }
         let ticket = Arc::new(Ticket::default());
+        #[cfg(feature = "bugs")]
+        let outcome = acknowledged_early(outcome, &ticket);
         let responder = AckResponder::new(outcome, self.0.options.node, ticket.clone(), self.0.discarded.clone());
         let proposal = Proposal { command, ticket: Some(ticket) };
         // On an error the core is gone; the responder was dropped with the message and has told its waiter.
@@ -243,6 +247,10 @@ impl<S: StateMachine> Group<S> {
     /// # Errors
     /// See [`ReadIndexError`].
     pub async fn read_index(&self) -> Result<LogIndex, ReadIndexError> {
+        #[cfg(feature = "bugs")]
+        if pelton_env::bugs::Bug::StaleRead.is_on() && self.0.raft.is_leader() {
+            return Ok(self.0.machine.applied_index());
+        }
         let within = self.election_timeout().0;
         let read = async {
             // No answer is fresh enough that was asked for before the read.
@@ -354,6 +362,39 @@ impl<S: StateMachine> Group<S> {
         self.0.machine.end().await;
         stored.map(|_| ())
     }
+}
+
+#[cfg(feature = "bugs")]
+fn cut_to_commit(log: &Log, group: GroupId) {
+    let view = log.group(group);
+    let kept = view.committed.max(view.checkpoint.map(|(index, _)| index)).max(view.purged.map(|(_, _, index)| index));
+    if pelton_env::bugs::Bug::CutToCommitAtStart.is_on() && view.last.is_some_and(|(_, _, last)| Some(last) > kept) {
+        log.truncate_after(group, kept, Box::new(|_| {}));
+    }
+}
+
+/// Gives a proposal somebody else to tell, and tells the one who waits as soon as the entry has its place.
+#[cfg(feature = "bugs")]
+fn acknowledged_early(outcome: Arc<dyn Outcome>, ticket: &Arc<Ticket>) -> Arc<dyn Outcome> {
+    struct Nobody;
+    impl Outcome for Nobody {
+        fn committed(&self, _: LogIndex) {}
+        fn failed(&self, _: ProposeError) {}
+    }
+    if !pelton_env::bugs::Bug::AcknowledgedBeforeCommit.is_on() {
+        return outcome;
+    }
+    let ticket = ticket.clone();
+    tokio::spawn(async move {
+        for _ in 0..1_000 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            if let Some(place) = ticket.place() {
+                return outcome.committed(LogIndex(place.index));
+            }
+        }
+        outcome.failed(ProposeError::OutcomeUnknown);
+    });
+    Arc::new(Nobody)
 }
 
 fn failed(group: GroupId, error: impl std::fmt::Display) -> GroupError {

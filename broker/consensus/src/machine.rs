@@ -169,6 +169,9 @@ impl<S: StateMachine> Machine<S> {
             (None, stored) => stored.clone(),
             (named, _) => named,
         };
+        #[cfg(feature = "bugs")]
+        let applied =
+            LogId { index: applied.index + u64::from(pelton_env::bugs::Bug::CheckpointIndexAhead.is_on()), ..applied };
         let checkpoint = Checkpoint {
             applied: Some(applied),
             memberships: place.memberships.clone(),
@@ -193,6 +196,15 @@ impl<S: StateMachine> Machine<S> {
     fn snapshot(&self) -> io::Result<Option<Snapshot>> {
         let place = self.shared.place.lock();
         let Some(Watermark { index, state }) = &place.stored else { return Ok(None) };
+        #[cfg(feature = "bugs")]
+        let (index, state) = (
+            &LogIndex(index.0 + u64::from(pelton_env::bugs::Bug::SnapshotIndexAhead.is_on())),
+            &if pelton_env::bugs::Bug::SnapshotStateAhead.is_on() {
+                self.shared.state.checkpoint()
+            } else {
+                state.clone()
+            },
+        );
         let installed = || place.installed.filter(|id| id.index == index.0);
         let Some(last_log_id) = self.shared.log.log_id(*index)?.or_else(installed) else { return Ok(None) };
         let in_force = |membership: &&StoredMembership| membership.log_id().is_none_or(|id| id.index <= index.0);
@@ -266,6 +278,12 @@ impl<S: StateMachine> RaftStateMachine<Types> for Machine<S> {
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Bytes) -> Result<(), io::Error> {
         let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
         let snapshot = SnapshotBytes::decode(&snapshot).map_err(|error| invalid(error.to_string()))?;
+        #[cfg(feature = "bugs")]
+        let snapshot = if pelton_env::bugs::Bug::SnapshotOffsetLost.is_on() {
+            SnapshotBytes { next_offset: Offset(0), ..snapshot }
+        } else {
+            snapshot
+        };
         let Some(last) = meta.last_log_id.filter(|last| last.index == snapshot.index.0) else {
             return Err(invalid("the snapshot is of another index than it says".into()));
         };
@@ -289,7 +307,13 @@ impl<S: StateMachine> RaftStateMachine<Types> for Machine<S> {
                 state: self.shared.state.checkpoint(),
             }
         };
-        self.shared.log.save_checkpoint(last, checkpoint.encode()).await?;
+        #[cfg(feature = "bugs")]
+        let stores = !pelton_env::bugs::Bug::SnapshotNotStored.is_on();
+        #[cfg(not(feature = "bugs"))]
+        let stores = true;
+        if stores {
+            self.shared.log.save_checkpoint(last, checkpoint.encode()).await?;
+        }
         self.shared.log.installed(snapshot.index, snapshot.next_offset);
         self.shared.discarded.passed(last.index);
         self.shared.applied.send_replace(snapshot.index);

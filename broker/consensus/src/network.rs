@@ -232,6 +232,15 @@ impl NetStreamAppend<Types> for Client {
     where
         S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
     {
+        #[cfg(feature = "bugs")]
+        if pelton_env::bugs::Bug::NoPauseAfterFailure.is_on() && !self.beats {
+            return Box::pin(async move {
+                let (requests, in_flight) = append::limited(self.group, input, self.quiet.clone());
+                let transport = self.peers.transport()?;
+                let answers = self.within(&option, transport.append(self.to, self.group, requests)).await?;
+                Ok(append::watched(answers, in_flight, self.hung_after))
+            });
+        }
         let opened = async move {
             // The core's pause after an error is in its input. A session that failed before it took anything from there
             // would be followed by the next one at once, and that by another.

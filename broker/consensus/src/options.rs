@@ -73,6 +73,8 @@ impl GroupOptions {
             max_payload_entries: 64,
             ..Config::default()
         };
+        #[cfg(feature = "bugs")]
+        let config = Config { enable_leader_restore: Some(pelton_env::bugs::Bug::LeadsOnAfterCrash.is_on()), ..config };
         config.validate().map_err(|error| GroupError::Config(error.to_string()))
     }
 }

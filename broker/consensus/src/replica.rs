@@ -113,6 +113,10 @@ impl<S: StateMachine> Replica for LocalReplica<S> {
         let heard = self.heard.clone();
         let answers = self.raft.stream_append(stream::unfold(requests, Requests::next).boxed());
         let answers = answers.map(move |answer| match answer {
+            #[cfg(feature = "bugs")]
+            Ok(Err(StreamAppendError::Conflict(at))) if pelton_env::bugs::Bug::ConflictTakenForSuccess.is_on() => {
+                wire::answer_to_wire(Ok(Some(at)))
+            }
             Ok(answer) => {
                 if !matches!(answer, Err(StreamAppendError::HigherVote(_))) {
                     heard.leader(*committed.lock());

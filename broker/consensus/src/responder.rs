@@ -60,6 +60,10 @@ impl<T: OptionalSend + 'static> Responder<Types, T> for AckResponder<T> {
     fn on_complete(mut self, answer: T) {
         // Only a proposal that was never committed still has its waiter here.
         let Some(outcome) = self.outcome.take() else { return };
+        #[cfg(feature = "bugs")]
+        if pelton_env::bugs::Bug::RefusedThoughWritten.is_on() {
+            return outcome.failed(ProposeError::NotLeader { leader: None });
+        }
         let answer = (&answer as &dyn Any).downcast_ref::<ClientWriteResult<Types>>();
         match (answer, self.ticket.place()) {
             (Some(Ok(written)), _) => outcome.committed(LogIndex(written.log_id.index)),

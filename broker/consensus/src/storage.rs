@@ -260,6 +260,17 @@ impl RaftLogStorage<Types> for GroupLog {
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
         let vote = codec::encode_vote(vote);
+        #[cfg(feature = "bugs")]
+        {
+            use pelton_env::bugs::Bug;
+            if Bug::VoteNotStored.is_on() {
+                return Ok(());
+            }
+            if Bug::VoteGivenBeforeStored.is_on() {
+                self.log.save_vote(self.group, vote, Box::new(|_| {}));
+                return Ok(());
+            }
+        }
         completed(|done| self.log.save_vote(self.group, vote, done)).await
     }
 
@@ -279,6 +290,12 @@ impl RaftLogStorage<Types> for GroupLog {
                 entry
             })
             .collect();
+        #[cfg(feature = "bugs")]
+        if pelton_env::bugs::Bug::AnsweredBeforeStored.is_on() {
+            self.log.append(self.group, entries, Box::new(|_| {}));
+            callback.io_completed(Ok(()));
+            return Ok(());
+        }
         let done = Box::new(move |result: Result<(), Arc<io::Error>>| callback.io_completed(result.map_err(shared)));
         self.log.append(self.group, entries, done);
         Ok(())

@@ -342,7 +342,7 @@ impl Flusher {
             counts = counts.after(record.kind);
         }
         self.staging.end(&*file, &space)?;
-        file.sync_data()?;
+        sync(&*file)?;
         (self.next_sequence, self.last_hash, self.counts) = (sequence, previous, counts);
         let end = align_up(position, BLOCK);
 
@@ -453,4 +453,19 @@ impl Flusher {
         self.inner.pool.end();
         Step::Ended
     }
+}
+
+/// Syncs what a flush has written.
+fn sync(file: &dyn DiskFile) -> io::Result<()> {
+    #[cfg(feature = "bugs")]
+    {
+        use pelton_env::bugs::Bug;
+        if Bug::NoSync.is_on() {
+            return Ok(());
+        }
+        if Bug::FailedSyncIgnored.is_on() {
+            return file.sync_data().or(Ok(()));
+        }
+    }
+    file.sync_data()
 }

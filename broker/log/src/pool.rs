@@ -360,6 +360,10 @@ pub(crate) fn prepare(
     file.write_at(block.as_slice(), 0)?;
     file.sync_all()?;
     disk.rename(&from, &segment_name(number))?;
+    #[cfg(feature = "bugs")]
+    if pelton_env::bugs::Bug::NoDirectorySync.is_on() {
+        return Ok(Spare { number, use_id, size_bytes, file });
+    }
     disk.sync_dir()?;
     Ok(Spare { number, use_id, size_bytes, file })
 }

@@ -6,6 +6,8 @@ use crate::ledger::Line;
 
 /// A replica applies `line` after `before`.
 pub fn check(node: u64, before: Option<Line>, line: Line) -> Verdict {
+    let rises = before.is_none_or(|before| before.index < line.index);
+    holds(rises, "offsets without gaps", || format!("node {node} applies {line:?} after {before:?}"))?;
     let wanted = before.map_or(0, |before| before.offset + u64::from(before.events));
     holds(line.offset == wanted, "offsets without gaps", || {
         format!("node {node} applies {line:?}, where offset {wanted} comes next")
