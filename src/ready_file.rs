@@ -26,8 +26,9 @@ pub struct Ready {
     /// What other nodes dial, in a cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
-    /// Where the data is kept.
-    pub data: PathBuf,
+    /// Where the data is kept, when any is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
     /// The process.
     pub pid: u32,
     /// Its version.
@@ -78,7 +79,7 @@ mod tests {
             api: address,
             metrics: address,
             peer: None,
-            data: "d".into(),
+            data: Some("d".into()),
             pid: 7,
             version: "1",
         };

@@ -100,9 +100,9 @@ impl pelton_consensus::AddressBook for AddressBook {
         let (told, registry) = self.0.get()?;
         let node = ids::node(node);
         let cluster = registry.current_cluster();
-        // A removed node is not reached, whatever was told.
+        // What the registry knows counts, whatever was told.
         match cluster.nodes.get(&node) {
-            Some(_) => cluster.member(node).map(|info| info.peer_address.clone()),
+            Some(_) => cluster.address(node).map(str::to_owned),
             None => told.get(&node).map(PeerAddress::to_string),
         }
     }

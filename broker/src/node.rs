@@ -230,6 +230,8 @@ impl Node {
     async fn open_alone(options: Options) -> Result<Self, OpenError> {
         let identity = identity::read_or_make(&options.data, &*options.chance)?;
         let (log, report) = open_log(&options, identity).await?;
+        // Now, and not at the next start, which may be on a disk that is full.
+        identity::log_was_made(&options.data)?;
         let shared = assemble(options, identity, log, BrokerMetrics::register()).await?;
         let tasks = start_tasks(&shared);
         for group in shared.groups.all().values() {

@@ -129,7 +129,9 @@ pub(crate) fn report(shared: &Shared) -> NodeReport {
     let failures = shared.groups.failures();
     let problems = shared.problems.0.lock().clone();
     let of = |group: Option<GroupId>| -> Vec<Problem> {
-        let these = problems.iter().filter(|(trouble, _)| trouble.group() == group);
+        // Who is not reached is said apart: that is no trouble of this node's own.
+        let own = problems.iter().filter(|(trouble, _)| !matches!(trouble, Trouble::Unreached(_)));
+        let these = own.filter(|(trouble, _)| trouble.group() == group);
         these.map(|(trouble, since)| Problem { what: trouble.sentence(&failures), since: time(*since) }).collect()
     };
     let mut replicas = BTreeMap::new();

@@ -107,7 +107,9 @@ async fn append<N: NodeClient>(node: &N, group: GroupId, ids: std::ops::Range<u6
     node.append(group, &broker(), &events, Hops::FULL, None).await.unwrap()
 }
 
-async fn ids<N: NodeClient>(node: &N, group: GroupId) -> Vec<(u64, String)> {
+/// The events of a group, once there are `count`: an append is answered at commit, and shown to readers a moment later.
+async fn ids<N: NodeClient>(node: &N, group: GroupId, count: u64) -> Vec<(u64, String)> {
+    until("the events are shown", &mut node.committed(group).unwrap(), |end| end.0 >= count).await;
     let (mut from, mut ids) = (Offset(0), Vec::new());
     loop {
         let batches = node.read(group, from, 1).await.unwrap();
@@ -128,7 +130,7 @@ async fn what_is_appended_is_read<N: NodeClient>(node: N, group: GroupId) {
     assert_eq!(second.position.offset, Offset(3), "offsets have no gaps");
     until("everything is committed", &mut committed, |end| *end == Offset(5)).await;
     let all: Vec<_> = (0..5).map(|n| (n, n.to_string())).collect();
-    assert_eq!(ids(&node, group).await, all);
+    assert_eq!(ids(&node, group, all.len() as u64).await, all);
     assert_eq!(node.first(group).await, Ok(Offset(0)));
     let batches = node.read(group, Offset(4), usize::MAX).await.unwrap();
     assert!(batches[0].base <= Offset(4) && batches[0].end() > Offset(4), "the one that holds it comes first");
@@ -147,7 +149,8 @@ async fn what_is_appended_is_read<N: NodeClient>(node: N, group: GroupId) {
     for append in many {
         places.push(append.await.unwrap().position.offset.0);
     }
-    let known: BTreeMap<_, _> = ids(&node, group).await.into_iter().collect();
+    let shown = places.iter().max().map_or(0, |last| last + 1);
+    let known: BTreeMap<_, _> = ids(&node, group, shown).await.into_iter().collect();
     for (n, place) in places.iter().enumerate() {
         assert_eq!(known[place], format!("m{n}"));
     }
@@ -162,10 +165,10 @@ async fn a_second_try_is_not_written<N: NodeClient>(node: N, group: GroupId) {
     let (first, second) = (first.await.unwrap(), second.await.unwrap());
     let third = append(1).await.unwrap();
     assert_eq!([second.position, third.position], [first.position; 2]);
-    assert_eq!(ids(&node, group).await.len(), 2);
+    assert_eq!(ids(&node, group, 2).await.len(), 2);
     let other = append(2).await.unwrap();
     assert_eq!(other.position.offset, first.position.offset.plus(2), "another call with the same events");
-    assert_eq!(ids(&node, group).await.len(), 4);
+    assert_eq!(ids(&node, group, 4).await.len(), 4);
 }
 
 async fn an_unknown_group_is_refused<N: NodeClient>(node: N, _group: GroupId) {

@@ -107,7 +107,9 @@ async fn until_drained(admin: &mut Admin, node: &str, wait: Duration) -> Result<
         if Instant::now() + POLL > deadline {
             return Err(Failure::Failed(match left {
                 Left::Replicas(count) => {
-                    format!("node {node} still holds {count} replicas after {wait:?}, and goes on handing them over")
+                    format!(
+                        "node {node} still holds {count} replicas after {wait:?}; they go to nodes that have none yet"
+                    )
                 }
                 Left::Nothing | Left::NotDraining => format!("node {node} is not draining: somebody changed that"),
             }));

@@ -144,6 +144,7 @@ fn explain(error: StartError) -> Failure {
 
 fn ready(settings: &Settings, node: &Node) -> Ready {
     let addresses = node.addresses();
+    let keeps = settings.cluster.as_ref().is_none_or(|cluster| cluster.keeps_replicas());
     Ready {
         name: settings.cluster.as_ref().map(|cluster| cluster.name.clone()),
         node: node.id().map(|id| id.0),
@@ -152,7 +153,7 @@ fn ready(settings: &Settings, node: &Node) -> Ready {
         api: addresses.api,
         metrics: addresses.metrics,
         peer: addresses.peer.clone(),
-        data: std::path::absolute(&settings.data).unwrap_or_else(|_| PathBuf::from(&settings.data)),
+        data: keeps.then(|| std::path::absolute(&settings.data).unwrap_or_else(|_| PathBuf::from(&settings.data))),
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION"),
     }

@@ -89,7 +89,7 @@ async fn ask(
     let mut client = MembershipClient::new(channels.control()).max_decoding_message_size(MAX_ANSWER_BYTES);
     let answer = match timeout(ANSWER_WITHIN, client.hello(wire::HelloRequest { identity: Some(identity) })).await {
         Ok(Ok(answer)) => answer.into_inner().identity.unwrap_or_default(),
-        Ok(Err(status)) => return Ok(Err(crate::exit::with_causes(&status))),
+        Ok(Err(status)) => return Ok(Err(shortly(status.message(), &status))),
         Err(_) => return Ok(Err(format!("no answer within {ANSWER_WITHIN:?}"))),
     };
     let theirs = Versions { min: answer.protocol_min, max: answer.protocol_max };
@@ -98,4 +98,38 @@ async fn ask(
         Ok(cluster) => Ok(u128::from_be_bytes(cluster)),
         Err(_) => Err("it is in no cluster yet".to_owned()),
     })
+}
+
+/// What failed, and why at the bottom of it: what lies between says the same at more length.
+fn shortly(message: &str, error: &dyn std::error::Error) -> String {
+    let mut deepest = error.source();
+    while let Some(deeper) = deepest.and_then(std::error::Error::source) {
+        deepest = Some(deeper);
+    }
+    let cause = deepest.map(ToString::to_string).filter(|cause| !message.ends_with(cause));
+    cause.map_or_else(|| message.to_owned(), |cause| format!("{message}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Level(&'static str, #[source] Option<Box<Level>>);
+
+    #[test]
+    fn an_answer_is_told_with_its_deepest_cause() {
+        let error = |texts: &[&'static str]| {
+            let levels = texts.iter().rev().fold(None, |inner, text| Some(Box::new(Level(text, inner))));
+            Level("status", levels)
+        };
+        for (causes, want) in [
+            (&[][..], "no handshake"),
+            (&["transport error", "no handshake"], "no handshake"),
+            (&["transport error", "no handshake", "bad certificate"], "no handshake: bad certificate"),
+        ] {
+            assert_eq!(shortly("no handshake", &error(causes)), want);
+        }
+    }
 }

@@ -59,6 +59,7 @@ mod peers;
 mod proposal;
 mod replica;
 mod responder;
+mod runtime;
 mod snapshot;
 mod status;
 mod storage;
@@ -73,11 +74,7 @@ pub use grpc::{AddressBook, ConsensusService, GrpcTransport};
 pub use leadership::Leadership;
 pub use options::GroupOptions;
 pub use peers::Peers;
+pub use runtime::simulated;
 pub use status::{FollowerStatus, GroupStatus, Role};
 pub use transport::{Incoming, NoAnswer, Transport};
 pub use types::NodeId;
-
-#[cfg(feature = "simulation")]
-pub use simulation::simulated;
-#[cfg(feature = "simulation")]
-mod simulation;

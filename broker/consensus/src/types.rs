@@ -4,6 +4,7 @@ use openraft::{Entry, EntryPayload, RaftTypeConfig};
 
 use crate::proposal::Proposal;
 use crate::responder::AckResponder;
+use crate::runtime::Runtime;
 
 /// A node's identity in a cluster. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,13 +18,6 @@ impl std::fmt::Display for NodeId {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Types;
-
-#[cfg(not(feature = "simulation"))]
-pub(crate) type Runtime = openraft::impls::TokioRuntime;
-
-/// Chance comes from the seed of [`crate::simulated`]; everything else as ever.
-#[cfg(feature = "simulation")]
-pub(crate) type Runtime = openraft::rt::deterministic_rng::DeterministicRng<openraft::impls::TokioRuntime>;
 
 impl RaftTypeConfig for Types {
     type D = Proposal;

@@ -6,13 +6,14 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use common::cluster::Fabric;
+use common::cluster::{Fabric, group_options};
 use common::suite;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use pelton_consensus::{AddressBook, ConsensusService, GrpcTransport, NodeId, Peers, Transport};
+use pelton_consensus::{AddressBook, ConsensusService, GroupOptions, GrpcTransport, NodeId, Peers, Transport};
 use pelton_log::{GroupId, Identity};
 use pelton_peer::{Network, Pool, Routes, Security, ServeOptions, TcpNetwork, serve};
 use pelton_proto::consensus::v1 as proto;
@@ -56,6 +57,12 @@ impl Fabric for Loopback {
             self.listeners.lock().insert(node, tokio::spawn(served));
             peers
         })
+    }
+
+    /// Time is real here, and a machine that does much else must not look like a dead leader.
+    fn options(&self) -> GroupOptions {
+        let election_timeout = (Duration::from_millis(1_500), Duration::from_millis(3_000));
+        GroupOptions { election_timeout, ..group_options() }
     }
 
     fn leave(&self, node: NodeId) {
@@ -139,4 +146,45 @@ async fn a_node_that_is_not_there_gives_no_answer() {
         };
         assert!(transport.vote(NodeId(2), proto::VoteRequest::default()).await.is_err(), "{address:?}");
     }
+}
+
+/// A message that is none, and one above the cap, end their call and nothing else: the connection and the node go on.
+#[tokio::test]
+async fn garbage_and_messages_above_the_cap_end_their_call_and_nothing_else() {
+    use tonic::client::Grpc;
+    use tonic::codegen::http::uri::PathAndQuery;
+    use tonic_prost::ProstCodec;
+    let loopback = Loopback::default();
+    loopback.join(NodeId(2)).await;
+    let address = loopback.book.address(NodeId(2)).unwrap().parse().unwrap();
+    let channels = Pool::new(Arc::new(TcpNetwork), Security::Plaintext).channels(&address);
+    let signed = |mut metadata: tonic::metadata::MetadataMap| {
+        for (key, value) in [("pelton-cluster", "7"), ("pelton-from", "1"), ("pelton-to", "2")] {
+            metadata.insert(key, value.parse().unwrap());
+        }
+        metadata
+    };
+    let mut raw = Grpc::new(channels.control());
+    raw.ready().await.unwrap();
+    // Its first field is text where a number is due.
+    let garbage = proto::JoinRequest { name: "no number".into(), ..Default::default() };
+    let request = tonic::Request::from_parts(signed(Default::default()), Default::default(), garbage);
+    let codec = ProstCodec::<proto::JoinRequest, proto::VoteResponse>::default();
+    let path = PathAndQuery::from_static("/pelton.consensus.v1.Consensus/Vote");
+    let status = raw.unary(request, path, codec).await.unwrap_err();
+    assert!(status.message().contains("decode"), "{status}");
+    let mut client = proto::consensus_client::ConsensusClient::new(channels.data(1));
+    for (bytes, above) in [(1 << 20, false), (pelton_peer::limits::MAX_MESSAGE_BYTES + 1, true)] {
+        let entry = proto::Entry { body: vec![0; bytes].into(), ..Default::default() };
+        let message = proto::AppendRequest { group: 9, entries: vec![entry], ..Default::default() };
+        let messages = futures_util::stream::iter([message]);
+        let request = tonic::Request::from_parts(signed(Default::default()), Default::default(), messages);
+        let mut answers = client.append(request).await.unwrap().into_inner();
+        let answer = answers.message().await.unwrap_or_default();
+        assert_eq!(answer.is_none(), above, "{bytes} B");
+    }
+    let transport = loopback.transport(Identity { cluster: CLUSTER, node: 1 });
+    let vote = transport.vote(NodeId(2), proto::VoteRequest { group: 9, ..Default::default() }).await.unwrap();
+    let Some(proto::vote_response::Result::Refusal(refusal)) = vote.result else { panic!() };
+    assert_eq!(refusal.reason(), Reason::UnknownGroup);
 }

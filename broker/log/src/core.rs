@@ -83,6 +83,9 @@ pub(crate) struct Prepared {
 /// The state behind the lock.
 pub(crate) struct Core {
     pub groups: BTreeMap<GroupId, GroupState>,
+    /// Groups that were forgotten, and the sequences of the records that say so: one that comes back must not be taken
+    /// for the one that was.
+    forgotten: BTreeMap<GroupId, u64>,
     pub queue: Queue,
     /// Bytes of segment that the queue and the flush under way will take at most.
     pub queued_bytes: u64,
@@ -121,12 +124,14 @@ pub(crate) fn usable_bytes(segment_size_bytes: u64) -> u64 {
 impl Core {
     pub(crate) fn new(
         groups: BTreeMap<GroupId, GroupState>,
+        forgotten: BTreeMap<GroupId, u64>,
         active: Active,
         sealed: BTreeMap<u64, Sealed>,
         oldest: u64,
     ) -> Self {
         Self {
             groups,
+            forgotten,
             queue: Queue::default(),
             queued_bytes: 0,
             queued_largest_bytes: 0,
@@ -452,7 +457,10 @@ impl Core {
                 let checkpoint = Checkpoint { index: record.index, term: record.term, state: record.body.clone() };
                 placed.checkpoint = Some((segment, checkpoint));
             }
-            Kind::Forget => *placed = Placed::default(),
+            Kind::Forget => {
+                *placed = Placed::default();
+                self.forgotten.insert(group, header.sequence);
+            }
             Kind::Repair => {
                 let repair =
                     self.active.index.groups.get(&record.group).and_then(|part| part.repairs.get(&record.index));
@@ -508,7 +516,7 @@ impl Core {
     /// How all groups stand on disk.
     pub(crate) fn standing(&self) -> Standing {
         let before = self.sealed.last_key_value().map(|(number, sealed)| (*number, sealed.use_id));
-        Standing::of(before, self.groups.iter().map(|(group, state)| (group, &state.placed)))
+        Standing::of(before, self.groups.iter().map(|(group, state)| (group, &state.placed)), &self.forgotten)
     }
 
     /// Records that say again what lies only below segment `keep_from`.

@@ -161,7 +161,7 @@ impl Placed {
     /// What the sealed segment `index` did to this group.
     pub(crate) fn merge(&mut self, segment: u64, group: u32, index: &SegmentIndex) {
         let Some(part) = index.groups.get(&group) else { return };
-        if part.forgotten {
+        if part.forgotten.is_some() {
             *self = Self::default();
         }
         if let Some(keep_below) = part.keep_below {

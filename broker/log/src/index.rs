@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::group::TermStart;
 use crate::record::{Counts, Header, Kind, u32_at, u64_at};
+use crate::salvage::Known;
 use crate::standing::{RunStanding, Standing};
 use crate::types::{EntryMeta, LogId, LogIndex, Offset, Term};
 
@@ -113,6 +114,8 @@ fn meta_of(slot: &Slot, term: u64, leader: u64, index: u64) -> EntryMeta {
 pub(crate) struct Place {
     pub position: u32,
     pub body_len: u32,
+    /// Of the record: another whole one may lie there when a write went to the wrong place. Not known in version 2.
+    pub sequence: Option<u64>,
 }
 
 /// A checkpoint in a segment.
@@ -137,8 +140,8 @@ pub(crate) struct OutOfOrder;
 /// What one segment says about one group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct GroupPart {
-    /// Everything of the group in earlier segments is gone.
-    pub forgotten: bool,
+    /// Everything of the group before is gone: sequence of the record that says so, 0 when it is not known.
+    pub forgotten: Option<u64>,
     /// Entries of earlier segments from this index on are gone.
     pub keep_below: Option<u64>,
     pub purge: Option<Purge>,
@@ -170,7 +173,8 @@ impl GroupPart {
         Some(meta_of(slot, term, leader, index))
     }
 
-    fn leadership(&self, slot: &Slot) -> Option<(u64, u64)> {
+    /// Term and leader of an entry, when they are known.
+    pub(crate) fn leadership(&self, slot: &Slot) -> Option<(u64, u64)> {
         self.leaderships.get((slot.leadership_and_kind >> 8) as usize).copied()
     }
 
@@ -256,9 +260,9 @@ impl GroupPart {
     }
 
     fn apply(&mut self, header: &Header, position: u32) -> Result<(), OutOfOrder> {
-        let place = Place { position, body_len: header.body_len };
+        let place = Place { position, body_len: header.body_len, sequence: Some(header.sequence) };
         if header.kind == Kind::Forget {
-            *self = Self { forgotten: true, ..Self::default() };
+            *self = Self { forgotten: Some(header.sequence), ..Self::default() };
             return Ok(());
         }
         self.committed = self.committed.max(header.committed);
@@ -316,7 +320,7 @@ pub(crate) struct SegmentIndex {
 /// Bytes of a footer before the groups.
 const FOOTER_FIXED: u64 = 56;
 /// Bytes of one group in a footer, without lists.
-pub(crate) const GROUP_FIXED: u64 = 160;
+pub(crate) const GROUP_FIXED: u64 = 192;
 /// Bytes of one slot in a footer.
 pub(crate) const SLOT_BYTES: u64 = 32;
 /// Bytes of one repair in a footer, and of the number of them.
@@ -414,10 +418,23 @@ impl SegmentIndex {
     }
 
     /// Makes what segment `number` holds fit what a mark behind it says, whatever of it could be read. `mark` is the
-    /// place of the mark when it lies in this segment; `known` are the groups of the segments before.
-    pub(crate) fn settle(&mut self, number: u64, standing: &Standing, mark: Option<Place>, known: &[u32]) {
+    /// place of the mark when it lies in this segment; `known` is what the segments before say.
+    pub(crate) fn settle(
+        &mut self,
+        number: u64,
+        standing: &Standing,
+        mark: Option<Place>,
+        known: &BTreeMap<u32, Known>,
+    ) {
         for (group, told) in &standing.groups {
             let part = self.groups.entry(*group).or_default();
+            let mut before = known.get(group).cloned().unwrap_or_default();
+            before.pass(part);
+            if told.forgotten >= self.first_sequence && told.forgotten > before.forgotten {
+                part.forgotten = Some(told.forgotten);
+                (part.vote, part.purge, part.committed) = (None, None, None);
+                part.checkpoints.clear();
+            }
             if told.vote.is_some() && mark.is_some() {
                 part.vote = mark;
             }
@@ -439,8 +456,8 @@ impl SegmentIndex {
             part.keep_below = Some(part.keep_below.map_or(keep_below, |old| old.min(keep_below)));
         }
         let own: Vec<u32> = self.groups.keys().copied().collect();
-        for group in own.iter().chain(known).filter(|group| !standing.groups.contains_key(group)) {
-            self.groups.insert(*group, GroupPart { forgotten: true, ..GroupPart::default() });
+        for group in own.iter().chain(known.keys()).filter(|group| !standing.groups.contains_key(group)) {
+            self.groups.insert(*group, GroupPart { forgotten: Some(0), ..GroupPart::default() });
         }
         self.footer_content_bytes = self.encode().len() as u64;
     }
@@ -478,8 +495,9 @@ impl SegmentIndex {
                     | u32::from(part.vote.is_some()) << 2
                     | u32::from(part.committed.is_some()) << 3
                     | checkpoints << 4
-                    | u32::from(part.forgotten) << 8
-                    | u32::from(!part.repairs.is_empty()) << 9,
+                    | u32::from(part.forgotten.is_some()) << 8
+                    | u32::from(!part.repairs.is_empty()) << 9
+                    | 1 << 10,
             );
             out.u64(part.keep_below.unwrap_or(0));
             out.u64(part.purge.map_or(0, |purge| purge.upto.0.0));
@@ -510,6 +528,12 @@ impl SegmentIndex {
                 out.u64(repair.term);
                 out.u64(repair.leader);
                 repair.slot.encode(&mut out);
+            }
+            if let Some(sequence) = part.forgotten {
+                out.u64(sequence);
+            }
+            for place in part.vote.iter().chain(part.checkpoints.iter().map(|checkpoint| &checkpoint.place)) {
+                out.u64(place.sequence.unwrap_or(u64::MAX));
             }
         }
         out.0
@@ -546,7 +570,6 @@ fn decode_part(input: &mut In<'_>) -> Option<GroupPart> {
     part.purge = has(1).then_some(Purge { upto, next_offset });
     part.vote = Some(input.place()?).filter(|_| has(2));
     part.committed = Some(input.u64()?).filter(|_| has(3));
-    part.forgotten = has(8);
     for nth in 0..2 {
         let checkpoint = CheckpointPlace { index: input.u64()?, term: input.u64()?, place: input.place()? };
         if nth < flags >> 4 & 0xf {
@@ -570,6 +593,14 @@ fn decode_part(input: &mut In<'_>) -> Option<GroupPart> {
         for _ in 0..input.u64()? {
             let (index, term, leader) = (input.u64()?, input.u64()?, input.u64()?);
             part.repairs.insert(index, Repair { term, leader, slot: Slot::decode(input)? });
+        }
+    }
+    if has(8) {
+        part.forgotten = Some(input.u64()?);
+    }
+    if has(10) {
+        for place in part.vote.iter_mut().chain(part.checkpoints.iter_mut().map(|checkpoint| &mut checkpoint.place)) {
+            place.sequence = Some(input.u64()?).filter(|sequence| *sequence != u64::MAX);
         }
     }
     Some(part)
@@ -613,7 +644,7 @@ impl In<'_> {
     }
 
     fn place(&mut self) -> Option<Place> {
-        Some(Place { position: self.u32()?, body_len: self.u32()? })
+        Some(Place { position: self.u32()?, body_len: self.u32()?, sequence: None })
     }
 }
 

@@ -32,6 +32,8 @@ enum Piece {
         found: SegmentFound,
         /// Its first record, when it is a mark: where it lies, and what it says.
         opening: Option<(Place, Standing)>,
+        /// Its first record is the one that was written there.
+        starts_well: bool,
         /// The file ends before it should: why it would be refused.
         short: Option<OpenError>,
     },
@@ -63,6 +65,8 @@ struct Keep<'a> {
     files: Vec<u64>,
     last: u64,
     before: Before,
+    /// Votes that are lost in an earlier segment and stand in the mark that opens a later one.
+    votes_told: BTreeMap<u64, BTreeMap<u32, Place>>,
     survey: &'a mut Survey,
 }
 
@@ -87,8 +91,8 @@ pub(crate) fn take_stock(
     let with_records = pieces.iter().rev().find(|(_, piece)| piece.holds_records()).map(|(number, _)| *number);
     let last = with_records.unwrap_or(survey.oldest);
     let start = (survey.oldest == 1).then_some((1, 0));
-    let before = Before { start, ends: BTreeMap::new() };
-    let mut keep = Keep { disk, pieces, files, last, before, survey };
+    let before = Before { start, groups: BTreeMap::new() };
+    let mut keep = Keep { disk, pieces, files, last, before, votes_told: BTreeMap::new(), survey };
     for number in keep.survey.oldest..=last {
         keep.settle(number)?;
     }
@@ -125,12 +129,6 @@ fn look(
     let is_short = candidate.size_bytes < size_bytes;
     let footer =
         if is_short { Footer::Absent } else { find_footer(&*opened, number, use_id, size_bytes).map_err(reading)? };
-    let mut window = Window::new(&*opened, size_bytes).map_err(reading)?;
-    let opening = record_at(&mut window, DATA_START, use_id).map_err(reading)?;
-    let opening = opening.and_then(|record| {
-        let place = Place { position: record.position, body_len: record.header.body_len };
-        Some((place, record.standing?))
-    });
     let sealed = !matches!(footer, Footer::Absent);
     let (index, scanned) = match footer {
         Footer::Whole(index) => (index, None),
@@ -144,10 +142,25 @@ fn look(
             (scan.index.clone(), Some(ScanEnd::of(scan, next_sequence)))
         }
     };
+    let starts_well = match &scanned {
+        Some(end) if end.remains => {
+            let first = read_all(&*opened, use_id, size_bytes).map_err(reading)?.into_iter().next();
+            first.is_some_and(|first| first.header.sequence == index.first_sequence)
+        }
+        _ => true,
+    };
+    let mut window = Window::new(&*opened, size_bytes).map_err(reading)?;
+    let opening = record_at(&mut window, DATA_START, use_id).map_err(reading)?;
+    // It may be a record from elsewhere.
+    let opening = opening.filter(|first| starts_well && first.header.sequence == index.first_sequence);
+    let opening = opening.and_then(|record| {
+        let place = record.place();
+        Some((place, record.standing?))
+    });
     let found = SegmentFound { header, index, sealed, scanned, is_rebuilt: is_short, is_lost: false };
     let (found_bytes, expected_bytes) = (candidate.size_bytes, size_bytes);
     let short = is_short.then_some(OpenError::ShortSegment { file, found_bytes, expected_bytes });
-    Ok(Piece::Here { found, opening, short })
+    Ok(Piece::Here { found, opening, starts_well, short })
 }
 
 /// The use id that the records of segment `number` name: its upper half is the number.
@@ -169,6 +182,9 @@ impl Keep<'_> {
         let piece = self.pieces.remove(&number).unwrap_or_else(|| {
             Piece::Lost(OpenError::MissingSegment { file: self.disk.describe(&segment_name(number)) })
         });
+        if let Piece::Here { opening: Some((_, standing)), .. } = &piece {
+            self.survey.told.take_standing(standing);
+        }
         let next = self.next(number);
         let opening = next.as_ref().and_then(|next| next.opening.as_ref());
         let told_use = opening
@@ -181,11 +197,27 @@ impl Keep<'_> {
             Piece::Here { .. } => Err(OpenError::StaleSegment { file: self.disk.describe(&segment_name(number)) }),
             Piece::Lost(error) => Err(error),
         };
+        // Where the one behind it has lost its beginning, only a footer says where this one ends.
+        let is_end_known = next.is_some() || number == self.last;
         let found = match found {
+            Ok(found) if !is_end_known && found.scanned.is_some() => {
+                return Err(damaged(self.disk, number, found.scanned.as_ref(), None));
+            }
             Ok(found) if self.is_sound(&found, next.as_ref()) => found,
             Ok(found) => self.salvage(number, found, next.as_ref())?,
             Err(error) => self.replace(number, error, next.as_ref())?,
         };
+        let mut found = found;
+        // What is told here must be looked at here, not in a footer.
+        if let Some(votes) = self.votes_told.remove(&number) {
+            for (group, place) in votes {
+                let part = found.index.groups.entry(group).or_default();
+                if part.forgotten.is_none() {
+                    part.vote.get_or_insert(place);
+                }
+            }
+            found.is_rebuilt = true;
+        }
         self.pass(&found.index);
         self.survey.segments.insert(number, found);
         Ok(())
@@ -195,7 +227,7 @@ impl Keep<'_> {
     fn next(&self, before: u64) -> Option<Next> {
         let (number, piece) = self.pieces.iter().find(|(_, piece)| piece.holds_records())?;
         match piece {
-            Piece::Here { found, opening, .. } if !found.index.is_empty() => Some(Next {
+            Piece::Here { found, opening, starts_well: true, .. } if !found.index.is_empty() => Some(Next {
                 number: *number,
                 start: (found.index.first_sequence, found.index.first_previous),
                 is_adjacent: *number == before + 1,
@@ -240,9 +272,7 @@ impl Keep<'_> {
             salvaged.index.oldest = self.survey.oldest;
         }
         self.repeat_votes(number, &mut salvaged, next)?;
-        for ((group, index), crc) in std::mem::take(&mut salvaged.body_crcs) {
-            self.survey.body_crcs.insert((GroupId(group), index), crc);
-        }
+        self.survey.body_crcs.append(&mut salvaged.body_crcs);
         let index = salvaged.index;
         let is_cut = salvaged.is_cut && next.is_none();
         if is_cut {
@@ -272,7 +302,7 @@ impl Keep<'_> {
         }
         let start = self.before.start.unwrap_or(next.start);
         let mut index = SegmentIndex::empty(start.0, start.1, self.survey.oldest);
-        index.settle(number, standing, None, &self.before.groups());
+        index.settle(number, standing, None, &self.before.groups);
         if next.is_adjacent {
             (index.next_sequence, index.last_hash) = next.start;
         }
@@ -290,20 +320,14 @@ impl Keep<'_> {
     /// A vote that is lost here stands in the mark that opens a later segment, or the log is refused.
     fn repeat_votes(&mut self, number: u64, salvaged: &mut Salvaged, next: Option<&Next>) -> Result<(), OpenError> {
         let opening = next.and_then(|next| Some((next.number, next.opening.as_ref()?)));
-        if let Some((next, (place, standing))) = opening
-            && let Some(Piece::Here { found, .. }) = self.pieces.get_mut(&next)
-        {
-            for (group, told) in &standing.groups {
-                let part = found.index.groups.entry(*group).or_default();
-                if told.vote.is_some() && part.vote.is_none() && !part.forgotten {
-                    part.vote = Some(*place);
-                }
-                if told.vote.is_some() {
-                    salvaged.bad_votes.remove(group);
-                }
+        for (group, told) in opening.iter().flat_map(|(_, (_, standing))| &standing.groups) {
+            if told.vote.is_some() {
+                salvaged.bad_votes.remove(group);
             }
-            // What is told there must be looked at there, not in a footer.
-            found.is_rebuilt = true;
+        }
+        if let Some((next, (place, standing))) = opening {
+            let groups = standing.groups.iter().filter(|(_, told)| told.vote.is_some()).map(|(group, _)| *group);
+            self.votes_told.entry(next).or_default().extend(groups.map(|group| (group, *place)));
         }
         match salvaged.bad_votes.first_key_value() {
             None => Ok(()),
@@ -320,21 +344,8 @@ impl Keep<'_> {
         if !index.is_empty() || self.before.start.is_none() {
             self.before.start = Some((index.next_sequence, index.last_hash)).filter(|_| index.next_sequence > 0);
         }
-        let ends = &mut self.before.ends;
         for (group, part) in &index.groups {
-            if part.forgotten {
-                ends.remove(group);
-            }
-            if let (Some(end), Some(keep_below)) = (ends.get_mut(group), part.keep_below) {
-                *end = (*end).min(keep_below);
-            }
-            let purged = part.purge.map(|purge| purge.upto.2.0 + 1);
-            let own = (!part.slots.is_empty()).then(|| part.end());
-            if let Some(end) = own.or(purged.map(|purged| purged.max(ends.get(group).copied().unwrap_or(0)))) {
-                ends.insert(*group, end);
-            } else if !part.forgotten {
-                ends.entry(*group).or_insert(0);
-            }
+            self.before.groups.entry(*group).or_default().pass(part);
         }
     }
 
@@ -371,6 +382,12 @@ impl Keep<'_> {
             }
         }
         self.survey.active = active;
+        let is_anything_faulty = self.survey.segments.values().any(|found| found.index.faulty().next().is_some());
+        if is_anything_faulty && let Some(found) = self.survey.segments.get(&active) {
+            let file = open_segment(self.disk, active, None)?;
+            let records = read_all(&*file, found.header.use_id, found.header.size_bytes).map_err(reading)?;
+            self.survey.told.take(&records);
+        }
         Ok(())
     }
 

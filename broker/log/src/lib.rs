@@ -13,6 +13,8 @@
 //! - Opening decides what a bad byte means. A flush that was cut short is not part of the log; damage to what was
 //!   durable is never cut, it refuses to open ([`OpenError`]). The difference is told by the *frontier* in every
 //!   record: everything below it was durable when the record was written.
+//! - A log that has replicas elsewhere keeps what is sound instead ([`OnDamage::Keep`]): entries that cannot be read
+//!   are *faulty* until a copy takes their place ([`Log::faulty`], [`Log::repair`]). [`Log::scrub`] looks for them.
 //! - A failed write or sync ends all writing, is handed to everybody who waits, and is never tried again.
 //! - Nothing is deleted unless a durable record says that it is no longer part of the log.
 //!
@@ -38,6 +40,7 @@ mod recovery;
 mod repair;
 mod salvage;
 mod scan;
+mod scrub;
 mod segment;
 mod standing;
 mod survey;
@@ -51,6 +54,7 @@ pub use crate::driver::{Stepper, Turn, WorkHook};
 pub use crate::error::{Damage, OpenError, ReadError, Refused};
 pub use crate::log::{Log, Stats};
 pub use crate::options::{DirectIo, FatalHook, Flush, NoObserver, Observer, OnDamage, Options};
+pub use crate::scrub::Scrubbed;
 pub use crate::types::{
     Completion, Cut, Entry, EntryMeta, GroupId, GroupView, Identity, LogId, LogIndex, Offset, Report, Room, Size, Term,
 };

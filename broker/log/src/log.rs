@@ -71,6 +71,7 @@ pub(crate) struct Inner {
     pub clock: Arc<dyn Clock>,
     pub options: Options,
     pub counters: Counters,
+    pub scrub: Mutex<crate::scrub::Cursor>,
     lock: Mutex<Option<Box<dyn DirectoryLock>>>,
 }
 
@@ -333,6 +334,16 @@ impl Log {
         inner.finish(outcome);
     }
 
+    /// Looks at about `max_bytes` more of the sealed segments, past the page cache, and checks every checksum. An entry
+    /// that is rotten becomes faulty ([`crate::OnDamage::Keep`]; else the observer is told, and no more), a vote or
+    /// checkpoint is written again from memory, a footer is kept in memory. Blocks on the disk; the caller says how often.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`]; the rest of that segment is passed over in this round.
+    pub fn scrub(&self, max_bytes: u64) -> Result<crate::Scrubbed, ReadError> {
+        self.inner.scrub(max_bytes)
+    }
+
     /// The state of a group, as submitted.
     #[must_use]
     pub fn group(&self, group: GroupId) -> GroupView {
@@ -557,7 +568,8 @@ fn assemble(
     })?;
     let recovered = recover(&disk, &*chance, &options)?;
     let pool = Arc::new(Pool::new(recovered.spares, recovered.freed, recovered.next_number));
-    let core = Core::new(recovered.groups, recovered.active, recovered.sealed, recovered.oldest);
+    let (groups, forgotten) = (recovered.groups, recovered.forgotten);
+    let core = Core::new(groups, forgotten, recovered.active, recovered.sealed, recovered.oldest);
     let inner = Arc::new(Inner {
         core: Mutex::new(core),
         work: Condvar::new(),
@@ -568,6 +580,7 @@ fn assemble(
         clock,
         options: options.clone(),
         counters: Counters::default(),
+        scrub: Mutex::default(),
         lock: Mutex::new(Some(lock)),
     });
     let flusher = Flusher::new(Arc::clone(&inner));

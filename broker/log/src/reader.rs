@@ -42,7 +42,15 @@ struct Plan {
     number: u64,
     use_id: u64,
     kind: Kind,
-    slots: Vec<(u64, Slot)>,
+    slots: Vec<Wanted>,
+}
+
+/// An entry to read, as an index knows it.
+struct Wanted {
+    index: u64,
+    slot: Slot,
+    /// Term and leader.
+    leadership: Option<(u64, u64)>,
 }
 
 /// Why a plan could not be carried out.
@@ -80,7 +88,7 @@ fn find(core: &Core, group: GroupId, index: LogIndex) -> Result<Found, ReadError
 }
 
 /// The entries from `from` on that lie in the same segment, up to `end` and about `max_bytes`, at least one.
-fn slots(part: &GroupPart, from: u64, end: u64, max_bytes: u64) -> Vec<(u64, Slot)> {
+fn slots(part: &GroupPart, from: u64, end: u64, max_bytes: u64) -> Vec<Wanted> {
     let mut slots = Vec::new();
     let mut bytes = 0;
     for index in from..end.min(part.end()) {
@@ -89,7 +97,7 @@ fn slots(part: &GroupPart, from: u64, end: u64, max_bytes: u64) -> Vec<(u64, Slo
         if bytes > max_bytes && !slots.is_empty() {
             break;
         }
-        slots.push((index, *slot));
+        slots.push(Wanted { index, slot: *slot, leadership: part.leadership(slot) });
     }
     slots
 }
@@ -186,7 +194,8 @@ impl Inner {
             }
             Found::Faulty(fault) => return Err(Missed::Failed(self.fault_error(group, from, &fault))),
             Found::Repaired(repair, sealed) => {
-                let slots = vec![(from.0, repair.slot)];
+                let leadership = Some((repair.term, repair.leader));
+                let slots = vec![Wanted { index: from.0, slot: repair.slot, leadership }];
                 match sealed {
                     None => {
                         let (file, number) = (Arc::clone(&core.active.file), core.active.number);
@@ -235,11 +244,11 @@ impl Inner {
 
     fn carry_out(&self, group: GroupId, plan: &Plan, entries: &mut Vec<Entry>) -> Result<(), Missed> {
         let mut rest = &plan.slots[..];
-        while let Some((_, first)) = rest.first() {
-            let start = first.position();
+        while let Some(first) = rest.first() {
+            let start = first.slot.position();
             let mut end = start;
             let mut count = 0;
-            for (_, slot) in rest {
+            for Wanted { slot, .. } in rest {
                 let position = slot.position();
                 let slot_end = position + HEADER_BYTES as u64 + u64::from(slot.body_len);
                 let far = position > end + READ_GAP_BYTES || slot_end - start > READ_SPAN_BYTES;
@@ -256,10 +265,10 @@ impl Inner {
                 .map_err(|source| Missed::Failed(self.io_error(plan.number, source)))?;
             buffer.truncate(read);
             let buffer = Bytes::from(buffer);
-            for (index, slot) in &rest[..count] {
+            for wanted @ Wanted { index, slot, .. } in &rest[..count] {
                 let at = usize::try_from(slot.position() - start).unwrap_or(usize::MAX);
                 let damage = || self.damage(plan.number, slot.position(), Some((group, *index, slot)));
-                match entry_at(&buffer, at, group, *index, slot, plan) {
+                match entry_at(&buffer, at, group, wanted, plan) {
                     Check::Whole(entry) => entries.push(entry),
                     Check::Freed => return Err(Missed::Freed(damage())),
                     Check::Damaged => return Err(Missed::Failed(ReadError::Damaged(damage()))),
@@ -424,21 +433,24 @@ enum Check {
     Damaged,
 }
 
-fn entry_at(buffer: &Bytes, at: usize, group: GroupId, index: u64, slot: &Slot, plan: &Plan) -> Check {
+fn entry_at(buffer: &Bytes, at: usize, group: GroupId, wanted: &Wanted, plan: &Plan) -> Check {
+    let Wanted { index, slot, leadership } = wanted;
     let Some(header) = buffer.get(at..).and_then(Header::decode) else { return Check::Damaged };
     if header.use_id != plan.use_id {
         return Check::Freed;
     }
     let body_at = at + HEADER_BYTES;
     let body_end = body_at + slot.body_len as usize;
-    let same = header.kind == plan.kind && header.group == group.0 && header.index == index;
+    let named = (header.kind, header.group, header.index) == (plan.kind, group.0, *index);
+    // An entry that was truncated may lie where a later one of the same index should.
+    let same = named && *leadership == Some((header.term, header.leader));
     if !same || body_end > buffer.len() || !header.body_is_whole(&buffer[body_at..body_end]) {
         return Check::Damaged;
     }
     Check::Whole(Entry {
         term: Term(header.term),
         leader: header.leader,
-        index: LogIndex(index),
+        index: LogIndex(*index),
         kind: header.caller_kind,
         first_offset: Offset(header.first_offset),
         event_count: header.event_count,

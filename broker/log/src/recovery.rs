@@ -22,6 +22,7 @@ use crate::types::{GroupId, Identity, Report};
 #[derive(Debug)]
 pub(crate) struct Recovered {
     pub groups: BTreeMap<GroupId, GroupState>,
+    pub forgotten: BTreeMap<GroupId, u64>,
     pub active: Active,
     pub sealed: BTreeMap<u64, Sealed>,
     pub oldest: u64,
@@ -66,6 +67,7 @@ fn fresh(disk: &dyn Disk, chance: &dyn Chance, options: &Options) -> io::Result<
     let report = Report { fresh: true, segments: 1, direct_io: file.is_direct(), ..Report::default() };
     Ok(Recovered {
         groups: BTreeMap::new(),
+        forgotten: BTreeMap::new(),
         active: Active { number, use_id, size_bytes, file, index: SegmentIndex::empty(1, 0, 1), is_worn: false },
         sealed: BTreeMap::new(),
         oldest: 1,
@@ -104,6 +106,7 @@ fn take_over(disk: &dyn Disk, options: &Options, found: &mut Survey) -> Result<R
     report.direct_io = active.file.is_direct();
     Ok(Recovered {
         groups: std::mem::take(&mut found.groups),
+        forgotten: std::mem::take(&mut found.forgotten),
         active,
         sealed,
         oldest: found.oldest,

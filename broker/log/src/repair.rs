@@ -5,7 +5,7 @@ use crate::error::{Damage, ReadError};
 use crate::index::Slot;
 use crate::log::Inner;
 use crate::options::OnDamage;
-use crate::record::{HEADER_BYTES, Header};
+use crate::record::{HEADER_BYTES, Header, Kind};
 use crate::salvage::read_all;
 use crate::segment::segment_name;
 use crate::types::{Entry, EntryMeta, GroupId, LogIndex, Offset};
@@ -86,7 +86,7 @@ impl Inner {
         let file_use = core.sealed.get(&segment).map_or(active, |sealed| (sealed.use_id, sealed.size_bytes));
         drop(core);
         let offsets = damage.offsets.map_or((0, 0), |(from, to)| (from.0, to.0));
-        let body_crc = meta.as_ref().and_then(|meta| self.known_crc(segment, file_use, damage.position, meta));
+        let body_crc = meta.as_ref().and_then(|meta| self.known_crc(segment, file_use, damage.position, (group, meta)));
         let fault = Fault { segment, position: damage.position, meta, offsets, body_crc };
         core = self.core.lock();
         if let Some(state) = core.groups.get_mut(&group)
@@ -102,12 +102,22 @@ impl Inner {
 
     /// Checksum of the body of the damaged record of an entry: its own header says it, or the record behind it does.
     /// Whole records in the wrong places say nothing, so the second needs all of the segment to be read.
-    fn known_crc(&self, segment: u64, (use_id, size_bytes): (u64, u64), position: u64, own: &EntryMeta) -> Option<u32> {
+    fn known_crc(
+        &self,
+        segment: u64,
+        (use_id, size_bytes): (u64, u64),
+        position: u64,
+        (group, own): (GroupId, &EntryMeta),
+    ) -> Option<u32> {
         let file = self.disk.open_read_only(&segment_name(segment)).ok()?;
         let mut bytes = [0; HEADER_BYTES];
         let read = file.read_at(&mut bytes, position).ok()?;
         let header = Header::decode(&bytes[..read]).filter(|header| header.use_id == use_id);
-        if let Some(header) = header.filter(|header| header.log_id() == own.log_id()) {
+        let is_own = |header: &Header| {
+            matches!(header.kind, Kind::Entry | Kind::Repair)
+                && (GroupId(header.group), header.log_id()) == (group, own.log_id())
+        };
+        if let Some(header) = header.filter(is_own) {
             return Some(header.body_crc);
         }
         let found = read_all(&*file, use_id, size_bytes).ok()?;

@@ -9,11 +9,12 @@ use std::io;
 
 use crate::aligned::align_up;
 use crate::disk::DiskFile;
-use crate::index::{OutOfOrder, Place, SegmentIndex};
+use crate::index::{GroupPart, OutOfOrder, Place, SegmentIndex};
 use crate::record::{Counts, FLUSH_LAST, HEADER_BYTES, Header, Kind};
 use crate::scan::Window;
 use crate::segment::{BLOCK_BYTES, DATA_START};
 use crate::standing::Standing;
+use crate::types::{GroupId, LogId, LogIndex, Term};
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 /// Records and flushes start at multiples of this.
@@ -41,8 +42,9 @@ impl Found {
         (self.header.previous & u64::from(u32::MAX)) as u32
     }
 
-    fn place(&self) -> Place {
-        Place { position: self.position, body_len: self.header.body_len }
+    pub(crate) fn place(&self) -> Place {
+        let Header { body_len, sequence, .. } = self.header;
+        Place { position: self.position, body_len, sequence: Some(sequence) }
     }
 }
 
@@ -108,19 +110,68 @@ fn in_order(found: Vec<Found>) -> Vec<Found> {
     kept
 }
 
+/// What marks and truncations say of the ends of groups: the newest entry, and the offset after it. Where the newest
+/// entry itself is lost nothing else knows that offset.
+#[derive(Debug, Default)]
+pub(crate) struct Told(Vec<(GroupId, LogId, u64)>);
+
+impl Told {
+    pub(crate) fn take_standing(&mut self, standing: &Standing) {
+        let told = standing.groups.iter().filter_map(|(group, told)| Some((GroupId(*group), told.last?)));
+        self.0.extend(told.map(|(group, (last, next_offset))| (group, last, next_offset)));
+    }
+
+    /// What `records` say, in their order.
+    pub(crate) fn take(&mut self, records: &[Found]) {
+        for Found { header, standing, .. } in records {
+            if let Some(standing) = standing {
+                self.take_standing(standing);
+            }
+            if header.kind == Kind::Truncate && header.event_count == 1 {
+                let kept = (Term(header.term), header.leader, LogIndex(header.index.saturating_sub(1)));
+                self.0.push((GroupId(header.group), kept, header.first_offset));
+            }
+        }
+    }
+
+    /// The offset after the events of the entry `last`.
+    pub(crate) fn next_offset(&self, group: GroupId, last: LogId) -> Option<u64> {
+        let found = self.0.iter().rev().find(|(of, id, _)| (*of, *id) == (group, last));
+        found.map(|(_, _, next_offset)| *next_offset)
+    }
+}
+
+/// What the segments before one say of a group.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    /// The index after its last entry.
+    pub end: u64,
+    /// Sequence of the record that forgot it last.
+    pub forgotten: u64,
+}
+
+impl Known {
+    /// Takes in what one more segment says.
+    pub(crate) fn pass(&mut self, part: &GroupPart) {
+        if let Some(forgotten) = part.forgotten {
+            *self = Self { end: 0, forgotten: self.forgotten.max(forgotten) };
+        }
+        self.end = part.keep_below.map_or(self.end, |keep_below| self.end.min(keep_below));
+        if let Some(purge) = part.purge {
+            self.end = self.end.max(purge.upto.2.0 + 1);
+        }
+        if !part.slots.is_empty() {
+            self.end = part.end();
+        }
+    }
+}
+
 /// What comes before a segment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Before {
     /// Sequence and hash with which it goes on; `None` when that is not known.
     pub start: Option<(u64, u64)>,
-    /// The groups that there are, each with the index after its last entry.
-    pub ends: BTreeMap<u32, u64>,
-}
-
-impl Before {
-    pub(crate) fn groups(&self) -> Vec<u32> {
-        self.ends.keys().copied().collect()
-    }
+    pub groups: BTreeMap<u32, Known>,
 }
 
 /// What comes behind a segment.
@@ -136,7 +187,7 @@ pub(crate) struct Behind<'a> {
 pub(crate) struct Salvaged {
     pub index: SegmentIndex,
     /// Checksums of the bodies of faulty entries, where they are known.
-    pub body_crcs: BTreeMap<(u32, u64), u32>,
+    pub body_crcs: BTreeMap<(GroupId, LogId), u32>,
     /// What is lost that nothing accounts for; what lies behind may be anything.
     pub is_open: bool,
     /// A vote that cannot be read, and that no later one replaces.
@@ -145,6 +196,15 @@ pub(crate) struct Salvaged {
     pub first_bad: Option<u64>,
     /// Bytes behind the end that were never acknowledged.
     pub is_cut: bool,
+}
+
+impl Salvaged {
+    /// Notes the checksum of an entry by its name: another one may come to have its index.
+    fn note_crc(&mut self, group: u32, index: u64, crc: u32) {
+        if let Some(meta) = self.index.groups.get(&group).and_then(|part| part.meta(index)) {
+            self.body_crcs.insert((GroupId(group), meta.log_id()), crc);
+        }
+    }
 }
 
 /// Records that are lost and not accounted for.
@@ -200,6 +260,8 @@ pub(crate) fn rebuild(
         is_counted: false,
         out: Salvaged { index: SegmentIndex::empty(sequence, hash, 0), ..Salvaged::default() },
     };
+    // Where the first segment that is held should begin nothing before it tells.
+    work.hole.lost = u64::from(before.start.is_none() && number > 1);
     let kept = found.iter().take_while(|record| record.header.sequence < durable).count();
     for record in &found[..kept] {
         work.take(record)?;
@@ -250,11 +312,14 @@ impl Work<'_> {
         let index = &mut self.out.index;
         match (header.kind, body_is_whole) {
             (Kind::Entry, _) if self.hole.lost > 0 => {
-                let faulty =
-                    index.apply_behind_hole(header, *position, self.before.ends.get(&header.group).copied())?;
+                let faulty = index.apply_behind_hole(
+                    header,
+                    *position,
+                    self.before.groups.get(&header.group).map(|known| known.end),
+                )?;
                 self.hole.accounted += faulty;
                 if let Some(crc) = self.hole.crc.filter(|_| faulty == 1) {
-                    self.out.body_crcs.insert((header.group, header.index - 1), crc);
+                    self.out.note_crc(header.group, header.index - 1, crc);
                 }
             }
             (Kind::Vote, false) => {
@@ -270,8 +335,8 @@ impl Work<'_> {
             }
         }
         if header.kind == Kind::Entry && !body_is_whole {
-            index.mark_faulty(header.group);
-            self.out.body_crcs.insert((header.group, header.index), header.body_crc);
+            self.out.index.mark_faulty(header.group);
+            self.out.note_crc(header.group, header.index, header.body_crc);
         }
         Ok(())
     }
@@ -285,14 +350,19 @@ impl Work<'_> {
         if !standing.is_complete {
             return;
         }
-        let faulty: Vec<_> = self.out.index.faulty().collect();
-        self.out.index.settle(self.number, standing, mark, &self.before.groups());
+        let held: BTreeMap<u32, (u64, u64)> =
+            self.out.index.groups.iter().map(|(group, part)| (*group, (part.first, part.end()))).collect();
+        self.out.index.settle(self.number, standing, mark, &self.before.groups);
         if mark.is_some() {
             self.out.bad_votes.clear();
         }
-        let mut new = self.out.index.faulty().filter(|faulty_now| !faulty.contains(faulty_now));
-        if let (Some(crc), Some(only), None) = (self.hole.crc, new.next(), new.next()) {
-            self.out.body_crcs.insert(only, crc);
+        // An entry in no place that could be read is the only one that is lost, or may be any.
+        let is_new =
+            |(group, index): &(u32, u64)| held.get(group).is_none_or(|(first, end)| index < first || index >= end);
+        let new: Vec<_> = self.out.index.faulty().filter(is_new).take(2).collect();
+        let crc = self.hole.crc.filter(|_| self.hole.entries == Some(1));
+        if let (Some(crc), [(group, index)]) = (crc, &new[..]) {
+            self.out.note_crc(*group, *index, crc);
         }
         self.hole = Hole::default();
     }

@@ -7,9 +7,9 @@
 //!
 //! ```text
 //! number u64, use id u64 of the segment before (zeros: none)   groups u32   complete u32
-//! each group: group u32  flags u32 (1 vote, 2 purge, 4 last entry, 8 checkpoint)
+//! each group: group u32  flags u32 (1 vote, 2 purge, 4 last entry)   sequence that forgot it last u64
 //!             vote: length u32, bytes    purge: term, leader, index, next offset u64
-//!             last: term, leader, index, next offset u64    checkpoint: index u64
+//!             last: term, leader, index, next offset u64
 //!             runs u32, each: segment, first, first offset u64, terms u32, each: from, term, leader u64
 //! ```
 
@@ -47,8 +47,8 @@ pub(crate) struct GroupStanding {
     pub purge: Option<Purge>,
     /// The newest entry, and the offset after it.
     pub last: Option<(LogId, u64)>,
-    /// Index of the newest checkpoint.
-    pub checkpoint: Option<u64>,
+    /// Sequence of the record that forgot the group last; 0 when none is remembered.
+    pub forgotten: u64,
     /// The newest, oldest first.
     pub runs: Vec<RunStanding>,
 }
@@ -64,7 +64,7 @@ pub(crate) struct Standing {
 }
 
 impl GroupStanding {
-    fn of(placed: &Placed) -> Self {
+    fn of(placed: &Placed, forgotten: u64) -> Self {
         let runs = placed.runs.iter().skip(placed.runs.len().saturating_sub(RUNS)).map(|run| RunStanding {
             segment: run.segment,
             first: run.first,
@@ -75,7 +75,7 @@ impl GroupStanding {
             vote: placed.vote.as_ref().map(|(_, vote)| vote.clone()),
             purge: placed.purge.as_ref().map(|(_, purge)| *purge),
             last: placed.last.map(|last| (last, placed.next_offset)),
-            checkpoint: placed.checkpoint.as_ref().map(|(_, checkpoint)| checkpoint.index),
+            forgotten,
             runs: runs.collect(),
         }
     }
@@ -83,12 +83,10 @@ impl GroupStanding {
     fn encode(&self, group: u32) -> Vec<u8> {
         let mut out = Vec::new();
         let flag = |is: bool, bit: u32| u32::from(is) << bit;
-        let flags = flag(self.vote.is_some(), 0)
-            | flag(self.purge.is_some(), 1)
-            | flag(self.last.is_some(), 2)
-            | flag(self.checkpoint.is_some(), 3);
+        let flags = flag(self.vote.is_some(), 0) | flag(self.purge.is_some(), 1) | flag(self.last.is_some(), 2);
         put_u32(&mut out, group);
         put_u32(&mut out, flags);
+        put_u64s(&mut out, [self.forgotten]);
         if let Some(vote) = &self.vote {
             put_u32(&mut out, count(vote.len()));
             out.extend_from_slice(vote);
@@ -96,7 +94,6 @@ impl GroupStanding {
         for (id, next_offset) in self.purge.map(|purge| (purge.upto, purge.next_offset)).into_iter().chain(self.last) {
             put_u64s(&mut out, [id.0.0, id.1, id.2.0, next_offset]);
         }
-        put_u64s(&mut out, self.checkpoint);
         put_u32(&mut out, count(self.runs.len()));
         for run in &self.runs {
             put_u64s(&mut out, [run.segment, run.first, run.first_offset]);
@@ -111,7 +108,7 @@ impl GroupStanding {
     fn decode(input: &mut &[u8]) -> Option<(u32, Self)> {
         let (group, flags) = (take_u32(input)?, take_u32(input)?);
         let has = |bit: u32| flags >> bit & 1 == 1;
-        let mut found = Self::default();
+        let mut found = Self { forgotten: take_u64(input)?, ..Self::default() };
         if has(0) {
             let len = take_u32(input)? as usize;
             found.vote = Some(Bytes::copy_from_slice(take(input, len)?));
@@ -126,9 +123,6 @@ impl GroupStanding {
         }
         if has(2) {
             found.last = Some(id(input)?);
-        }
-        if has(3) {
-            found.checkpoint = Some(take_u64(input)?);
         }
         for _ in 0..take_u32(input)? {
             let (segment, first, first_offset) = (take_u64(input)?, take_u64(input)?, take_u64(input)?);
@@ -160,8 +154,13 @@ impl GroupStanding {
 
 impl Standing {
     /// How `groups` stand on disk.
-    pub(crate) fn of<'a>(before: Option<(u64, u64)>, groups: impl Iterator<Item = (&'a GroupId, &'a Placed)>) -> Self {
-        let groups = groups.map(|(group, placed)| (group.0, GroupStanding::of(placed))).collect();
+    pub(crate) fn of<'a>(
+        before: Option<(u64, u64)>,
+        groups: impl Iterator<Item = (&'a GroupId, &'a Placed)>,
+        forgotten: &BTreeMap<GroupId, u64>,
+    ) -> Self {
+        let of = |group: &GroupId, placed| GroupStanding::of(placed, forgotten.get(group).copied().unwrap_or(0));
+        let groups = groups.map(|(group, placed)| (group.0, of(group, placed))).collect();
         Self { before, groups, is_complete: true }
     }
 
@@ -247,7 +246,7 @@ mod tests {
             vote: Some(Bytes::from_static(b"a vote of some bytes")),
             purge: Some(Purge { upto: (Term(1), 1, LogIndex(9)), next_offset: 3 }),
             last: Some((id, 99)),
-            checkpoint: Some(20),
+            forgotten: 20,
             runs: vec![run(1), run(2), run(3)],
         };
         let groups = (0..groups).map(|group| (group, standing.clone())).collect();

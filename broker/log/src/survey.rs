@@ -23,13 +23,14 @@ use crate::keep;
 use crate::options::{DirectIo, OnDamage};
 use crate::record::{HEADER_BYTES, Header, Kind, stored_bytes};
 use crate::repair::Fault;
+use crate::salvage::Told;
 use crate::scan::{Scan, scan};
 use crate::segment::{
     BLOCK_BYTES, BlockError, DATA_START, FORMAT_VERSION, IDENTITY_NAME, SegmentHeader, decode_identity, is_temporary,
     segment_name, segment_number,
 };
 use crate::standing::Standing;
-use crate::types::{Cut, GroupId, Identity, Report};
+use crate::types::{Cut, GroupId, Identity, LogId, Report};
 
 /// A segment that is part of the log.
 #[derive(Debug)]
@@ -87,7 +88,10 @@ pub(crate) struct Survey {
     pub temporary: Vec<String>,
     pub groups: BTreeMap<GroupId, GroupState>,
     /// Checksums of the bodies of faulty entries, where they are known.
-    pub body_crcs: BTreeMap<(GroupId, u64), u32>,
+    pub body_crcs: BTreeMap<(GroupId, LogId), u32>,
+    pub told: Told,
+    /// Groups that were forgotten, and the sequences of the records that say so.
+    pub forgotten: BTreeMap<GroupId, u64>,
     pub report: Report,
 }
 
@@ -352,9 +356,10 @@ fn collect_groups(disk: &dyn Disk, survey: &mut Survey, on_damage: OnDamage) -> 
     for (number, segment) in &survey.segments {
         for (group, part) in &segment.index.groups {
             let state = survey.groups.entry(GroupId(*group)).or_default();
-            if part.forgotten {
+            if let Some(sequence) = part.forgotten {
                 *state = GroupState::default();
                 newest.remove(group);
+                survey.forgotten.insert(GroupId(*group), sequence);
             }
             state.placed.merge(*number, *group, &segment.index);
             state.committed = state.committed.max(part.committed);
@@ -390,7 +395,12 @@ fn collect_groups(disk: &dyn Disk, survey: &mut Survey, on_damage: OnDamage) -> 
         survey.report.checkpoints_replaced += damaged;
         state.placed.checkpoint = checkpoint;
         state.checkpoint = state.placed.checkpoint.as_ref().map(|(_, checkpoint)| checkpoint.clone());
-        find_ends(&survey.segments, group, state);
+        if !find_ends(&survey.segments, &survey.told, id, state) {
+            // Where the log of a group ends is not guessed.
+            let file = disk.describe(&segment_name(survey.active));
+            let damage = Damage { file, position: 0, group: Some(id), index: None, offsets: None };
+            return Err(OpenError::Damaged(damage));
+        }
         find_faulty(&survey.segments, &survey.body_crcs, id, state);
         survey.report.faulty += state.faulty.len() as u64;
         let first = state.faulty.first_key_value().filter(|_| on_damage == OnDamage::Refuse);
@@ -453,9 +463,12 @@ fn read_body(
     let mut buffer = vec![0; usize::try_from(stored_bytes(u64::from(place.body_len))).unwrap_or(0)];
     let read = file.read_at(&mut buffer, u64::from(place.position)).map_err(reading)?;
     buffer.truncate(read);
-    let Some(header) = Header::decode(&buffer).filter(|header| header.kind == kind && header.group == group) else {
-        return Ok(None);
+    let is_it = |header: &Header| {
+        header.kind == kind
+            && header.group == group
+            && place.sequence.is_none_or(|sequence| sequence == header.sequence)
     };
+    let Some(header) = Header::decode(&buffer).filter(is_it) else { return Ok(None) };
     let body_end = HEADER_BYTES + header.body_len as usize;
     if header.body_len != place.body_len
         || body_end > buffer.len()
@@ -466,28 +479,31 @@ fn read_body(
     Ok(Some(bytes::Bytes::from(buffer).slice(HEADER_BYTES..body_end)))
 }
 
-/// Fills in the first and the last entry of a group from its runs.
-fn find_ends(segments: &BTreeMap<u64, SegmentFound>, group: u32, state: &mut GroupState) {
-    let meta = |segment: u64, index: u64| {
-        segments.get(&segment).and_then(|found| found.index.groups.get(&group)).and_then(|part| part.meta(index))
-    };
+/// Fills in the first and the last entry of a group from its runs; `false` when the last is not known.
+fn find_ends(segments: &BTreeMap<u64, SegmentFound>, told: &Told, group: GroupId, state: &mut GroupState) -> bool {
+    let part = |segment: u64| segments.get(&segment).and_then(|found| found.index.groups.get(&group.0));
     state.next_offset = state.purge.map_or(0, |purge| purge.next_offset);
-    let (Some(first), Some(last)) = (state.placed.runs.front(), state.placed.runs.back()) else { return };
+    let (Some(first), Some(last)) = (state.placed.runs.front(), state.placed.runs.back()) else { return true };
     state.first = first.first;
-    if let Some(meta) = meta(first.segment, first.first) {
-        state.first_offset = meta.first_offset.0;
+    if let Some(slot) = part(first.segment).and_then(|part| part.slot(first.first)) {
+        state.first_offset = slot.first_offset;
     }
-    if let Some(meta) = meta(last.segment, last.end - 1) {
-        state.last = Some(meta.log_id());
-        state.next_offset = meta.first_offset.0 + u64::from(meta.event_count);
-    }
-    (state.placed.last, state.placed.next_offset) = (state.last, state.next_offset);
+    let index = last.end - 1;
+    let Some(part) = part(last.segment) else { return false };
+    let (Some(meta), Some(slot)) = (part.meta(index), part.slot(index)) else { return false };
+    let repaired = state.placed.repairs.get(&index).map(|(_, repair)| repair.slot.next_offset());
+    let is_lost = slot.is_faulty() && slot.position() == 0;
+    let own = (!is_lost).then(|| slot.next_offset());
+    let Some(next_offset) = repaired.or(own).or(told.next_offset(group, meta.log_id())) else { return false };
+    (state.last, state.next_offset) = (Some(meta.log_id()), next_offset);
+    (state.placed.last, state.placed.next_offset) = (state.last, next_offset);
+    true
 }
 
 /// Fills in the entries of a group that are part of the log and cannot be read.
 fn find_faulty(
     segments: &BTreeMap<u64, SegmentFound>,
-    body_crcs: &BTreeMap<(GroupId, u64), u32>,
+    body_crcs: &BTreeMap<(GroupId, LogId), u32>,
     group: GroupId,
     state: &mut GroupState,
 ) {
@@ -500,8 +516,9 @@ fn find_faulty(
             if state.placed.repairs.contains_key(&index) {
                 continue;
             }
-            let body_crc = body_crcs.get(&(group, index)).copied();
-            state.faulty.insert(index, Fault::of(run.segment, slot, part.meta(index), body_crc));
+            let meta = part.meta(index);
+            let body_crc = meta.and_then(|meta| body_crcs.get(&(group, meta.log_id())).copied());
+            state.faulty.insert(index, Fault::of(run.segment, slot, meta, body_crc));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a log that has replicas elsewhere does with damage: the same table as in `recovery_table.rs`, every row, and then
-//! the copies that make it whole again.
+//! the copies that make it whole again. `PELTON_DAMAGE_SEEDS` says how many seeds the search tries, `PELTON_DAMAGE_SEED`
+//! where they start.
 #![allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
 
 mod common;
@@ -51,10 +52,11 @@ fn holds(log: &Log, group: GroupId, want: &[Entry], what: &str) -> Vec<u64> {
     faulty(log, group)
 }
 
-fn repair(log: &Log, group: GroupId, want: &[Entry]) {
+fn repair(log: &Log, group: GroupId, want: &[Entry], what: &str) {
     for index in faulty(log, group) {
         let copy = want.iter().find(|entry| entry.index.0 == index).unwrap().clone();
-        wait(|done| log.repair(group, copy, done)).unwrap();
+        wait(|done| log.repair(group, copy, done))
+            .unwrap_or_else(|error| panic!("{what}: entry {index} of {group:?}: {error}"));
     }
 }
 
@@ -67,7 +69,7 @@ fn kept_and_repaired(disk: &SimDisk, group: GroupId, want: &[Entry], what: &str)
     log.shutdown();
     let (log, _) = open_kept(disk).unwrap_or_else(|error| panic!("{what}, again: {error}"));
     holds(&log, group, want, what);
-    repair(&log, group, want);
+    repair(&log, group, want, what);
     assert_eq!(holds(&log, group, want, what), [], "{what}");
     let next = want.last().unwrap();
     let more = Entry { first_offset: next.next_offset(), ..entry(next.term.0 + 1, next.index.0 + 1, 100) };
@@ -227,7 +229,7 @@ fn the_entries_of_a_missing_segment_are_faulty() {
         assert_eq!(log.group(G1).vote.as_deref(), Some(&b"vote 90"[..]), "{name}");
         assert_eq!(log.group(G2).vote.as_deref(), Some(&b"vote of two"[..]), "{name}");
         holds(&log, G2, &two, name);
-        repair(&log, G2, &two);
+        repair(&log, G2, &two, name);
         log.shutdown();
         let found = kept_and_repaired(&disk, G1, &one, name);
         assert!(found.len() > 2, "{name}: {found:?}");
@@ -257,7 +259,7 @@ fn a_short_segment_keeps_what_is_left() {
             let what = format!("{name} of {len} B");
             let (log, _) = open_kept(&disk).unwrap_or_else(|error| panic!("{what}: {error}"));
             holds(&log, G2, &two, &what);
-            repair(&log, G2, &two);
+            repair(&log, G2, &two, &what);
             log.shutdown();
             kept_and_repaired(&disk, G1, &one, &what);
         }
@@ -486,7 +488,7 @@ fn repairs_survive_crashes() {
     }
     without.record();
     let (log, _) = open_kept(&without).unwrap();
-    repair(&log, G1, &one);
+    repair(&log, G1, &one, "repairs");
     log.shutdown();
     drop(log);
     let chance = SeededChance::new(8);
@@ -503,6 +505,9 @@ fn damage(disk: &SimDisk, chance: &dyn Chance) -> String {
     let names: Vec<_> = disk.names().into_iter().filter(|name| name.ends_with(".seg")).collect();
     let name = &names[chance.below(names.len() as u64) as usize];
     let mut contents = disk.contents(name).unwrap();
+    if contents.is_empty() {
+        return "nothing".to_owned();
+    }
     let at = chance.below(contents.len() as u64) as usize;
     let what = chance.below(6);
     match what {
@@ -514,7 +519,12 @@ fn damage(disk: &SimDisk, chance: &dyn Chance) -> String {
             disk.put(name, contents);
         }
         3 => {
-            let (from, to) = (at - at % 4_096, (chance.below(contents.len() as u64 / 4_096) * 4_096) as usize);
+            let blocks = contents.len() as u64 / 4_096;
+            if blocks == 0 {
+                return "nothing".to_owned();
+            }
+            let block = |chance: &dyn Chance| (chance.below(blocks) * 4_096) as usize;
+            let (from, to) = (block(chance), block(chance));
             contents.copy_within(from..from + 4_096, to);
             disk.put(name, contents);
         }
@@ -535,7 +545,10 @@ fn damage(disk: &SimDisk, chance: &dyn Chance) -> String {
 #[test]
 fn damage_never_passes_for_what_was_written() {
     let (mut kept, mut refused, mut faulty_entries) = (0, 0, 0);
-    for seed in 1..=120 {
+    let from_environment =
+        |name, default| std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default);
+    let (seeds, first) = (from_environment("PELTON_DAMAGE_SEEDS", 60), from_environment("PELTON_DAMAGE_SEED", 1));
+    for seed in first..first + seeds {
         let chance = SeededChance::new(seed);
         let disk = SimDisk::new();
         let (log, _) = open_with(Arc::new(disk.clone()), keep()).unwrap();
@@ -572,14 +585,19 @@ fn damage_never_passes_for_what_was_written() {
                 );
                 assert_eq!((view.purged, view.next_offset), (state.purged, state.next_offset), "{what}");
                 faulty_entries += holds(&log, *group, &state.entries, &what).len();
-                repair(&log, *group, &state.entries);
+                repair(&log, *group, &state.entries, &what);
                 state.checkpoint = log.group(*group).checkpoint;
             }
-            assert_eq!(Model::of(&log), same, "{what}");
+            // A group of which there was but a checkpoint may be gone with it.
+            let same = same.trimmed();
+            assert!(Model::of(&log) == same, "{what}");
             log.shutdown();
             let (log, _) = open_kept(&disk).unwrap_or_else(|error| panic!("{what}: repaired, and {error}"));
-            assert_eq!(Model::of(&log), same, "{what}: repaired");
+            assert!(Model::of(&log) == same, "{what}: repaired");
         }
     }
-    assert!(kept > 3 * refused && faulty_entries > 500, "{kept} kept, {refused} refused, {faulty_entries} faulty");
+    assert!(
+        kept > 3 * refused && faulty_entries > 5 * seeds as usize,
+        "{kept} kept, {refused} refused, {faulty_entries} faulty"
+    );
 }

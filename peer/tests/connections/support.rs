@@ -15,7 +15,9 @@ use pelton_peer::{
 };
 use pelton_proto::consensus::v1::membership_client::MembershipClient;
 use pelton_proto::consensus::v1::membership_server::{Membership, MembershipServer};
-use pelton_proto::consensus::v1::{HelloRequest, HelloResponse, Identity, JoinRequest, JoinResponse};
+use pelton_proto::consensus::v1::{
+    HelloRequest, HelloResponse, Identity, JoinRequest, JoinResponse, SettleRequest, SettleResponse,
+};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tokio::io::DuplexStream;
@@ -73,6 +75,10 @@ impl Membership for Echo {
     }
 
     async fn join(&self, _: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn settle(&self, _: Request<SettleRequest>) -> Result<Response<SettleResponse>, Status> {
         Err(Status::unimplemented("not in these tests"))
     }
 }

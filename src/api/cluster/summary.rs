@@ -30,6 +30,10 @@ pub fn summarise(view: &ClusterView, reports: &BTreeMap<NodeId, NodeReport>, now
         let what = "nothing is known of it yet".to_owned();
         problems.push(ProblemStatus { subject: "cluster".to_owned(), what, since: None });
     }
+    if let Some(gone) = view.this.filter(|id| view.nodes.get(id).is_some_and(|n| n.phase == NodePhase::Removed)) {
+        let what = "was removed: what it knows of the cluster is no longer brought up to date".to_owned();
+        problems.push(ProblemStatus { subject: format!("node {}", cluster.name(gone)), what, since: None });
+    }
     problems.extend(groups.iter().flat_map(|group| problems_of_group(group, &nodes)));
     problems.extend(cluster.problems_of_replicas());
     let node = view.this.map(|id| cluster.name(id));

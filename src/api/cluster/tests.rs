@@ -193,6 +193,14 @@ fn what_is_wrong_is_told_with_since_when() {
             ],
         ),
         (
+            "the node that was asked was removed",
+            |w| {
+                w.view.this = Some(NodeId(3));
+                w.view.nodes.get_mut(&NodeId(3)).unwrap().phase = NodePhase::Removed;
+            },
+            &["node c (removed, id 3) was removed: what it knows of the cluster is no longer brought up to date"],
+        ),
+        (
             "nobody was reached yet",
             |w| {
                 w.view = ClusterView::default();

@@ -156,10 +156,14 @@ impl Cluster {
     /// Stops every node in order; a second signal kills what is left.
     async fn stop(mut self) -> Result<(), Failure> {
         self.nodes.iter().for_each(NodeProcess::ask_to_stop);
-        let names: Vec<String> = self.nodes.iter().map(|node| node.name().to_owned()).collect();
+        let running = self.nodes.iter().filter(|node| node.is_running());
+        let names: Vec<String> = running.map(|node| node.name().to_owned()).collect();
         let all = join_all(self.nodes.into_iter().map(NodeProcess::stopped));
         tokio::select! {
-            _ = all => print_line(&format!("Stopped {}.", names.join(", "))),
+            _ = all => match names.as_slice() {
+                [] => Ok(()),
+                names => print_line(&format!("Stopped {}.", names.join(", "))),
+            },
             () = self.signals.next() => Err(Failure::Failed("killed the nodes that were still stopping".into())),
         }
     }

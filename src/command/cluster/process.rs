@@ -157,6 +157,12 @@ impl NodeProcess {
         self.child.wait().await
     }
 
+    /// Whether it has not been seen to end.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.child.id().is_some()
+    }
+
     /// Asks it to stop.
     pub fn ask_to_stop(&self) {
         // Not reaped yet, so the id is its own; `id` is `None` afterwards.

@@ -158,6 +158,10 @@ pub trait Fabric: Send + Sync {
     fn join(&self, node: NodeId) -> BoxFuture<'_, Peers>;
     /// The node is gone: nothing reaches it.
     fn leave(&self, node: NodeId);
+    /// How groups are run over it.
+    fn options(&self) -> GroupOptions {
+        group_options()
+    }
 }
 
 impl Fabric for Arc<Net> {
@@ -216,7 +220,8 @@ pub fn group_options() -> GroupOptions {
 impl<F: Fabric> Cluster<F> {
     pub fn new(fabric: F) -> Self {
         let log_options = Options::small(Identity { cluster: 7, node: 0 });
-        Self { fabric, nodes: BTreeMap::new(), options: group_options(), log_options }
+        let options = fabric.options();
+        Self { fabric, nodes: BTreeMap::new(), options, log_options }
     }
 
     /// A cluster whose nodes 1 to `voters` are the voters of the group.

@@ -119,7 +119,11 @@ impl Model {
                 let upto = due + chance.below(5);
                 Op::Reset(group, (Term(*term), 2, LogIndex(upto)), Offset(state.next_offset.0 + chance.below(50)))
             }
-            (7, _) if chance.below(8) == 0 => Op::Forget(group),
+            (7, _) if chance.below(8) == 0 => {
+                // What comes back is of another term: no two entries have one name.
+                *term += 1;
+                Op::Forget(group)
+            }
             _ => {
                 let count = 1 + chance.below(3);
                 let mut next = state.next_offset;

@@ -1,0 +1,206 @@
+//! One seed: a cluster, faults, then peace, in which it has to come back.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use pelton_consensus::NodeId;
+use pelton_env::{Chance, SeededChance};
+use pelton_log::LogIndex;
+use turmoil::{Builder, Sim};
+
+use crate::invariants::Violation;
+use crate::invariants::replicas_are_equal::{Replica, check};
+use crate::nemesis::{Nemesis, Plan, leader, order};
+use crate::node::{self, Order};
+use crate::oracle::GROUP;
+use crate::trace::Trace;
+use crate::witness::host;
+use crate::world::World;
+
+/// What time moves on by. Messages and timers are as exact as that.
+const TICK: Duration = Duration::from_millis(2);
+
+/// How long faults go on.
+const UNREST: Duration = Duration::from_secs(15);
+
+/// In this time after everything has healed the cluster has to be whole again. Connections whose messages were lost
+/// take five seconds until a keepalive finds them; elections and a change of the voters come on top.
+const HEAL_WITHIN: Duration = Duration::from_secs(45);
+
+/// How often somebody is told again who shall be the voters.
+const ASK_AGAIN_MILLIS: u64 = 4_000;
+
+/// Acknowledgements that are progress.
+const PROGRESS: usize = 10;
+
+/// What a run was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    pub simulated: Duration,
+    pub acknowledged: usize,
+    pub elections: usize,
+    pub crashes: u64,
+    pub trace: Trace,
+}
+
+/// A run that showed something.
+#[derive(Debug)]
+pub struct Failure {
+    pub violation: Violation,
+    pub plan: Plan,
+    pub trace: Trace,
+}
+
+struct Run<'a> {
+    sim: Sim<'a>,
+    world: Arc<World>,
+    nemesis: Nemesis,
+}
+
+/// Runs a seed.
+pub fn run(seed: u64, loud: bool) -> Result<Summary, Box<Failure>> {
+    let chance = SeededChance::new(seed);
+    let plan = Plan::of(&chance);
+    if loud {
+        eprintln!("seed {seed}: {plan:?}");
+    }
+    let direct = plan.direct_disks;
+    let world = Arc::new(World::new(seed, plan.nodes, plan.first_voters, |node| node <= direct, loud));
+    let mut sim = Builder::new()
+        .rng_seed(chance.bits())
+        .tick_duration(TICK)
+        .simulation_duration(UNREST + HEAL_WITHIN + Duration::from_secs(60))
+        .min_message_latency(Duration::from_millis(1))
+        .max_message_latency(plan.max_latency)
+        .tcp_capacity(4_096)
+        .enable_random_order()
+        .build();
+    for id in world.hosts.keys().copied() {
+        let world = world.clone();
+        sim.host(host(id), move || node::run(id, world.clone()));
+    }
+    let nemesis = Nemesis::new(chance.bits(), plan.clone(), &world);
+    let mut run = Run { sim, world: world.clone(), nemesis };
+    let outcome = run.unrest().and_then(|()| run.peace(&plan));
+    let simulated = run.sim.elapsed();
+    let crashes = run.nemesis.crashes;
+    // The nodes' handles first: what they hold belongs to hosts that are gone with the simulation.
+    world.alive.lock().clear();
+    drop(run);
+    let trace = world.oracle.trace();
+    match outcome {
+        Ok(()) => {
+            let (acknowledged, elections) = (world.oracle.acknowledged(), world.oracle.elections());
+            Ok(Summary { simulated, acknowledged, elections, crashes, trace })
+        }
+        Err(violation) => Err(Box::new(Failure { violation, plan, trace })),
+    }
+}
+
+impl Run<'_> {
+    fn now(&self) -> Duration {
+        self.sim.elapsed()
+    }
+
+    fn step(&mut self) -> Result<(), Violation> {
+        let stepped = self.sim.step();
+        let now = self.now().as_millis() as u64;
+        self.world.oracle.set_now(now);
+        for at in self.world.hosts.values() {
+            at.clock.millis.store(now, Ordering::Relaxed);
+        }
+        stepped.map_err(|error| Violation { invariant: "nothing panics", what: error.to_string() })?;
+        for (id, node) in self.world.alive.lock().iter() {
+            self.world.oracle.look(*id, node.life, &node.group);
+        }
+        self.world.oracle.found().map_or(Ok(()), Err)
+    }
+
+    fn unrest(&mut self) -> Result<(), Violation> {
+        while self.now() < UNREST {
+            self.step()?;
+            self.nemesis.step(&mut self.sim, &self.world);
+        }
+        Ok(())
+    }
+
+    /// Steps until it is so.
+    fn until(&mut self, what: &'static str, mut is_so: impl FnMut(&mut Self) -> bool) -> Result<(), Violation> {
+        let deadline = UNREST + HEAL_WITHIN;
+        while !is_so(self) {
+            if self.now() > deadline {
+                let states: Vec<_> = self
+                    .world
+                    .alive
+                    .lock()
+                    .iter()
+                    .map(|(id, node)| format!("{id}: {:?}", node.group.status()))
+                    .collect();
+                let what = format!("{what}: not within {HEAL_WITHIN:?}; {}", states.join("; "));
+                return Err(Violation { invariant: "progress after everything has healed", what });
+            }
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    /// Everything heals, and the cluster has to serve, to settle and to be the same everywhere.
+    fn peace(&mut self, plan: &Plan) -> Result<(), Violation> {
+        self.nemesis.heal(&mut self.sim, &self.world);
+        let voters =
+            if plan.nodes > plan.first_voters { self.nemesis.voters(3) } else { self.world.first_voters.clone() };
+        let wanted = voters.clone();
+        let mut asked_at = None;
+        self.until("the voters are those that were asked for", |run| {
+            let now = run.world.oracle.now_millis();
+            let Some(leader) = leader(&run.world) else { return false };
+            if run.has_voters(leader, &wanted) {
+                return true;
+            }
+            if asked_at.is_none_or(|at| now > at + ASK_AGAIN_MILLIS) {
+                asked_at = Some(now);
+                order(&run.world, leader, Order::Voters(wanted.clone()));
+            }
+            false
+        })?;
+        let before = self.world.oracle.acknowledged();
+        self.until("new events are acknowledged", |run| run.world.oracle.acknowledged() >= before + PROGRESS)?;
+        self.world.be_quiet();
+        self.until("all replicas have applied everything", |run| run.has_settled(&voters))?;
+        self.world.oracle.all_applied();
+        let alive = self.world.alive.lock();
+        let replicas = voters.iter().filter_map(|voter| {
+            let node = alive.get(&voter.0)?;
+            let log = node.group.log();
+            let first = log.group(GROUP).first.unwrap_or_default();
+            let entries = log.read(GROUP, first, LogIndex(u64::MAX), u64::MAX);
+            Some(Replica {
+                node: voter.0,
+                entries: entries.unwrap_or_default(),
+                lines: node.group.state().lines.lock().clone(),
+            })
+        });
+        check(&replicas.collect::<Vec<_>>())?;
+        self.world.oracle.found().map_or(Ok(()), Err)
+    }
+
+    fn has_voters(&self, leader: u64, voters: &BTreeSet<NodeId>) -> bool {
+        let alive = self.world.alive.lock();
+        let status = alive[&leader].group.status();
+        !status.is_joint && status.voters == *voters && voters.contains(&NodeId(leader))
+    }
+
+    /// Every voter runs, and all have the same, applied.
+    fn has_settled(&self, voters: &BTreeSet<NodeId>) -> bool {
+        let alive = self.world.alive.lock();
+        let mut places = voters.iter().map(|voter| {
+            let status = alive.get(&voter.0)?.group.status();
+            let all_applied = status.applied_index == status.last_index && status.committed_index == status.last_index;
+            status.last_index.filter(|_| all_applied)
+        });
+        let first = places.next().flatten();
+        first.is_some() && places.all(|place| place == first)
+    }
+}
