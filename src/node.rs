@@ -113,11 +113,12 @@ impl Node {
             true => Some(dispatch(settings, client.clone(), &clock)?),
             false => None,
         };
+        // Before that a Broker may be unknown here that the cluster has, and a producer must not be told that there is none.
+        readiness::wait(broker.as_ref(), &client, &health).await;
         let ingress = match listeners.ingress {
             Some(listener) => Some(Ingress::serve(vec![listener], client.clone(), ingress_options(settings), clock)?),
             None => None,
         };
-        readiness::wait(broker.as_ref(), &client, &health).await;
         let id = client.cluster().borrow().this.filter(|_| settings.cluster.is_some());
         health.set_ready();
         Ok(Self { addresses, id, tls, health, ingress, api, dispatcher, broker, metrics })

@@ -79,12 +79,14 @@ impl Cluster {
     /// The same, with a certificate of some authority.
     pub fn prepared_by(&self, authority: &Authority, machine: usize, name: &str, count: usize) -> Start {
         let join: Vec<_> = (0..count).map(|machine| self.peer(machine).to_string()).collect();
+        let join = join.join(",");
         let folder = self.folder.path().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let peer = self.peer(machine).to_string();
         Start::server(&folder, self.network.host(machine))
             .wrapped(&strs(&self.network.wrapper(machine)))
-            .args(&["--name", name, "--peer-listen", &peer, "--join", &join.join(",")])
+            .args(&["--name", name, "--peer-listen", &peer])
+            .args(&if count == 0 { vec![] } else { vec!["--join", &join] })
             .args(&strs(&authority.flags(name, self.network.host(machine))))
     }
 

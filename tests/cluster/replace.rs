@@ -55,7 +55,7 @@ fn a_node_is_replaced_by_a_new_one_under_load() {
 #[test]
 fn what_a_lost_node_had_is_made_anew_elsewhere() {
     let _one = one_at_a_time();
-    let hasty = |start: Start| start.args(&["--node-lost-after", "3s"]);
+    let hasty = |start: Start| start.args(&["--node-lost-after", "5s"]);
     let mut cluster = Cluster::start(3, |_, start| hasty(start));
     let fourth = hasty(cluster.prepared(3, "fourth", 3));
     cluster.replace(3, "fourth", fourth);

@@ -15,7 +15,9 @@ use pelton_peer::{
 };
 use pelton_proto::consensus::v1::membership_client::MembershipClient;
 use pelton_proto::consensus::v1::membership_server::{Membership, MembershipServer};
-use pelton_proto::consensus::v1::{HelloRequest, HelloResponse, Identity, JoinRequest, JoinResponse, SettleRequest, SettleResponse};
+use pelton_proto::consensus::v1::{
+    HelloRequest, HelloResponse, Identity, JoinRequest, JoinResponse, SettleRequest, SettleResponse,
+};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tokio::io::DuplexStream;
