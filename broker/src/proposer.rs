@@ -239,7 +239,8 @@ impl Proposer {
             return match repeated {
                 Some(Repeated::Waiting(ack, nth)) => Append::waiting(ack, self.0.group, nth, duplicates).and_all(twins),
                 Some(Repeated::Committed(offset)) => {
-                    Append::known(Appended { position: Position { group: self.0.group, offset }, duplicates })
+                    let first = Appended { position: Position { group: self.0.group, offset }, duplicates };
+                    Append::known(first).and_all(twins)
                 }
                 None => Append::refused(AppendError::Unavailable),
             };

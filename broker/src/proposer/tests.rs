@@ -1,5 +1,6 @@
 //! What a batch is told when the log cannot be read, and when a disk rots.
 
+use futures_util::FutureExt;
 use pelton_client::{NodeClient, ReadError};
 use pelton_env::{ManualClock, UnixMillis};
 use pelton_log::SimDisk;
@@ -57,6 +58,41 @@ async fn a_rotten_record_is_named_and_counted_and_hides_no_other() {
     }
     assert_eq!(node.recorded.counter("pelton_log_damaged_reads_total"), 1);
     assert_eq!(node.append_one().await, Ok(last.plus(1)), "and new events are taken");
+}
+
+/// An event whose first copy is not durable yet, as one that came a moment ago. Returns what settles it.
+fn in_flight(node: &TestNode, key: DedupKey) -> Arc<BatchAck> {
+    let ack = BatchAck::new();
+    node.group().proposer.0.open.lock().keys.insert(Key::Event(key), (ack.clone(), 0));
+    ack
+}
+
+fn one() -> Event {
+    Event::builder().id("1").source("/s").ty("t").build().unwrap()
+}
+
+async fn append_keys(node: &TestNode, keys: &[u128]) -> Append {
+    let events: Vec<_> = keys.iter().map(|key| (one(), DedupKey(*key))).collect();
+    let broker = BrokerName::new("default", "a");
+    let append = node.group().proposer.append_unique(&broker, &events, Hops::FULL, Offset(0), None);
+    tokio::task::yield_now().await;
+    append
+}
+
+/// Every event of the call was seen before; one is committed, the other is still on its way to the disk.
+#[tokio::test]
+async fn a_call_of_nothing_new_waits_until_all_of_it_is_durable() {
+    let (disk, data) = (SimDisk::new(), tempfile::tempdir().unwrap());
+    let node = node(&disk, data.path()).await;
+    let committed = append_keys(&node, &[1]).await.await.unwrap().position;
+    for keys in [[1, 2], [2, 1]] {
+        let twin = in_flight(&node, DedupKey(2));
+        let mut call = append_keys(&node, &keys).await;
+        assert_eq!((&mut call).now_or_never(), None, "{keys:?}: one of the two is not durable");
+        twin.settle(Ok(Offset(70)));
+        let position = if keys[0] == 1 { committed } else { Position { group: GROUP, offset: Offset(70) } };
+        assert_eq!(call.await, Ok(Appended { position, duplicates: 2 }), "{keys:?}");
+    }
 }
 
 #[tokio::test]
