@@ -68,8 +68,10 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_millis(200),
-            election_timeout: (Duration::from_millis(800), Duration::from_millis(1_400)),
+            heartbeat: Duration::from_millis(150),
+            // A follower waits for the longest of these and then for one of them by chance, so that a group is without a
+            // leader for 1.4 to 1.8 s.
+            election_timeout: (Duration::from_millis(500), Duration::from_millis(900)),
         }
     }
 }

@@ -6,6 +6,9 @@ use pelton_client::{NodePhase, ReplicaRole, Role};
 use pelton_resource::Time;
 use serde::{Deserialize, Serialize};
 
+/// The name of the group that holds resources and the cluster itself.
+pub const REGISTRY_NAME: &str = "registry";
+
 /// The cluster as the node that was asked sees it, with what each node said of itself at that moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -11,7 +11,7 @@ use super::status::render;
 use super::target::ApiArgs;
 use super::{print, print_line};
 use crate::admin::Admin;
-use crate::api::cluster_view::{ChangeBody, ClusterStatus};
+use crate::api::cluster_view::{ChangeBody, ClusterStatus, GroupStatus, REGISTRY_NAME};
 use crate::config::parse_duration;
 use crate::exit::Failure;
 
@@ -133,7 +133,13 @@ fn left_on(status: &ClusterStatus, node: &str) -> Left {
     match status.nodes.iter().find(|status| status.name == node) {
         None => Left::Nothing,
         Some(found) if found.phase != NodePhase::Draining => Left::NotDraining,
-        Some(found) if found.replicas == 0 => Left::Nothing,
-        Some(found) => Left::Replicas(found.replicas),
+        // Every member has the registry, as a voter or to read from, for as long as it is one.
+        Some(_) => {
+            let holds = |group: &&GroupStatus| group.replicas.iter().any(|replica| replica.node == node);
+            match status.groups.iter().filter(|group| group.name != REGISTRY_NAME).filter(holds).count() {
+                0 => Left::Nothing,
+                count => Left::Replicas(count),
+            }
+        }
     }
 }

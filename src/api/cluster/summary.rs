@@ -7,7 +7,7 @@ use pelton_client::{
 };
 use pelton_resource::Time;
 
-use crate::api::cluster_view::{ClusterStatus, GroupStatus, NodeStatus, ProblemStatus, ReplicaStatus};
+use crate::api::cluster_view::{ClusterStatus, GroupStatus, NodeStatus, ProblemStatus, REGISTRY_NAME, ReplicaStatus};
 
 /// The registry's group, as reports number it.
 const REGISTRY: GroupId = GroupId(0);
@@ -42,7 +42,7 @@ pub fn summarise(view: &ClusterView, reports: &BTreeMap<NodeId, NodeReport>, now
 
 /// What `group` is called in front of people.
 fn group_name(group: GroupId) -> String {
-    if group == REGISTRY { "registry".to_owned() } else { group.to_string() }
+    if group == REGISTRY { REGISTRY_NAME.to_owned() } else { group.to_string() }
 }
 
 struct Cluster<'a> {
