@@ -20,7 +20,7 @@ use pelton_client::{
 };
 use pelton_consensus::{Command, Group, Outcome, ProposeError, Space};
 use pelton_event::Event;
-use pelton_log::LogIndex;
+use pelton_log::{LogIndex, Term};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -394,6 +394,12 @@ impl Open {
     fn take(&mut self) -> Option<Batch> {
         self.sealed.pop_front().or_else(|| (self.filling.count > 0).then(|| self.seal()))
     }
+
+    /// The next batch, with the term that its events were let in. There is none while the gate is closed.
+    fn take_led(&mut self) -> Option<(u64, Batch)> {
+        let Gate::Open { term } = self.gate else { return None };
+        self.take().map(|batch| (term, batch))
+    }
 }
 
 async fn run(shared: Arc<Shared>) {
@@ -415,7 +421,7 @@ async fn run(shared: Arc<Shared>) {
                     tokio::task::yield_now().await;
                 }
             }
-            let Some(Batch { body, filled }) = shared.open.lock().take() else { break };
+            let Some((term, Batch { body, filled })) = shared.open.lock().take_led() else { break };
             shared.in_flight.fetch_add(1, Ordering::AcqRel);
             shared.metrics.batch_sealed(filled.count, body.len());
             let kind = if filled.keys.is_empty() { EVENTS } else { EVENTS_WITH_KEYS };
@@ -427,7 +433,8 @@ async fn run(shared: Arc<Shared>) {
                 bytes: filled.admitted_bytes,
                 since: filled.since,
             };
-            shared.raft.propose(command, Arc::new(outcome)).await;
+            // In the term that let the events in: a later one has not been asked whether it knows them already.
+            shared.raft.propose_in(Term(term), command, Arc::new(outcome)).await;
         }
     }
 }

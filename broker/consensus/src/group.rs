@@ -8,7 +8,7 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{InitializeError, LinearizableReadError, RaftError};
 use openraft::{EmptyNode, LinearizerOption, Raft};
-use pelton_log::{GroupId, GroupView, Log, LogIndex};
+use pelton_log::{GroupId, GroupView, Log, LogIndex, Term};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -21,7 +21,7 @@ use crate::proposal::{Discarded, Proposal, Ticket};
 use crate::replica::LocalReplica;
 use crate::responder::AckResponder;
 use crate::storage::GroupLog;
-use crate::types::Types;
+use crate::types::{LeaderId, Types};
 use crate::{
     Command, GroupError, GroupOptions, Leadership, NodeId, Outcome, Peers, ProposeError, ReadIndexError, StateMachine,
 };
@@ -207,6 +207,17 @@ impl<S: StateMachine> Group<S> {
     /// Hands a command to the group. `outcome` is told what became of it, exactly once, and as late as it takes: a
     /// command in the log of a leader that no quorum hears waits until one does.
     pub async fn propose(&self, command: Command, outcome: Arc<dyn Outcome>) {
+        self.propose_as(None, command, outcome).await;
+    }
+
+    /// As [`propose`](Self::propose), but only in the leadership of this node in `term`. In any other, also a later one
+    /// of this node, it is refused as [`ProposeError::NotLeader`]: what it was decided from may not hold there.
+    pub async fn propose_in(&self, term: Term, command: Command, outcome: Arc<dyn Outcome>) {
+        let leader = LeaderId { term: term.0, node_id: self.0.options.node.0 };
+        self.propose_as(Some(leader), command, outcome).await;
+    }
+
+    async fn propose_as(&self, leader: Option<LeaderId>, command: Command, outcome: Arc<dyn Outcome>) {
         // An append that the log refuses would end the group, so size and room are looked at first.
         let bytes = command.body.len() as u64;
         if bytes > self.0.log.max_record_bytes() {
@@ -220,8 +231,11 @@ impl<S: StateMachine> Group<S> {
         let ticket = Arc::new(Ticket::default());
         let responder = AckResponder::new(outcome, self.0.options.node, ticket.clone(), self.0.discarded.clone());
         let proposal = Proposal { command, ticket: Some(ticket) };
+        let write = self.0.raft.write(proposal).responder(responder);
+        // The core compares before it gives the proposal a place, so a wrong leader is exact: nothing was written.
+        let write = if let Some(leader) = leader { write.with_leader(leader) } else { write };
         // On an error the core is gone; the responder was dropped with the message and has told its waiter.
-        let _ = self.0.raft.client_write_ff(proposal, Some(responder)).await;
+        let _ = write.await;
     }
 
     /// An index that everything committed before this call is at or below, applied on this node: what is read from the

@@ -8,6 +8,7 @@ use pelton_log::SimDisk;
 use super::*;
 use crate::keys::MAX_KEYS;
 use crate::node::Retention;
+use crate::registry::RegistryCommand;
 use crate::test_node::{GROUP, Ground, TestNode};
 
 async fn node(disk: &SimDisk, data: &std::path::Path) -> TestNode {
@@ -108,4 +109,23 @@ async fn keys_that_leave_a_full_window_are_counted() {
     node.until(|| node.group().state.tail() == Offset(keys.len() as u64)).await;
     crate::retention::report_groups(&node.shared);
     assert_eq!(node.recorded.counter("pelton_broker_deduplication_keys_forgotten_total"), 7);
+}
+
+/// The gate of a term is still open when the node leads in another: nobody has looked there what is known already.
+#[tokio::test]
+async fn what_was_let_in_in_one_term_is_not_written_in_another() {
+    let (disk, data) = (SimDisk::new(), tempfile::tempdir().unwrap());
+    let node = node(&disk, data.path()).await;
+    let group = node.group();
+    let term = group.raft.status().term.0;
+    for (stale, want) in [(term - 1, Err(AppendError::NotLeader { leader: None })), (term, Ok(Offset(0)))] {
+        group.proposer.set_gate(Gate::Open { term: stale });
+        assert_eq!(node.append_one().await, want, "term {stale}");
+    }
+    let change = RegistryCommand::Put(Vec::new());
+    let registry = &node.shared.registry;
+    let confirmed = registry.confirm().await.unwrap();
+    let stale = registry.commit_in(Term(confirmed.0 - 1), &change).await;
+    assert_eq!(stale, Err(OperationError::NotLeader { leader: None }), "resources as well");
+    registry.commit_in(confirmed, &change).await.unwrap();
 }
