@@ -235,6 +235,9 @@ impl Proposer {
             }
         }
         let duplicates = (events.len() - new.len()) as u32;
+        // The call's key would say of the whole call that it is done, and a twin may still fail. Its events have keys of
+        // their own, by which a second try is known.
+        let call = call.filter(|_| twins.is_empty());
         if new.is_empty() {
             return match repeated {
                 Some(Repeated::Waiting(ack, nth)) => Append::waiting(ack, self.0.group, nth, duplicates).and_all(twins),

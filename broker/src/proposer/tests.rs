@@ -129,3 +129,20 @@ async fn what_was_let_in_in_one_term_is_not_written_in_another() {
     assert_eq!(stale, Err(OperationError::NotLeader { leader: None }), "resources as well");
     registry.commit_in(confirmed, &change).await.unwrap();
 }
+
+/// A second try of a call with a key must not pass for done while part of it is nowhere.
+#[tokio::test]
+async fn a_call_whose_twin_failed_is_written_whole_when_it_is_tried_again() {
+    let (disk, data) = (SimDisk::new(), tempfile::tempdir().unwrap());
+    let node = node(&disk, data.path()).await;
+    let twin = in_flight(&node, DedupKey(2));
+    let proposer = &node.group().proposer;
+    let (broker, events) = (BrokerName::new("default", "a"), [(one(), DedupKey(1)), (one(), DedupKey(2))]);
+    let key = Some(ProducerKey { producer: 1, sequence: 1 });
+    let call = proposer.append_unique(&broker, &events, Hops::FULL, Offset(0), key);
+    twin.settle(Err(AppendError::StorageFull));
+    proposer.0.open.lock().forget(&[Key::Event(DedupKey(2))]);
+    assert_eq!(call.await, Err(AppendError::OutcomeUnknown));
+    let again = proposer.append_unique(&broker, &events, Hops::FULL, Offset(0), key).await.unwrap();
+    assert_eq!((again.position.offset, again.duplicates), (Offset(1), 1));
+}
