@@ -193,6 +193,7 @@ impl Proposer {
     /// is in the committed window.
     fn first_try(&self, open: &mut Open, key: Option<ProducerKey>) -> Option<Append> {
         let key = key?;
+        open.retire(*self.0.raft.applied().borrow());
         if let Some((ack, nth)) = open.keys.get(&Key::Call(key)) {
             return Some(Append::waiting(ack.clone(), self.0.group, *nth, 0));
         }

@@ -146,3 +146,17 @@ async fn a_call_whose_twin_failed_is_written_whole_when_it_is_tried_again() {
     let again = proposer.append_unique(&broker, &events, Hops::FULL, Offset(0), key).await.unwrap();
     assert_eq!((again.position.offset, again.duplicates), (Offset(1), 1));
 }
+
+#[tokio::test]
+async fn keys_of_calls_leave_once_they_are_in_the_window() {
+    let (disk, data) = (SimDisk::new(), tempfile::tempdir().unwrap());
+    let node = node(&disk, data.path()).await;
+    let group = node.group();
+    for sequence in 0..50 {
+        let key = Some(ProducerKey { producer: 1, sequence });
+        group.proposer.append(&BrokerName::new("default", "a"), &[one()], Hops::FULL, key).await.unwrap();
+        node.until(|| group.state.tail() == Offset(sequence + 1)).await;
+    }
+    let open = group.proposer.0.open.lock();
+    assert!(open.keys.len() <= 2 && open.retiring.len() <= 2, "{} keys are left", open.keys.len());
+}
