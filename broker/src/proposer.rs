@@ -48,6 +48,9 @@ const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 /// only make them smaller.
 const BATCHES_IN_FLIGHT: usize = 3;
 
+/// How long a group that closes waits for what it took: a leader that hears a quorum needs milliseconds.
+const DRAINED_WITHIN: Duration = Duration::from_secs(5);
+
 /// How often the proposer lets others run before it seals, so that requests that are ready join the batch.
 const YIELDS_BEFORE_SEALING: usize = 3;
 
@@ -317,8 +320,15 @@ impl Proposer {
         self.0.work.notify_one();
     }
 
-    /// Waits until every append that was taken has its fate.
+    /// Waits until every append that was taken has its fate, or for a while: where no quorum is left, as when all nodes
+    /// stop together, it has none before the group ends here.
     pub(crate) async fn drained(&self) {
+        if tokio::time::timeout(DRAINED_WITHIN, self.idle()).await.is_err() {
+            tracing::warn!(group = %self.0.group, "appends are left without an answer: no quorum confirms them");
+        }
+    }
+
+    async fn idle(&self) {
         loop {
             let idle = self.0.idle.notified();
             tokio::pin!(idle);

@@ -97,7 +97,14 @@ impl<S: StateMachine> Group<S> {
             look_again: options.heartbeat / 4,
         };
         let (told, leadership) = watch::channel(watcher.look().0);
-        tokio::spawn(watcher.clone().run(raft.server_metrics(), told, quiet));
+        let watched = watcher.clone().run(raft.server_metrics(), told, quiet);
+        let ended = discarded.clone();
+        tokio::spawn(async move {
+            watched.await;
+            // The core is gone, so nothing is applied any more that would say what became of them. Those who wait may
+            // hold the group themselves, and it would never be dropped.
+            ended.passed(u64::MAX - 1);
+        });
         let options = options.clone();
         Ok(Self(Arc::new(Shared {
             id,

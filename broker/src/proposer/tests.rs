@@ -160,3 +160,16 @@ async fn keys_of_calls_leave_once_they_are_in_the_window() {
     let open = group.proposer.0.open.lock();
     assert!(open.keys.len() <= 2 && open.retiring.len() <= 2, "{} keys are left", open.keys.len());
 }
+
+/// All nodes of a cluster stop together: what the last leaders took is never confirmed.
+#[tokio::test]
+async fn a_group_that_no_quorum_confirms_is_waited_for_no_longer_than_a_while() {
+    let (disk, data) = (SimDisk::new(), tempfile::tempdir().unwrap());
+    let node = node(&disk, data.path()).await;
+    let proposer = node.group().proposer.clone();
+    proposer.0.waiting_bytes.fetch_add(7, Ordering::AcqRel);
+    let drained = tokio::time::timeout(DRAINED_WITHIN * 2, proposer.drained());
+    drained.await.expect("its end does not depend on a quorum");
+    proposer.0.release(7);
+    node.shutdown().await;
+}
