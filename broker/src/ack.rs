@@ -65,6 +65,8 @@ pub struct Append {
     state: State,
     /// Batches that must be durable, too, each with this waiter's place in it.
     twins: Vec<(Arc<BatchAck>, Option<usize>)>,
+    /// Why one of them is not.
+    failed: Option<AppendError>,
 }
 
 #[derive(Debug)]
@@ -77,20 +79,21 @@ enum State {
 
 impl Append {
     pub(crate) fn refused(error: AppendError) -> Self {
-        Self { state: State::Refused(error), twins: Vec::new() }
+        Self { state: State::Refused(error), twins: Vec::new(), failed: None }
     }
 
     /// The `nth` event of the batch behind `ack`.
     pub(crate) fn waiting(ack: Arc<BatchAck>, group: GroupId, nth: u32, duplicates: u32) -> Self {
-        Self { state: State::Waiting { ack, slot: None, group, nth, duplicates }, twins: Vec::new() }
+        Self { state: State::Waiting { ack, slot: None, group, nth, duplicates }, twins: Vec::new(), failed: None }
     }
 
     /// Events that are all in the log already.
     pub(crate) fn known(appended: Appended) -> Self {
-        Self { state: State::Known(appended), twins: Vec::new() }
+        Self { state: State::Known(appended), twins: Vec::new(), failed: None }
     }
 
-    /// The same, acknowledged only when these batches are durable as well, and refused when one of them is.
+    /// The same, acknowledged only when these batches are durable as well. When one of them is refused, this is refused,
+    /// too, or of unknown outcome if something of it is in the log all the same.
     pub(crate) fn and_all(mut self, acks: Vec<Arc<BatchAck>>) -> Self {
         self.twins = acks.into_iter().map(|ack| (ack, None)).collect();
         self
@@ -106,8 +109,7 @@ impl Future for Append {
             let Poll::Ready(fate) = ack.poll(slot, context) else { return Poll::Pending };
             this.twins.pop();
             if let Err(error) = fate {
-                this.twins.clear();
-                this.state = State::Refused(error);
+                this.failed = Some(either(this.failed.take(), error));
             }
         }
         let answer = match &mut this.state {
@@ -123,7 +125,20 @@ impl Future for Append {
             State::Done => panic!("an append is not polled after it was answered"),
         };
         this.state = State::Done;
-        Poll::Ready(answer)
+        Poll::Ready(match (answer, this.failed.take()) {
+            (answer, None) => answer,
+            // "Nothing was written" would not be true.
+            (Ok(_), Some(_)) => Err(AppendError::OutcomeUnknown),
+            (Err(own), failed) => Err(either(failed, own)),
+        })
+    }
+}
+
+/// What is said of two failures: nothing was written only when that is so of both.
+fn either(one: Option<AppendError>, other: AppendError) -> AppendError {
+    match one {
+        Some(AppendError::OutcomeUnknown) => AppendError::OutcomeUnknown,
+        _ => other,
     }
 }
 
@@ -154,7 +169,11 @@ mod tests {
         tokio::task::yield_now().await;
         assert!(!call.is_finished(), "its own batch is durable, the other is not");
         twin.settle(Err(AppendError::StorageFull));
-        assert_eq!((&mut call).await.unwrap(), Err(AppendError::StorageFull));
+        assert_eq!((&mut call).await.unwrap(), Err(AppendError::OutcomeUnknown), "its own events are written");
+        let refused = BatchAck::new();
+        refused.settle(Err(AppendError::Unavailable));
+        let none = Append::waiting(refused, GroupId(1), 0, 1).and_all(vec![twin]).await;
+        assert_eq!(none, Err(AppendError::Unavailable), "nothing is written");
         let both = Append::waiting(own.clone(), GroupId(1), 0, 1).and_all(vec![own]).await;
         assert_eq!(both.unwrap().position.offset, Offset(3));
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use pelton_client::status::{Facts, reconcile};
 use pelton_client::{OperationError, Resources, TriggerId, Warning};
+use pelton_log::Term;
 use pelton_resource::{ConditionStatus, Time, conditions};
 use tokio::sync::watch;
 
@@ -52,10 +53,11 @@ pub(crate) async fn run(shared: Shared) {
         let groups: Vec<_> = cluster.borrow_and_update().groups.keys().copied().collect();
         nudged.borrow_and_update();
         told.borrow_and_update();
-        if leadership.borrow_and_update().serves {
+        let leader = *leadership.borrow_and_update();
+        if leader.serves {
             let started = shared.reports.started_in_all(groups);
             note_startable(&mut startable, &seen);
-            match settle(&shared, &seen, &startable, started).await {
+            match settle(&shared, leader.term, &seen, &startable, started).await {
                 // No further: what came meanwhile was not looked at, and whoever waits for it waits for its triggers.
                 Ok(()) => drop(shared.controller.settled.send_replace(seen.version.min(started))),
                 Err(error) => {
@@ -90,9 +92,10 @@ fn note_startable(startable: &mut Startable, resources: &Resources) {
     }
 }
 
-/// Writes the statuses that are not what they should be. Triggers up to version `started` are started in every group.
+/// Writes the statuses that are not what they should be, as the leader in `term`. Triggers up to version `started` are started in every group.
 async fn settle(
     shared: &Shared,
+    term: Term,
     resources: &Resources,
     startable: &Startable,
     started: u64,
@@ -120,7 +123,7 @@ async fn settle(
     });
     let fresh: Vec<_> = fresh.collect();
     for some in fresh.chunks(STATUSES_AT_ONCE) {
-        shared.registry.commit(&RegistryCommand::Put(some.to_vec())).await?;
+        shared.registry.commit_in(term, &RegistryCommand::Put(some.to_vec())).await?;
     }
     Ok(())
 }

@@ -209,14 +209,14 @@ impl NodeClient for LocalNode {
         let registry = &self.shared.registry;
         let (keys, version) = {
             let _one_at_a_time = registry.writing.lock().await;
-            registry.confirm().await.map_err(apply_error)?;
+            let term = registry.confirm().await.map_err(apply_error)?;
             let current = registry.state.current();
             let now = Time::from_unix_millis(self.shared.clock.now().0);
             let chance = &self.shared.chance;
             let admitted = admit(&current, resources, now, &mut || uid_from_bits(chance.bits(), chance.bits()))?;
             let keys: Vec<_> = admitted.iter().map(Resource::key).collect();
             let put = RegistryCommand::Put(admitted);
-            (keys, registry.commit(&put).await.map_err(apply_error)?)
+            (keys, registry.commit_in(term, &put).await.map_err(apply_error)?)
         };
         self.settled(version).await;
         let stored = registry.state.current();
@@ -227,12 +227,12 @@ impl NodeClient for LocalNode {
         let registry = &self.shared.registry;
         let version = {
             let _one_at_a_time = registry.writing.lock().await;
-            registry.confirm().await.map_err(apply_error)?;
+            let term = registry.confirm().await.map_err(apply_error)?;
             if registry.state.current().find(&key).is_none() {
                 let name = format!("{}/{}", key.namespace, key.name);
                 return Err(ApplyError::NotFound { kind: key.kind.to_string(), name });
             }
-            registry.commit(&RegistryCommand::Delete(key)).await.map_err(apply_error)?
+            registry.commit_in(term, &RegistryCommand::Delete(key)).await.map_err(apply_error)?
         };
         self.settled(version).await;
         Ok(())
@@ -271,7 +271,7 @@ impl NodeClient for LocalNode {
             return Err(ClusterError::Refused("this node is a cluster by itself".to_owned()));
         };
         match self.shared.registry.confirm().await {
-            Ok(()) => member.keeper.change(change).await,
+            Ok(_) => member.keeper.change(change).await,
             Err(OperationError::NotLeader { leader }) => Err(ClusterError::NotLeader { leader }),
             Err(_) => Err(ClusterError::Unavailable),
         }

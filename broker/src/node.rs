@@ -299,9 +299,7 @@ impl Node {
     pub async fn shutdown(self) {
         let groups = self.shared.groups.all();
         groups.values().for_each(|group| group.proposer.close());
-        for group in groups.values() {
-            group.proposer.drained().await;
-        }
+        futures_util::future::join_all(groups.values().map(|group| group.proposer.drained())).await;
         self.tasks.iter().for_each(JoinHandle::abort);
         for group in groups.values() {
             group.stop_tasks();

@@ -20,7 +20,7 @@ use pelton_client::{
 };
 use pelton_consensus::{Command, Group, Outcome, ProposeError, Space};
 use pelton_event::Event;
-use pelton_log::LogIndex;
+use pelton_log::{LogIndex, Term};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -47,6 +47,9 @@ const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 /// Batches on their way to the disk at a time. Measured: one leaves the disk idle between batches, more than three
 /// only make them smaller.
 const BATCHES_IN_FLIGHT: usize = 3;
+
+/// How long a group that closes waits for what it took: a leader that hears a quorum needs milliseconds.
+const DRAINED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How often the proposer lets others run before it seals, so that requests that are ready join the batch.
 const YIELDS_BEFORE_SEALING: usize = 3;
@@ -193,6 +196,7 @@ impl Proposer {
     /// is in the committed window.
     fn first_try(&self, open: &mut Open, key: Option<ProducerKey>) -> Option<Append> {
         let key = key?;
+        open.retire(*self.0.raft.applied().borrow());
         if let Some((ack, nth)) = open.keys.get(&Key::Call(key)) {
             return Some(Append::waiting(ack.clone(), self.0.group, *nth, 0));
         }
@@ -235,6 +239,9 @@ impl Proposer {
             }
         }
         let duplicates = (events.len() - new.len()) as u32;
+        // The call's key would say of the whole call that it is done, and a twin may still fail. Its events have keys of
+        // their own, by which a second try is known.
+        let call = call.filter(|_| twins.is_empty());
         if new.is_empty() {
             return match repeated {
                 Some(Repeated::Waiting(ack, nth)) => Append::waiting(ack, self.0.group, nth, duplicates).and_all(twins),
@@ -313,8 +320,15 @@ impl Proposer {
         self.0.work.notify_one();
     }
 
-    /// Waits until every append that was taken has its fate.
+    /// Waits until every append that was taken has its fate, or for a while: where no quorum is left, as when all nodes
+    /// stop together, it has none before the group ends here.
     pub(crate) async fn drained(&self) {
+        if tokio::time::timeout(DRAINED_WITHIN, self.idle()).await.is_err() {
+            tracing::warn!(group = %self.0.group, "appends are left without an answer: no quorum confirms them");
+        }
+    }
+
+    async fn idle(&self) {
         loop {
             let idle = self.0.idle.notified();
             tokio::pin!(idle);
@@ -394,6 +408,12 @@ impl Open {
     fn take(&mut self) -> Option<Batch> {
         self.sealed.pop_front().or_else(|| (self.filling.count > 0).then(|| self.seal()))
     }
+
+    /// The next batch, with the term that its events were let in. There is none while the gate is closed.
+    fn take_led(&mut self) -> Option<(u64, Batch)> {
+        let Gate::Open { term } = self.gate else { return None };
+        self.take().map(|batch| (term, batch))
+    }
 }
 
 async fn run(shared: Arc<Shared>) {
@@ -415,7 +435,7 @@ async fn run(shared: Arc<Shared>) {
                     tokio::task::yield_now().await;
                 }
             }
-            let Some(Batch { body, filled }) = shared.open.lock().take() else { break };
+            let Some((term, Batch { body, filled })) = shared.open.lock().take_led() else { break };
             shared.in_flight.fetch_add(1, Ordering::AcqRel);
             shared.metrics.batch_sealed(filled.count, body.len());
             let kind = if filled.keys.is_empty() { EVENTS } else { EVENTS_WITH_KEYS };
@@ -427,7 +447,8 @@ async fn run(shared: Arc<Shared>) {
                 bytes: filled.admitted_bytes,
                 since: filled.since,
             };
-            shared.raft.propose(command, Arc::new(outcome)).await;
+            // In the term that let the events in: a later one has not been asked whether it knows them already.
+            shared.raft.propose_in(Term(term), command, Arc::new(outcome)).await;
         }
     }
 }

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use pelton_client::{NodeId, OperationError};
 use pelton_consensus::{Command, Group, Outcome, ProposeError, ReadIndexError, Space};
-use pelton_log::LogIndex;
+use pelton_log::{LogIndex, Term};
 use tokio::sync::{oneshot, watch};
 
 use crate::cluster::{self, ClusterCommand, ClusterState};
@@ -35,10 +35,13 @@ impl Registry {
         self.raft.leadership().borrow().leader.map(ids::node)
     }
 
-    /// Makes sure that this node leads, and that what it has applied is the newest there is.
-    pub(crate) async fn confirm(&self) -> Result<(), OperationError> {
+    /// Makes sure that this node leads, and that what it has applied is the newest there is. Returns the term: what is
+    /// decided from the state holds only as long as it does ([`commit_in`](Self::commit_in)).
+    pub(crate) async fn confirm(&self) -> Result<Term, OperationError> {
+        // Read before: a leadership that began later is not the one whose state was confirmed.
+        let term = self.raft.leadership().borrow().term;
         match self.raft.read_index().await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(term),
             Err(ReadIndexError::NotLeader { leader }) => Err(not_leader(leader)),
             Err(ReadIndexError::Unavailable | ReadIndexError::Ended { .. }) => Err(OperationError::Unavailable),
         }
@@ -46,10 +49,20 @@ impl Registry {
 
     /// Commits a command and returns the log index at which it is applied. The caller holds `writing`.
     pub(crate) async fn commit(&self, command: &RegistryCommand) -> Result<u64, OperationError> {
-        let (kind, body) = command.encode();
-        let (told, answer) = oneshot::channel();
-        let outcome = Arc::new(Committed(Mutex::new(Some(told))));
-        self.raft.propose(Command { kind, event_count: 0, body, space: Space::Reserve }, outcome).await;
+        let (outcome, answer) = committed();
+        self.raft.propose(encoded(command), outcome).await;
+        self.applied(answer).await
+    }
+
+    /// As [`commit`](Self::commit), refused when this node does not lead in `term`: for what was decided from the state
+    /// there, which a leader in between may have changed.
+    pub(crate) async fn commit_in(&self, term: Term, command: &RegistryCommand) -> Result<u64, OperationError> {
+        let (outcome, answer) = committed();
+        self.raft.propose_in(term, encoded(command), outcome).await;
+        self.applied(answer).await
+    }
+
+    async fn applied(&self, answer: Answer) -> Result<u64, OperationError> {
         let index = match answer.await {
             Ok(Ok(index)) => index,
             Ok(Err(error)) => return Err(refused(error)),
@@ -92,6 +105,18 @@ pub(crate) fn refused(error: ProposeError) -> OperationError {
 
 fn not_leader(leader: Option<pelton_consensus::NodeId>) -> OperationError {
     OperationError::NotLeader { leader: leader.map(ids::node) }
+}
+
+fn encoded(command: &RegistryCommand) -> Command {
+    let (kind, body) = command.encode();
+    Command { kind, event_count: 0, body, space: Space::Reserve }
+}
+
+type Answer = oneshot::Receiver<Result<LogIndex, ProposeError>>;
+
+fn committed() -> (Arc<Committed>, Answer) {
+    let (told, answer) = oneshot::channel();
+    (Arc::new(Committed(Mutex::new(Some(told)))), answer)
 }
 
 /// Tells one waiter where its command was committed.

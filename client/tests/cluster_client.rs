@@ -220,6 +220,19 @@ async fn sessions_come_and_go_with_leaders() {
     others.wait_for(|served| served.len() == 2).await.unwrap();
 }
 
+/// Whoever has no replica of a group may never hear who leads it, and its leader has no dispatcher of its own.
+#[tokio::test(start_paused = true)]
+async fn a_group_whose_leader_nobody_names_is_served_all_the_same() {
+    let cluster = MemoryCluster::new(3, 3);
+    let client = beside(&cluster, 1);
+    for group in [GroupId(2), GroupId(3)] {
+        cluster.forget_leader(group);
+    }
+    let mut served = client.served();
+    let all = served.wait_for(|served| served.len() == 3);
+    tokio::time::timeout(Duration::from_secs(30), all).await.expect("each replica is asked").unwrap();
+}
+
 /// What may happen between two appends.
 #[derive(Debug, Clone)]
 enum Trouble {

@@ -111,7 +111,14 @@ impl<S: StateMachine> Group<S> {
             look_again: options.heartbeat / 4,
         };
         let (told, leadership) = watch::channel(watcher.look().0);
-        tokio::spawn(watcher.clone().run(raft.server_metrics(), told, quiet));
+        let watched = watcher.clone().run(raft.server_metrics(), told, quiet);
+        let ended = discarded.clone();
+        tokio::spawn(async move {
+            watched.await;
+            // The core is gone, so nothing is applied any more that would say what became of them. Those who wait may
+            // hold the group themselves, and it would never be dropped.
+            ended.passed(u64::MAX - 1);
+        });
         let options = options.clone();
         Ok(Self(Arc::new(Shared {
             id,
@@ -222,6 +229,17 @@ impl<S: StateMachine> Group<S> {
     /// Hands a command to the group. `outcome` is told what became of it, exactly once, and as late as it takes: a
     /// command in the log of a leader that no quorum hears waits until one does.
     pub async fn propose(&self, command: Command, outcome: Arc<dyn Outcome>) {
+        self.propose_as(None, command, outcome).await;
+    }
+
+    /// As [`propose`](Self::propose), but only in the leadership of this node in `term`. In any other, also a later one
+    /// of this node, it is refused as [`ProposeError::NotLeader`]: what it was decided from may not hold there.
+    pub async fn propose_in(&self, term: Term, command: Command, outcome: Arc<dyn Outcome>) {
+        let leader = LeaderId { term: term.0, node_id: self.0.options.node.0 };
+        self.propose_as(Some(leader), command, outcome).await;
+    }
+
+    async fn propose_as(&self, leader: Option<LeaderId>, command: Command, outcome: Arc<dyn Outcome>) {
         // An append that the log refuses would end the group, so size and room are looked at first.
         let bytes = command.body.len() as u64;
         if bytes > self.0.log.max_record_bytes() {
@@ -237,8 +255,11 @@ impl<S: StateMachine> Group<S> {
         let outcome = acknowledged_early(outcome, &ticket);
         let responder = AckResponder::new(outcome, self.0.options.node, ticket.clone(), self.0.discarded.clone());
         let proposal = Proposal { command, ticket: Some(ticket) };
+        let write = self.0.raft.write(proposal).responder(responder);
+        // The core compares before it gives the proposal a place, so a wrong leader is exact: nothing was written.
+        let write = if let Some(leader) = leader { write.with_leader(leader) } else { write };
         // On an error the core is gone; the responder was dropped with the message and has told its waiter.
-        let _ = self.0.raft.client_write_ff(proposal, Some(responder)).await;
+        let _ = write.await;
     }
 
     /// An index that everything committed before this call is at or below, applied on this node: what is read from the

@@ -7,7 +7,7 @@ mod common;
 use bytes::Bytes;
 use common::*;
 use pelton_consensus::{Group, GroupError, ProposeError, Space};
-use pelton_log::{LogIndex, Options, SimDisk};
+use pelton_log::{LogIndex, Options, SimDisk, Term};
 
 #[tokio::test]
 async fn commands_are_applied_in_order_with_offsets_without_gaps() {
@@ -27,6 +27,21 @@ async fn commands_are_applied_in_order_with_offsets_without_gaps() {
     }
     let status = group.status();
     assert!(status.is_leader() && status.term >= pelton_log::Term(1), "{status:?}");
+}
+
+/// What was admitted in one leadership is not written in another, also when it is the same node's.
+#[tokio::test]
+async fn a_proposal_for_another_term_is_refused_and_written_nowhere() {
+    let disk = SimDisk::new();
+    let before = open(&disk).await.status().term;
+    let group = open(&disk.copy()).await;
+    let term = group.status().term;
+    assert!(term > before, "each start is another leadership");
+    let index = propose_in(&group, term, 1).await.unwrap();
+    for other in [before, Term(term.0 + 1)] {
+        assert_eq!(propose_in(&group, other, 2).await, Err(ProposeError::NotLeader { leader: None }), "{other:?}");
+    }
+    assert_eq!(propose_in(&group, term, 3).await, Ok(LogIndex(index.0 + 1)));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use pelton_log::SimDisk;
 use super::*;
 use crate::keys::MAX_KEYS;
 use crate::node::Retention;
+use crate::registry::RegistryCommand;
 use crate::test_node::{GROUP, Ground, TestNode};
 
 async fn node(disk: &SimDisk, data: &std::path::Path) -> TestNode {
@@ -108,4 +109,67 @@ async fn keys_that_leave_a_full_window_are_counted() {
     node.until(|| node.group().state.tail() == Offset(keys.len() as u64)).await;
     crate::retention::report_groups(&node.shared);
     assert_eq!(node.recorded.counter("pelton_broker_deduplication_keys_forgotten_total"), 7);
+}
+
+/// The gate of a term is still open when the node leads in another: nobody has looked there what is known already.
+#[tokio::test]
+async fn what_was_let_in_in_one_term_is_not_written_in_another() {
+    let (disk, data) = (SimDisk::new(), tempfile::tempdir().unwrap());
+    let node = node(&disk, data.path()).await;
+    let group = node.group();
+    let term = group.raft.status().term.0;
+    for (stale, want) in [(term - 1, Err(AppendError::NotLeader { leader: None })), (term, Ok(Offset(0)))] {
+        group.proposer.set_gate(Gate::Open { term: stale });
+        assert_eq!(node.append_one().await, want, "term {stale}");
+    }
+    let change = RegistryCommand::Put(Vec::new());
+    let registry = &node.shared.registry;
+    let confirmed = registry.confirm().await.unwrap();
+    let stale = registry.commit_in(Term(confirmed.0 - 1), &change).await;
+    assert_eq!(stale, Err(OperationError::NotLeader { leader: None }), "resources as well");
+    registry.commit_in(confirmed, &change).await.unwrap();
+}
+
+/// A second try of a call with a key must not pass for done while part of it is nowhere.
+#[tokio::test]
+async fn a_call_whose_twin_failed_is_written_whole_when_it_is_tried_again() {
+    let (disk, data) = (SimDisk::new(), tempfile::tempdir().unwrap());
+    let node = node(&disk, data.path()).await;
+    let twin = in_flight(&node, DedupKey(2));
+    let proposer = &node.group().proposer;
+    let (broker, events) = (BrokerName::new("default", "a"), [(one(), DedupKey(1)), (one(), DedupKey(2))]);
+    let key = Some(ProducerKey { producer: 1, sequence: 1 });
+    let call = proposer.append_unique(&broker, &events, Hops::FULL, Offset(0), key);
+    twin.settle(Err(AppendError::StorageFull));
+    proposer.0.open.lock().forget(&[Key::Event(DedupKey(2))]);
+    assert_eq!(call.await, Err(AppendError::OutcomeUnknown));
+    let again = proposer.append_unique(&broker, &events, Hops::FULL, Offset(0), key).await.unwrap();
+    assert_eq!((again.position.offset, again.duplicates), (Offset(1), 1));
+}
+
+#[tokio::test]
+async fn keys_of_calls_leave_once_they_are_in_the_window() {
+    let (disk, data) = (SimDisk::new(), tempfile::tempdir().unwrap());
+    let node = node(&disk, data.path()).await;
+    let group = node.group();
+    for sequence in 0..50 {
+        let key = Some(ProducerKey { producer: 1, sequence });
+        group.proposer.append(&BrokerName::new("default", "a"), &[one()], Hops::FULL, key).await.unwrap();
+        node.until(|| group.state.tail() == Offset(sequence + 1)).await;
+    }
+    let open = group.proposer.0.open.lock();
+    assert!(open.keys.len() <= 2 && open.retiring.len() <= 2, "{} keys are left", open.keys.len());
+}
+
+/// All nodes of a cluster stop together: what the last leaders took is never confirmed.
+#[tokio::test]
+async fn a_group_that_no_quorum_confirms_is_waited_for_no_longer_than_a_while() {
+    let (disk, data) = (SimDisk::new(), tempfile::tempdir().unwrap());
+    let node = node(&disk, data.path()).await;
+    let proposer = node.group().proposer.clone();
+    proposer.0.waiting_bytes.fetch_add(7, Ordering::AcqRel);
+    let drained = tokio::time::timeout(DRAINED_WITHIN * 2, proposer.drained());
+    drained.await.expect("its end does not depend on a quorum");
+    proposer.0.release(7);
+    node.shutdown().await;
 }

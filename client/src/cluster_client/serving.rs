@@ -30,6 +30,7 @@ pub(super) async fn follow<L: NodeClient, C: Connect>(
     let mut view = nodes.view.clone();
     let mut asked: BTreeMap<GroupId, Asked> = BTreeMap::new();
     let mut again: BTreeMap<GroupId, Instant> = BTreeMap::new();
+    let mut turns: BTreeMap<GroupId, u32> = BTreeMap::new();
     loop {
         let now = view.borrow_and_update().clone();
         let leaders = leaders(&nodes, &now);
@@ -39,10 +40,17 @@ pub(super) async fn follow<L: NodeClient, C: Connect>(
         });
         let moment = Instant::now();
         again.retain(|group, when| *when > moment && now.groups.contains_key(group));
-        for (&group, &leader) in &leaders {
+        turns.retain(|group, _| now.groups.contains_key(group));
+        for &group in now.groups.keys() {
             if asked.contains_key(&group) || again.contains_key(&group) {
                 continue;
             }
+            let turn = turns.entry(group).or_default();
+            let Some(leader) = leaders.get(&group).copied().or_else(|| perhaps(&nodes, &now, group, *turn)) else {
+                continue;
+            };
+            // One that does not lead gives none, or ends it; then it is the next one's turn.
+            *turn = turn.wrapping_add(1);
             match nodes.node(&now, leader).map(|node| node.serve(group)) {
                 Some(Ok(session)) => {
                     asked.insert(group, Asked { leader, session });
@@ -98,8 +106,28 @@ fn publish(served: &watch::Sender<Arc<BTreeMap<GroupId, Session>>>, asked: &mut 
 fn leaders<L: NodeClient, C: Connect>(nodes: &Nodes<L, C>, view: &ClusterView) -> BTreeMap<GroupId, NodeId> {
     let led = view.groups.iter().filter_map(|(group, info)| {
         let leader = info.leader.or_else(|| nodes.learnt(Place::Group(*group)))?;
-        let dispatches = view.nodes.get(&leader).is_some_and(|node| node.roles.contains(&Role::Dispatcher));
-        (view.this == Some(leader) || !dispatches).then_some((*group, leader))
+        is_asked(view, leader).then_some((*group, leader))
     });
     led.collect()
+}
+
+/// Whom to ask for a group whose leader nobody has named: each replica in its turn may be it.
+fn perhaps<L: NodeClient, C: Connect>(
+    nodes: &Nodes<L, C>,
+    view: &ClusterView,
+    group: GroupId,
+    turn: u32,
+) -> Option<NodeId> {
+    let info = view.groups.get(&group)?;
+    if info.leader.is_some() || nodes.learnt(Place::Group(group)).is_some() {
+        return None;
+    }
+    let may: Vec<_> = info.replicas.iter().copied().filter(|node| is_asked(view, *node)).collect();
+    may.get(turn as usize % may.len().max(1)).copied()
+}
+
+/// A node that has a dispatcher of its own gives no other a session.
+fn is_asked(view: &ClusterView, node: NodeId) -> bool {
+    let dispatches = view.nodes.get(&node).is_some_and(|node| node.roles.contains(&Role::Dispatcher));
+    view.this == Some(node) || !dispatches
 }

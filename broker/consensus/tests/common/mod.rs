@@ -13,7 +13,7 @@ use pelton_consensus::{
     Applied, Command, Group, GroupError, GroupOptions, NodeId, Outcome, ProposeError, Space, StateMachine, Watermark,
 };
 use pelton_env::{ManualClock, SeededChance};
-use pelton_log::{Disk, GroupId, Identity, Log, LogIndex, OpenError, Options, SimDisk};
+use pelton_log::{Disk, GroupId, Identity, Log, LogIndex, OpenError, Options, SimDisk, Term};
 use tokio::sync::oneshot;
 
 pub const GROUP: GroupId = GroupId(1);
@@ -112,6 +112,14 @@ pub async fn open_with(disk: &SimDisk, options: Options) -> Result<Group<Journal
 pub async fn propose(group: &Group<Journal>, body: u8, events: u32) -> Result<LogIndex, ProposeError> {
     let body = Bytes::copy_from_slice(&[body]);
     send(group, Command { kind: 16, event_count: events, body, space: Space::Ordinary }).await
+}
+
+/// As [`propose`], in this leadership only.
+pub async fn propose_in(group: &Group<Journal>, term: Term, body: u8) -> Result<LogIndex, ProposeError> {
+    let command = Command { kind: 16, event_count: 1, body: Bytes::copy_from_slice(&[body]), space: Space::Ordinary };
+    let (told, fate) = oneshot::channel();
+    group.propose_in(term, command, Arc::new(Told(Mutex::new(Some(told))))).await;
+    fate.await.expect("every proposal is told its fate")
 }
 
 pub async fn offer(group: &Group<Journal>, body: Bytes, space: Space) -> Result<LogIndex, ProposeError> {
