@@ -174,7 +174,13 @@ impl<S: StateMachine> Replica for LocalReplica<S> {
                 && voted.leader_id.node_id == NOBODY
                 && request.vote.leader_id.term <= voted.leader_id.term
             {
-                return Err(refusal(Reason::HoldingVote, "this node may have voted in that term and forgotten it"));
+                // It may have voted in that term and forgotten it. The candidate has to hear of the term, or it would
+                // ask for the same one again and again.
+                return Ok(proto::vote_response::Answer {
+                    vote: Some(wire::vote_to_wire(&voted)),
+                    granted: false,
+                    last: None,
+                });
             }
             if held && !request.leadership_transfer {
                 return Err(refusal(Reason::HoldingVote, "this node has just started"));
