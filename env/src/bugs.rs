@@ -24,7 +24,7 @@ pub enum Bug {
     VoteGivenBeforeStored,
     /// A replica that starts drops what it does not know to be committed. (Kafka until KIP-101.)
     CutToCommitAtStart,
-    /// A leader that crashed leads on in its old term. (openraft's `enable_leader_restore`, stack of hazards.)
+    /// A leader that crashed leads on in its old term. (openraft's `enable_leader_restore`.)
     LeadsOnAfterCrash,
     /// Acknowledged when the leader has it. (Kafka with `acks=1`; MongoDB's old default write concern, Jepsen 2013.)
     AcknowledgedBeforeCommit,
