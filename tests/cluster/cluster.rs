@@ -101,10 +101,16 @@ impl Cluster {
     /// Runs a command of the command line until it succeeds, against a node that is up. Gives what it printed.
     #[track_caller]
     pub fn command(&self, words: &[&str]) -> String {
+        self.says(words, |code, _| code == 0)
+    }
+
+    /// What a command prints, once its exit code and what it prints are good.
+    #[track_caller]
+    fn says(&self, words: &[&str], is_good: impl Fn(i32, &str) -> bool) -> String {
         wait_for(&format!("pelton {words:?}"), || {
             let node = self.nodes.iter().flatten().next().expect("a node is up");
             let (code, stdout, stderr) = run(pelton().args(words).env("PELTON_API", format!("http://{}", node.api)));
-            if code == 0 { Ok(stdout) } else { Err(format!("exit code {code}: {stderr}")) }
+            if is_good(code, &stdout) { Ok(stdout) } else { Err(format!("exit code {code}: {stderr}")) }
         })
     }
 
@@ -187,10 +193,12 @@ impl Cluster {
         &self.starts[machine]
     }
 
-    /// What `pelton status` says.
+    /// What `pelton status` says. It ends with 1 when something is wrong, and prints it.
     #[track_caller]
     pub fn status(&self) -> Status {
-        Status::read(&self.command(&["status", "-o", "json"]))
+        Status::read(
+            &self.says(&["status", "-o", "json"], |code, said| code == 0 || (code == 1 && said.starts_with('{'))),
+        )
     }
 
     /// Waits until every replica has what its leader has, and knows it.

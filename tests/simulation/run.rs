@@ -153,7 +153,7 @@ impl Run<'_> {
             if plan.nodes > plan.first_voters { self.nemesis.voters(3) } else { self.world.first_voters.clone() };
         let wanted = voters.clone();
         let mut asked_at = None;
-        self.until("the voters are those that were asked for", |run| {
+        let mut has_those_wanted = move |run: &mut Self| {
             let now = run.world.oracle.now_millis();
             let Some(leader) = leader(&run.world) else { return false };
             if run.has_voters(leader, &wanted) {
@@ -164,11 +164,13 @@ impl Run<'_> {
                 order(&run.world, leader, Order::Voters(wanted.clone()));
             }
             false
-        })?;
+        };
+        self.until("the voters are those that were asked for", &mut has_those_wanted)?;
         let before = self.world.oracle.acknowledged();
         self.until("new events are acknowledged", |run| run.world.oracle.acknowledged() >= before + PROGRESS)?;
         self.world.be_quiet();
-        self.until("all replicas have applied everything", |run| run.has_settled(&voters))?;
+        // A change that was begun in the war may have come to its end only now.
+        self.until("all replicas have applied everything", |run| has_those_wanted(run) && run.has_settled(&voters))?;
         self.world.oracle.all_applied();
         let alive = self.world.alive.lock();
         let replicas = voters.iter().filter_map(|voter| {
