@@ -116,6 +116,13 @@ impl Child {
         false
     }
 
+    /// Ends the child at once, as a loss of power ends a machine.
+    pub fn kill(mut self) {
+        // Both fail only for a child that has ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
     fn last_words(&self) -> String {
         let text = std::fs::read(&self.output).unwrap_or_default();
         let tail = &text[text.len().saturating_sub(LAST_WORDS_BYTES)..];

@@ -46,6 +46,14 @@ impl Template {
         request
     }
 
+    /// One event in binary mode with a `partitionkey`, so that it always goes to the same log group.
+    pub fn keyed(server: SocketAddr, event_type: &str, key: &str) -> Self {
+        let mut request = Self::start(server, Target::DefaultBroker);
+        request.text(&format!("ce-partitionkey: {key}\r\n"));
+        request.append(Self::binary(server, Target::DefaultBroker, event_type), server, Target::DefaultBroker);
+        request
+    }
+
     /// One event in binary mode that also carries its planned send time.
     pub fn timed(server: SocketAddr, target: Target, event_type: &str) -> Self {
         let mut request = Self::start(server, target);
@@ -53,11 +61,7 @@ impl Template {
         request.text(": ");
         request.planned = Some(request.bytes.len());
         request.text("0000000000000000\r\n");
-        let rest = Self::binary(server, target, event_type);
-        let skip = Self::start(server, target).bytes.len();
-        let moved = request.bytes.len() - skip;
-        request.bytes.extend_from_slice(&rest.bytes[skip..]);
-        request.ids = rest.ids.iter().map(|at| at + moved).collect();
+        request.append(Self::binary(server, target, event_type), server, target);
         request
     }
 
@@ -120,6 +124,14 @@ impl Template {
         }
         request.text(&format!(" HTTP/1.1\r\nhost: {server}\r\n"));
         request
+    }
+
+    /// Adds what stands behind the first lines of another request for the same place.
+    fn append(&mut self, rest: Self, server: SocketAddr, target: Target) {
+        let skip = Self::start(server, target).bytes.len();
+        let moved = self.bytes.len() - skip;
+        self.bytes.extend_from_slice(&rest.bytes[skip..]);
+        self.ids = rest.ids.iter().map(|at| at + moved).collect();
     }
 
     fn text(&mut self, text: &str) {

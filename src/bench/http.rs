@@ -23,7 +23,7 @@ const SHOWN_BYTES: usize = 500;
 /// # Errors
 /// [`BenchError::Refused`] for any other status; else as the connection fails.
 pub async fn get(server: SocketAddr, path: &str) -> Result<String, BenchError> {
-    ask(server, format!("GET {path}"), "").await
+    ask(server, format!("GET {path}"), "text/plain", "").await
 }
 
 /// `POST path` with a YAML body, and the body of a 2xx answer.
@@ -31,14 +31,22 @@ pub async fn get(server: SocketAddr, path: &str) -> Result<String, BenchError> {
 /// # Errors
 /// As [`get`].
 pub async fn post_yaml(server: SocketAddr, path: &str, yaml: &str) -> Result<String, BenchError> {
-    ask(server, format!("POST {path}"), yaml).await
+    ask(server, format!("POST {path}"), "application/yaml", yaml).await
 }
 
-async fn ask(server: SocketAddr, request: String, body: &str) -> Result<String, BenchError> {
+/// `POST path` with a JSON body, and the body of a 2xx answer.
+///
+/// # Errors
+/// As [`get`].
+pub async fn post_json(server: SocketAddr, path: &str, json: &serde_json::Value) -> Result<String, BenchError> {
+    ask(server, format!("POST {path}"), "application/json", &json.to_string()).await
+}
+
+async fn ask(server: SocketAddr, request: String, content_type: &str, body: &str) -> Result<String, BenchError> {
     let exchange = async {
         let mut stream = TcpStream::connect(server).await?;
         let head = format!(
-            "{request} HTTP/1.1\r\nhost: {server}\r\nconnection: close\r\ncontent-type: application/yaml\r\n\
+            "{request} HTTP/1.1\r\nhost: {server}\r\nconnection: close\r\ncontent-type: {content_type}\r\n\
              content-length: {}\r\n\r\n",
             body.len()
         );

@@ -107,7 +107,12 @@ impl Lab {
 
     /// A load on `server`.
     pub fn load(&self, server: SocketAddr, template: Template, connections: usize) -> Load {
-        Load { server, template, connections, ids: Arc::clone(&self.ids), origin: self.origin }
+        Load { servers: vec![server], template, connections, ids: Arc::clone(&self.ids), origin: self.origin }
+    }
+
+    /// Where fresh event ids come from.
+    pub fn ids(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.ids)
     }
 
     /// How long a server runs under load before it is measured.

@@ -29,8 +29,8 @@ const REST_AFTER_REFUSAL: Duration = Duration::from_millis(5);
 /// What to send, where, and over how many connections.
 #[derive(Debug, Clone)]
 pub struct Load {
-    /// The server under load.
-    pub server: SocketAddr,
+    /// The servers under load. Connections are dealt out to them in turn.
+    pub servers: Vec<SocketAddr>,
     /// The request.
     pub template: Template,
     /// Keep-alive connections, each with one request at a time.
@@ -172,10 +172,10 @@ async fn run(
     limit: Duration,
 ) -> Result<Tally, BenchError> {
     let mut streams = Vec::with_capacity(load.connections);
-    for _ in 0..load.connections {
-        let stream = TcpStream::connect(load.server).await.doing(|| format!("connecting to {}", load.server))?;
+    for &server in load.servers.iter().cycle().take(load.connections) {
+        let stream = TcpStream::connect(server).await.doing(|| format!("connecting to {server}"))?;
         stream.set_nodelay(true).doing(|| "setting TCP_NODELAY".to_owned())?;
-        streams.push(stream);
+        streams.push((server, stream));
     }
     let started = Instant::now();
     let feed = Arc::new(feed(started));
@@ -189,8 +189,8 @@ async fn run(
         latency: latencies(),
     }));
     let mut connections = JoinSet::new();
-    for stream in streams {
-        connections.spawn(connection(stream, load.clone(), Arc::clone(&feed), Arc::clone(&tally)));
+    for (server, stream) in streams {
+        connections.spawn(connection(server, stream, load.clone(), Arc::clone(&feed), Arc::clone(&tally)));
     }
     let finish = async {
         feed.drive().await?;
@@ -203,7 +203,7 @@ async fn run(
         Ok(result) => result?,
         Err(_) => {
             let accepted = lock(&tally).accepted;
-            let what = format!("all answers of {} ({accepted} events acknowledged)", load.server);
+            let what = format!("all answers of {:?} ({accepted} events acknowledged)", load.servers);
             return Err(BenchError::TooLate { what, limit });
         }
     }
@@ -214,6 +214,7 @@ async fn run(
 }
 
 async fn connection(
+    server: SocketAddr,
     mut stream: TcpStream,
     load: Load,
     feed: Arc<Feed>,
@@ -225,8 +226,8 @@ async fn connection(
     while let Some(from) = feed.next().await {
         let first_id = load.ids.fetch_add(events, Ordering::Relaxed);
         load.template.stamp(&mut request, first_id, load.origin.nanos(from));
-        stream.write_all(&request).await.doing(|| format!("sending to {}", load.server))?;
-        let status = read_answer(&mut stream, &mut answer, load.server).await?.status;
+        stream.write_all(&request).await.doing(|| format!("sending to {server}"))?;
+        let status = read_answer(&mut stream, &mut answer, server).await?.status;
         let now = Instant::now();
         let accepted = (200..300).contains(&status);
         {
@@ -283,7 +284,7 @@ mod tests {
     /// The sink answers 202 to anything, so it serves as a server here.
     fn load(sink: &Sink, connections: usize) -> Load {
         Load {
-            server: sink.address(),
+            servers: vec![sink.address()],
             template: Template::timed(sink.address(), Target::DefaultBroker, "t"),
             connections,
             ids: Arc::new(AtomicU64::new(0)),
@@ -332,7 +333,7 @@ mod tests {
             }
         };
         let sink = Sink::start(Origin::now()).unwrap();
-        let load = Load { server, ..load(&sink, 1) };
+        let load = Load { servers: vec![server], ..load(&sink, 1) };
         let (tally, ()) = tokio::join!(closed(&load, Duration::from_millis(30)), serve);
         let tally = tally.unwrap();
         assert_eq!((tally.accepted, tally.first_refusal), (0, Some(503)));

@@ -10,6 +10,7 @@
 //!   rounds     pairs in turn, medians, repeats when the host takes time away
 //!   load       the generator: closed loop, open loop, a given number      (events, response, pace)
 //!   product    `pelton up` as a child                                     (child, http, manifest, metrics, process)
+//!   trio       three `pelton server` as one cluster; writers try again while its nodes come and go
 //!   null_server, sink, disk_probe, steal    what it is compared with and printed beside
 //! report       the table and the JSON
 //! ```
@@ -32,7 +33,9 @@ mod response;
 mod rounds;
 mod sink;
 mod steal;
+mod trio;
 mod workload;
+mod writers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -2,6 +2,7 @@
 
 mod batch;
 mod brokers;
+mod cluster;
 mod delivery;
 mod end_to_end;
 mod ingest;
@@ -49,6 +50,8 @@ pub enum Workload {
     Memory,
     /// Time to be ready with much retained against little
     Restart,
+    /// Three nodes: what replication costs, and how long a group is without a leader
+    Cluster,
 }
 
 impl Workload {
@@ -74,6 +77,7 @@ impl Workload {
             Self::Syncs => syncs::run(lab).await,
             Self::Memory => memory::run(lab).await,
             Self::Restart => restart::run(lab).await,
+            Self::Cluster => cluster::run(lab).await,
         }
     }
 }
