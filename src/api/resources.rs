@@ -34,7 +34,13 @@ pub async fn delete<C: Client>(api: &Api<C>, kind: Kind, namespace: &str, name: 
 
 /// Stores every document of a text, or none.
 pub async fn apply<C: Client>(api: &Api<C>, text: &str) -> Outcome {
-    let resources = parse_documents(text, "request").map_err(|errors| {
+    let text = text.to_owned();
+    // On a thread of its own: a document may be deep, and here the stack is as good as empty.
+    let parsed = tokio::task::spawn_blocking(move || parse_documents(&text, "request")).await.map_err(|error| {
+        tracing::error!(%error, "a manifest could not be read");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the request could not be read")
+    })?;
+    let resources = parsed.map_err(|errors| {
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Problem::new(StatusCode::BAD_REQUEST, "the request holds documents that are no resources").with_errors(errors)
     })?;
