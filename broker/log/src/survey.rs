@@ -1,4 +1,5 @@
-//! What a directory holds, found out without changing anything: the rules of recovery.
+//! What a directory holds, found out without changing anything: the rules of recovery. Where damage is kept, `keep` takes
+//! the place of the rows that refuse.
 //!
 //! | found | done |
 //! | --- | --- |

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use common::model::{Acks, Model, Op, submit};
 use common::*;
 use pelton_env::{Chance, SeededChance};
-use pelton_log::{Crash, CrashPlan, Options, SimDisk, SimTrace, verify};
+use pelton_log::{Crash, CrashPlan, OnDamage, Options, SimDisk, SimTrace, verify};
 
 fn from_environment(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
@@ -66,6 +66,7 @@ fn run(disk: &SimDisk, chance: &dyn Chance, start: Model, mut term: u64, operati
 /// Opens a crashed directory and says how many records it holds, having checked that this is a prefix of what was
 /// submitted that holds everything acknowledged at `moment`.
 fn check(disk: &SimDisk, recorded: &Recorded, moment: usize, what: &str) -> usize {
+    let kept = disk.copy();
     let (log, _) = open_with(Arc::new(disk.clone()), small_segments())
         .unwrap_or_else(|error| panic!("{what}: does not open: {error} ({error:?})"));
     let found = Model::of(&log);
@@ -75,6 +76,12 @@ fn check(disk: &SimDisk, recorded: &Recorded, moment: usize, what: &str) -> usiz
         let older = recorded.models[..acked].iter().rposition(|model| *model == found);
         panic!("{what}: acknowledged up to {acked}, found {older:?}: {found:?}");
     };
+    // A loss of power damages nothing: where damage would be kept, the same is found, and nothing is faulty.
+    let options = Options { on_damage: OnDamage::Keep, ..small_segments() };
+    let (kept, report) = open_with(Arc::new(kept), options).unwrap_or_else(|error| panic!("{what}: kept: {error}"));
+    assert!(Model::of(&kept) == found && report.faulty == 0, "{what}: kept: {report:?}");
+    assert!(report.segments_lost.is_empty(), "{what}: kept: {report:?}");
+    kept.shutdown();
     for (group, state) in &found.0 {
         let next = log.group(*group).last.or(state.purged).map_or(1, |last| last.2.0 + 1);
         let first_offset = log.next_offset(*group);
