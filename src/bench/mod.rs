@@ -60,7 +60,8 @@ const PROBE: Duration = Duration::from_secs(1);
 /// Measure this build against what this machine can do
 ///
 /// Starts the product, a null server and a null sink as it needs them, puts load on them in turn, and prints how they
-/// compare. Takes about half an hour with all workloads, about six minutes with --quick. Nothing else should run meanwhile.
+/// compare. Takes about half an hour with all workloads but `cluster`, about six minutes with --quick; `cluster` comes on
+/// top. Nothing else should run meanwhile.
 /// Exits with 0 when every workload reaches what it must, with 1 when one does not, with 2 when it could not begin.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]

@@ -1,25 +1,29 @@
 //! How a listener ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pelton_peer::{ChannelOptions, Network as _, Security, ServeOptions, TcpNetwork, channel, limits};
+use pelton_proto::consensus::v1::membership_client::MembershipClient;
 use tokio::time::Instant;
 use tonic::Code;
+use tonic::transport::Channel;
 
 use crate::support::{HELD, MEMORY_ADDRESS, MemoryNetwork, Node, STUCK, client, named, tcp_channel};
 
 const BUFFER_BYTES: usize = 64 * 1024;
 
+/// A client that connects without TLS.
+fn plain_client(network: &Arc<MemoryNetwork>) -> MembershipClient<Channel> {
+    let address = MEMORY_ADDRESS.parse().unwrap();
+    client(channel(network.clone(), Security::Plaintext, &address, ChannelOptions::default()))
+}
+
 #[tokio::test(start_paused = true)]
 async fn quiet_connections_end_at_once() {
     let network = MemoryNetwork::new(BUFFER_BYTES);
     let mut node = network.node(Security::Plaintext, ServeOptions::default()).await;
-    let mut client = client(channel(
-        network.clone(),
-        Security::Plaintext,
-        &MEMORY_ADDRESS.parse().unwrap(),
-        ChannelOptions::default(),
-    ));
+    let mut client = plain_client(&network);
     client.hello(named("a")).await.unwrap();
     // Nor does one whose handshake has not come to an end keep it.
     let _silent = network.raw().await;
@@ -33,12 +37,7 @@ async fn quiet_connections_end_at_once() {
 async fn a_request_that_runs_is_answered() {
     let network = MemoryNetwork::new(BUFFER_BYTES);
     let mut node = network.node(Security::Plaintext, ServeOptions::default()).await;
-    let mut client = client(channel(
-        network.clone(),
-        Security::Plaintext,
-        &MEMORY_ADDRESS.parse().unwrap(),
-        ChannelOptions::default(),
-    ));
+    let mut client = plain_client(&network);
     let call = tokio::spawn(async move { client.hello(named(HELD)).await });
     let echo = node.echo.clone();
     echo.arrived.notified().await;
@@ -53,12 +52,7 @@ async fn a_request_that_runs_is_answered() {
 async fn a_request_that_does_not_end_is_cut() {
     let network = MemoryNetwork::new(BUFFER_BYTES);
     let mut node = network.node(Security::Plaintext, ServeOptions::default()).await;
-    let mut client = client(channel(
-        network.clone(),
-        Security::Plaintext,
-        &MEMORY_ADDRESS.parse().unwrap(),
-        ChannelOptions::default(),
-    ));
+    let mut client = plain_client(&network);
     let call = tokio::spawn(async move { client.hello(named(STUCK)).await });
     let echo = node.echo.clone();
     echo.arrived.notified().await;
