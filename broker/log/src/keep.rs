@@ -197,10 +197,11 @@ impl Keep<'_> {
             Piece::Here { .. } => Err(OpenError::StaleSegment { file: self.disk.describe(&segment_name(number)) }),
             Piece::Lost(error) => Err(error),
         };
-        // Where the one behind it has lost its beginning, only a footer says where this one ends.
+        // Where the one behind it has lost its beginning, only a footer or a trailer says where this one ends.
         let is_end_known = next.is_some() || number == self.last;
+        let is_untold = |found: &SegmentFound| found.scanned.as_ref().is_some_and(|end| end.next_sequence.is_none());
         let found = match found {
-            Ok(found) if !is_end_known && found.scanned.is_some() => {
+            Ok(found) if !is_end_known && is_untold(&found) => {
                 return Err(damaged(self.disk, number, found.scanned.as_ref(), None));
             }
             Ok(found) if self.is_sound(&found, next.as_ref()) => found,
@@ -265,7 +266,9 @@ impl Keep<'_> {
         let salvaged = rebuild(number, &records, &self.before, behind.as_ref(), durable);
         let refusal = || damaged(self.disk, number, found.scanned.as_ref(), None);
         let mut salvaged = salvaged.map_err(|_| refusal())?;
-        if salvaged.is_open {
+        let due = found.scanned.as_ref().and_then(|end| end.next_sequence);
+        let is_end_lost = behind.is_none() && due.is_some_and(|due| salvaged.index.next_sequence < due);
+        if salvaged.is_open || is_end_lost {
             return Err(damaged(self.disk, number, found.scanned.as_ref(), salvaged.first_bad));
         }
         if salvaged.index.oldest == 0 {

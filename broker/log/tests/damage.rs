@@ -126,6 +126,52 @@ fn a_bad_record_that_something_calls_durable_is_faulty_and_repaired() {
     }
 }
 
+/// Two losses of power: one while a segment was sealed, of which its trailer is left and no footer, and one while the
+/// first flush of the next segment was written. Nothing is damaged. Had the sealed one lost its end, nothing would tell
+/// what it was.
+#[test]
+fn a_torn_first_flush_behind_a_segment_without_its_footer_is_cut() {
+    let disk = SimDisk::new();
+    let (log, _) = open(&disk).unwrap();
+    let mut next = 1;
+    while written_segments(&disk).len() < 2 {
+        fill(&log, G1, next, 1, 12_000);
+        next += 1;
+    }
+    let crashed = disk.copy();
+    drop(log);
+    let [first, second] = &written_segments(&crashed)[..] else { panic!("two segments") };
+    crashed.flip_bit(first, (65_536 - 8_192 + 20) * 8);
+    let mut contents = crashed.contents(second).unwrap();
+    contents[8_192..].fill(0);
+    crashed.put(second, contents);
+    crashed.flip_bit(second, (4_096 + 120 + 8) * 8);
+    let last = *records(&crashed.contents(first).unwrap()).last().unwrap();
+    for on_damage in [OnDamage::Refuse, OnDamage::Keep] {
+        let disk = crashed.copy();
+        let options = Options { on_damage, ..keep() };
+        let what = format!("{on_damage:?}");
+        let (log, report) = open_with(Arc::new(disk.clone()), options.clone()).expect(&what);
+        assert_eq!((report.faulty, all(&log, G1).len() as u64), (0, next - 2), "{what}");
+        fill(&log, G1, next - 1, 9, 12_000);
+        log.shutdown();
+        let (log, _) = open_with(Arc::new(disk), options.clone()).expect(&what);
+        assert_eq!(all(&log, G1).len() as u64, next + 7, "{what}: the log goes on");
+        for byte in [20, 500] {
+            let disk = crashed.copy();
+            disk.flip_bit(first, (last + byte) * 8);
+            let what = format!("{what}, byte {byte} of the last record");
+            match open_with(Arc::new(disk), options.clone()) {
+                Ok((log, _)) => {
+                    assert!((on_damage, byte) == (OnDamage::Keep, 500), "{what}");
+                    assert_eq!(faulty(&log, G1), [next - 2], "{what}");
+                }
+                Err(error) => assert!(matches!(error, OpenError::Damaged(_)), "{what}: {error:?}"),
+            }
+        }
+    }
+}
+
 /// Without a mark behind it, the records behind it account for a hole; or nothing does, and no vote is guessed.
 #[test]
 fn a_hole_is_accounted_for_by_what_follows_or_refused() {
