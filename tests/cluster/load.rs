@@ -124,7 +124,7 @@ impl Ledger {
                         *self.by_node.lock().entry(target.node).or_default() += 1;
                         return Some(number);
                     }
-                    Answer::ComeAgain => drop(self.refused.fetch_add(1, Ordering::Relaxed)),
+                    Answer::ComeAgain(_) => drop(self.refused.fetch_add(1, Ordering::Relaxed)),
                     Answer::None => drop(self.unanswered.fetch_add(1, Ordering::Relaxed)),
                     Answer::NotSent => tries -= 1,
                     Answer::Wrong(said) => self.wrong.lock().push(format!("event {number}: {said}")),
@@ -141,8 +141,8 @@ impl Ledger {
 #[derive(Debug)]
 pub enum Answer {
     Taken,
-    /// 429 or 503, with the time after which to.
-    ComeAgain,
+    /// 429 or 503, with the time after which to, and why.
+    ComeAgain(String),
     /// It may have been taken.
     None,
     /// Nobody could be connected to.
@@ -190,7 +190,7 @@ impl Target {
         self.connection = (!ends).then_some(connection);
         match answer.status() {
             202 => Answer::Taken,
-            429 | 503 if answer.header("retry-after").is_some() => Answer::ComeAgain,
+            429 | 503 if answer.header("retry-after").is_some() => Answer::ComeAgain(answer.text()),
             _ => Answer::Wrong(format!("{} {}", answer.first, answer.text())),
         }
     }
