@@ -1,6 +1,6 @@
 //! Producers as they should be: an event is sent again, with the same `id`, until somebody acknowledges it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -66,6 +66,11 @@ pub struct Ledger {
 impl Ledger {
     pub fn acks(&self) -> BTreeMap<u64, Ack> {
         self.acks.lock().clone()
+    }
+
+    /// These events may be lost from now on, although they were acknowledged.
+    pub fn give_up(&self, numbers: &BTreeSet<u64>) {
+        self.acks.lock().retain(|number, _| !numbers.contains(number));
     }
 
     /// How many events have been acknowledged by a node.
