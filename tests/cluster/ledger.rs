@@ -154,7 +154,7 @@ impl Ledger {
         let fate = match &answer {
             Answer::NotSent => return answer,
             Answer::Taken => Fate::Taken,
-            Answer::ComeAgain => Fate::Refused,
+            Answer::ComeAgain(_) => Fate::Refused,
             Answer::Unknown => Fate::Unknown,
             Answer::Wrong(said) => {
                 self.complain(format!("event {number}: {said}"));

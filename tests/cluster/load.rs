@@ -31,8 +31,8 @@ const FORGETFULNESS: u64 = 5;
 #[derive(Debug)]
 pub enum Answer {
     Taken,
-    /// 429 or 503, with the time after which to; nothing was stored.
-    ComeAgain,
+    /// 429 or 503, with the time after which to, and why; nothing was stored.
+    ComeAgain(String),
     /// It may have been taken: nobody answered, or the answer says that this is not known.
     Unknown,
     /// Nobody could be connected to.
@@ -95,11 +95,8 @@ fn read(answer: &Message) -> Answer {
     match answer.status() {
         202 => Answer::Taken,
         429 | 503 if answer.header("retry-after").is_some() => {
-            if answer.text().contains("urn:pelton:problem:outcome-unknown") {
-                Answer::Unknown
-            } else {
-                Answer::ComeAgain
-            }
+            let why = answer.text();
+            if why.contains("urn:pelton:problem:outcome-unknown") { Answer::Unknown } else { Answer::ComeAgain(why) }
         }
         _ => Answer::Wrong(format!("{} {}", answer.first, answer.text())),
     }

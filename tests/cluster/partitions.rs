@@ -34,26 +34,21 @@ fn cut_off(what: &'static str, shape: Shape) {
     if let Err(why) = Network::new(1).can_cut() {
         return skipped(what, &why);
     }
-    planned(
-        what,
-        EACH,
-        |_, start| start,
-        |scene, nth| {
-            let machine = nth % 3;
-            let others: Vec<_> = (0..3).filter(|other| *other != machine).collect();
-            let before = scene.cluster.status();
-            others.iter().for_each(|other| shape(&scene.cluster.network, machine, *other));
-            let since = Instant::now();
-            scene.take(&others, &format!("by the others of node {machine}"));
-            let until = Instant::now();
-            scene.cluster.network.heal();
-            let stale = scene.ledger.stale(machine, since, until);
-            assert!(stale.is_empty(), "{what}: node {machine} acknowledged {stale:?} on its own");
-            scene.all_take(&format!("with node {machine} back"));
-            let terms = scene.cluster.status().terms_since(&before);
-            assert!(terms <= MAX_TERMS, "{what}: {terms} terms of one group while node {machine} was cut off");
-        },
-    );
+    planned(what, EACH, |scene, nth| {
+        let machine = nth % 3;
+        let others: Vec<_> = (0..3).filter(|other| *other != machine).collect();
+        let before = scene.cluster.status();
+        others.iter().for_each(|other| shape(&scene.cluster.network, machine, *other));
+        let since = Instant::now();
+        scene.take(&others, &format!("by the others of node {machine}"));
+        let until = Instant::now();
+        scene.cluster.network.heal();
+        let stale = scene.ledger.stale(machine, since, until);
+        assert!(stale.is_empty(), "{what}: node {machine} acknowledged {stale:?} on its own");
+        scene.all_take(&format!("with node {machine} back"));
+        let terms = scene.cluster.status().terms_since(&before);
+        assert!(terms <= MAX_TERMS, "{what}: {terms} terms of one group while node {machine} was cut off");
+    });
 }
 
 #[test]
@@ -80,18 +75,13 @@ fn a_broken_link_between_two_of_three_is_outlived() {
     if let Err(why) = Network::new(1).can_cut() {
         return skipped("a broken link", &why);
     }
-    planned(
-        "broken link",
-        EACH,
-        |_, start| start,
-        |scene, nth| {
-            let (one, other, bridge) = (nth % 3, (nth + 1) % 3, (nth + 2) % 3);
-            scene.cluster.network.cut(one, other);
-            scene.cluster.network.cut(other, one);
-            scene.take(&[bridge], &format!("by the node between {one} and {other}"));
-            scene.cluster.network.heal();
-        },
-    );
+    planned("broken link", EACH, |scene, nth| {
+        let (one, other, bridge) = (nth % 3, (nth + 1) % 3, (nth + 2) % 3);
+        scene.cluster.network.cut(one, other);
+        scene.cluster.network.cut(other, one);
+        scene.take(&[bridge], &format!("by the node between {one} and {other}"));
+        scene.cluster.network.heal();
+    });
 }
 
 /// F3, the ring: five nodes, of which each hears two others, and no two the same majority. Some of them can lead; those
@@ -133,22 +123,17 @@ fn links_that_come_and_go_are_outlived() {
     }
     let mut dice = Dice::from_env("flapping links");
     let plan = Plan { faults: 1, unavailable: WHILE_LINKS_FLAP };
-    planned(
-        "flapping links",
-        plan,
-        |_, start| start,
-        |scene, _| {
-            for _ in 0..FLAPS {
-                let from = dice.below(3) as usize;
-                let to = (from + 1 + dice.below(2) as usize) % 3;
-                scene.cluster.network.cut(from, to);
-                // For a random time, which is the fault itself.
-                let until = Instant::now() + Duration::from_millis(50 + dice.below(800));
-                while Instant::now() < until {
-                    std::thread::park_timeout(until - Instant::now());
-                }
-                scene.cluster.network.heal();
+    planned("flapping links", plan, |scene, _| {
+        for _ in 0..FLAPS {
+            let from = dice.below(3) as usize;
+            let to = (from + 1 + dice.below(2) as usize) % 3;
+            scene.cluster.network.cut(from, to);
+            // For a random time, which is the fault itself.
+            let until = Instant::now() + Duration::from_millis(50 + dice.below(800));
+            while Instant::now() < until {
+                std::thread::park_timeout(until - Instant::now());
             }
-        },
-    );
+            scene.cluster.network.heal();
+        }
+    });
 }

@@ -47,17 +47,17 @@ pub fn scenario(what: &str, fault: impl FnMut(&mut Scene, usize)) {
 /// The same, with nodes that are started in a way of their own.
 #[track_caller]
 pub fn scenario_with(what: &str, dress: impl Fn(usize, Start) -> Start, fault: impl FnMut(&mut Scene, usize)) {
-    planned(what, Plan::default(), dress, fault);
+    play(what, Plan::default(), dress, fault);
 }
 
-/// The same, as planned. `fault` is told the how manieth it is.
+/// On three nodes, as planned. `fault` is told the how manieth it is.
 #[track_caller]
-pub fn planned(
-    what: &str,
-    plan: Plan,
-    dress: impl Fn(usize, Start) -> Start,
-    mut fault: impl FnMut(&mut Scene, usize),
-) {
+pub fn planned(what: &str, plan: Plan, fault: impl FnMut(&mut Scene, usize)) {
+    play(what, plan, |_, start| start, fault);
+}
+
+#[track_caller]
+fn play(what: &str, plan: Plan, dress: impl Fn(usize, Start) -> Start, mut fault: impl FnMut(&mut Scene, usize)) {
     let mut scene = Scene::new(Cluster::start(3, dress), false);
     scene.may_be_unavailable = Some(plan.unavailable);
     for nth in 0..rounds() * plan.faults {

@@ -317,3 +317,6 @@ impl RaftLogStorage<Types> for GroupLog {
         .await
     }
 }
+
+#[cfg(test)]
+mod suite;

@@ -30,7 +30,8 @@ fn a_drained_node_keeps_what_nobody_can_take() {
     let all = [("a", true), ("b", true), ("c", true)];
     let leaves = [("a", true), ("b", false), ("c", true), ("d", true)];
     let spare = node("d", "active", &["broker"]);
-    let rows: [(&str, Vec<Value>, &[(&str, bool)], bool); 6] = [
+    type Row<'a> = (&'a str, Vec<Value>, &'a [(&'a str, bool)], bool);
+    let rows: [Row<'_>; 6] = [
         ("three nodes", vec![], &all, true),
         ("a fourth that is free", vec![spare.clone()], &all, false),
         ("a fourth that drains, too", vec![node("d", "draining", &["broker"])], &all, true),
