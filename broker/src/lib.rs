@@ -19,6 +19,7 @@ mod cluster;
 mod command;
 mod controller;
 mod core;
+mod ended;
 mod enter;
 mod event_state;
 mod formation;
@@ -45,6 +46,7 @@ mod view;
 
 pub use ack::Append;
 pub use blocking::Blocking;
+pub use ended::{Ended, EndedHook};
 pub use formation::CannotEnter;
 pub use local_node::LocalNode;
 pub use member::{Member, Timing};

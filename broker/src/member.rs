@@ -12,6 +12,7 @@ use pelton_consensus::GroupStatus;
 use pelton_peer::{BoxedIo, Network, PeerAddress, PeerListener, Pool, Security};
 
 use crate::cluster::{ClusterCommand, REGISTRY};
+use crate::ended::Ended;
 use crate::formation::{AnnounceError, Keeper, Presence, RegistryLink};
 use crate::groups::{Wanted, is_unheard, tend_members};
 use crate::ids;
@@ -235,7 +236,7 @@ pub(crate) async fn announce(shared: Shared) {
                 Ok(()) => {}
                 Err(error @ AnnounceError::Removed(_)) if !is_needed(&shared) => {
                     tracing::error!(%error, "the node ends");
-                    (shared.options.on_fatal)(&io::Error::other(error));
+                    (shared.options.on_ended)(&Ended::Removed { why: error.to_string() });
                     return;
                 }
                 Err(error @ AnnounceError::Removed(_)) => {

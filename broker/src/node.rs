@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use crate::blocking::Blocking;
 use crate::cluster::{Answer, ClusterCommand, Refusal};
 use crate::controller::ControllerInput;
+use crate::ended::{Ended, EndedHook};
 use crate::enter::{self, Seams};
 use crate::formation::{CannotEnter, Keeper, Presence, RegistryLink, SettleError, Started};
 use crate::groups::{DataGroup, Groups, OpenAs};
@@ -76,6 +77,8 @@ pub struct Options {
     pub observer: Arc<dyn Observer>,
     /// Called when the disk failed to write or sync. It should say so and end the process: nothing is tried again.
     pub on_fatal: FatalHook,
+    /// Called when the node cannot go on for another reason. It should say so and end the process.
+    pub on_ended: EndedHook,
     /// Whether the log passes the page cache.
     pub direct_io: pelton_log::DirectIo,
     /// Where the registry's applied state is kept beside the log.
@@ -478,8 +481,14 @@ async fn change(shared: &Shared, command: ClusterCommand) -> Result<Answer, Open
 /// Ends the process when the registry fails here: the node would never hear of a change again and look alive.
 async fn watch_registry(shared: Shared) {
     let why = shared.registry.raft.failed().await;
-    let failed = GroupError::Failed { group: REGISTRY, why };
-    (shared.options.on_fatal)(&io::Error::other(failed));
+    replica_ended(&shared, GroupId(REGISTRY.0), why);
+}
+
+/// A replica that the node cannot do without has ended. When the disk did that, the log has said so itself.
+pub(crate) fn replica_ended(shared: &Shared, group: GroupId, why: String) {
+    if shared.log.failure().is_none() {
+        (shared.options.on_ended)(&Ended::Replica { group, why });
+    }
 }
 
 pub(crate) async fn open_log(options: &Options, identity: Identity) -> Result<(Log, pelton_log::Report), OpenError> {

@@ -83,6 +83,7 @@ impl Cluster {
             chance: chance.clone(),
             observer: Arc::new(pelton_log::NoObserver),
             on_fatal: Arc::new(|error| panic!("the disk failed: {error}")),
+            on_ended: Arc::new(|error| panic!("the node ended: {error}")),
             direct_io: pelton_log::DirectIo::Off,
             store: RegistryStore::None,
             blocking: Blocking::Threads,
