@@ -16,13 +16,11 @@ use std::time::Duration;
 use pelton_client::{GroupId, NodeId, NodePhase, Role};
 
 use super::spread::{best, leads, loads, worst};
+use super::state::registry_voters;
 use super::{Answer, ClusterCommand, ClusterState, GroupRecord, REGISTRY};
 
 /// Groups that copy a replica at a time, in the whole cluster: what copying may take from the load.
 pub(crate) const MAX_MOVES: usize = 2;
-
-/// Most voters of the registry. More make each change slower, and five outlive the loss of two.
-const MAX_REGISTRY_VOTERS: usize = 5;
 
 /// A node that has not answered for so long gets nothing new, though nothing is taken from it.
 pub(crate) const DOUBTFUL_AFTER: Duration = Duration::from_secs(10);
@@ -273,7 +271,7 @@ impl Plan<'_> {
         (!back.is_empty()).then_some(back)
     }
 
-    /// How many replicas a group should have. Those of the registry are odd: an even one more outlives no more losses.
+    /// How many replicas a group should have now.
     fn wanted(&self, group: GroupId, record: &GroupRecord, taking: &BTreeSet<NodeId>) -> usize {
         // A node that is lost or draining counts as long as nobody takes its place.
         let possible = record.replicas.union(taking).count();
@@ -282,10 +280,7 @@ impl Plan<'_> {
             let most = self.state.replication as usize;
             return if record.replicas.len() > most { most } else { possible.min(most) };
         }
-        match possible.min(MAX_REGISTRY_VOTERS) {
-            0 => 0,
-            count => count - (count + 1) % 2,
-        }
+        registry_voters(possible)
     }
 
     fn move_leaders(&mut self) {

@@ -530,6 +530,17 @@ async fn a_lost_node_is_removed_and_its_name_joins_as_a_new_one() {
         }
     });
     removed.await;
+    let few = in_time("a voter too few is told of", async {
+        loop {
+            let report = cluster.client(0).report().await.unwrap();
+            if let Some(few) = report.replicas[&GROUPS[0]].too_few {
+                break few;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let few = few.await;
+    assert_eq!((few.has, few.wanted), (2, 3));
     let again = cluster.add_machine("n3").await;
     cluster.nodes[again] = Some(cluster.open(again, vec![cluster.machines[0].address.clone()]).await);
     let new = cluster.node(again).shared.this;
@@ -540,6 +551,12 @@ async fn a_lost_node_is_removed_and_its_name_joins_as_a_new_one() {
         everywhere.then_some(())
     };
     until("the new node holds every group", holds).await;
+    in_time("there are enough voters again", async {
+        while cluster.client(0).report().await.unwrap().replicas.values().any(|replica| replica.too_few.is_some()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
     assert_eq!(cluster.ids(GROUPS[0], 1).await, ["1"]);
     cluster.stop().await;
 }
@@ -598,5 +615,31 @@ async fn a_replica_is_given_up_only_on_current_news_and_when_nobody_sends_to_it(
     .await;
     assert!(shared.log.group(crate::ids::log_group(group)).last.is_none(), "and its part of the log with it");
     assert!(!shared.registry.raft.is_current());
+    cluster.stop().await;
+}
+
+/// What is left of a group says since when it has no leader that could do anything, whichever it was before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_without_a_quorum_says_since_when() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let unled = async |cluster: &Cluster| -> Vec<Option<pelton_resource::Time>> {
+        let report = cluster.client(0).report().await.unwrap();
+        report.replicas.values().map(|replica| replica.unled_since).collect()
+    };
+    assert_eq!(unled(&cluster).await, [None; 4]);
+    cluster.kill(1).await;
+    cluster.kill(2).await;
+    let all = in_time("every group misses its leader", async {
+        loop {
+            let now = unled(&cluster).await;
+            if now.iter().all(Option::is_some) {
+                break now;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let all = all.await;
+    assert_eq!(unled(&cluster).await, all, "the time does not move on");
     cluster.stop().await;
 }
