@@ -24,6 +24,7 @@ mod enter;
 mod event_state;
 mod formation;
 mod groups;
+mod health;
 mod identity;
 mod ids;
 mod keys;

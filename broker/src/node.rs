@@ -21,6 +21,7 @@ use crate::ended::{Ended, EndedHook};
 use crate::enter::{self, Seams};
 use crate::formation::{CannotEnter, Keeper, Presence, RegistryLink, SettleError, Started};
 use crate::groups::{DataGroup, Groups, OpenAs};
+use crate::health::{self, Health};
 use crate::ids;
 use crate::local_node::LocalNode;
 use crate::member::{self, AddressBook, Member, MemberParts};
@@ -170,6 +171,7 @@ pub(crate) struct Parts {
     pub(crate) reports: Reports,
     pub(crate) view: watch::Sender<Arc<ClusterView>>,
     pub(crate) problems: Problems,
+    pub(crate) health: watch::Sender<Health>,
     pub(crate) group_options: GroupOptions,
     pub(crate) peers: Peers,
     /// What a node has that others can reach; `None` on a node by itself.
@@ -329,6 +331,7 @@ pub(crate) fn start_tasks(shared: &Shared) -> Vec<JoinHandle<()>> {
         tokio::spawn(retention::run(shared.clone())),
         tokio::spawn(reports::run(shared.clone())),
         tokio::spawn(view::run(shared.clone())),
+        tokio::spawn(health::run(shared.clone())),
         tokio::spawn(groups::follow_cluster(shared.clone())),
         tokio::spawn(watch_registry(shared.clone())),
     ]
@@ -377,6 +380,7 @@ fn share(
         reports: Reports::default(),
         view: watch::Sender::default(),
         problems: Problems::default(),
+        health: watch::Sender::default(),
         group_options,
         peers,
         member,
@@ -416,7 +420,7 @@ pub(crate) async fn assemble_member(
         raft.initialize(&[ids::raft_node(this)].into()).await?;
     }
     let registry = Arc::new(Registry::new(raft, state));
-    let keeper = Keeper::new(registry.clone(), presence.clone(), pool.clone(), member.node_lost_after);
+    let keeper = Keeper::new(registry.clone(), presence.clone(), pool.clone(), peers.clone(), member.node_lost_after);
     let link = RegistryLink {
         registrar: registry.clone(),
         presence: presence.clone(),

@@ -14,6 +14,7 @@ use pelton_env::UnixMillis;
 use pelton_resource::Time;
 
 use crate::cluster::{GroupRecord, REGISTRY};
+use crate::health::Ailment;
 use crate::ids;
 use crate::metrics::GroupMetrics;
 use crate::node::Shared;
@@ -43,6 +44,8 @@ enum Trouble {
     Behind(GroupId, NodeId),
     Unreached(NodeId),
     DiskFull,
+    DiskHangs,
+    DiskSlow,
     OverLimit,
 }
 
@@ -59,6 +62,8 @@ impl Trouble {
             Self::Behind(_, node) => format!("the replica on node {node} is more than {BEHIND_ENTRIES} entries behind"),
             Self::Unreached(node) => format!("node {node} does not answer"),
             Self::DiskFull => "the disk is full: new events are refused".to_owned(),
+            Self::DiskHangs => "the disk hangs: nothing is synced".to_owned(),
+            Self::DiskSlow => "the disk is slow: a sync takes long".to_owned(),
             Self::OverLimit => "the log holds more than its limit because triggers still need old events".to_owned(),
         }
     }
@@ -76,7 +81,7 @@ impl Trouble {
             | Self::TooFew(group)
             | Self::Failed(group)
             | Self::Behind(group, _) => Some(*group),
-            Self::Unreached(_) | Self::DiskFull | Self::OverLimit => None,
+            Self::Unreached(_) | Self::DiskFull | Self::DiskHangs | Self::DiskSlow | Self::OverLimit => None,
         }
     }
 }
@@ -264,9 +269,15 @@ fn note_problems(shared: &Shared) {
     let registry = &shared.registry.raft;
     look(REGISTRY, &registry.status(), is_led(registry));
     shared.groups.all().iter().for_each(|(id, group)| look(*id, &group.raft.status(), is_led(&group.raft)));
-    if shared.log.is_full() {
+    let ailment = shared.health.borrow().ailment;
+    if shared.log.is_full() || ailment == Some(Ailment::Full) {
         now.insert(Trouble::DiskFull);
     }
+    now.extend(match ailment {
+        Some(Ailment::Hung) => Some(Trouble::DiskHangs),
+        Some(Ailment::Slow) => Some(Trouble::DiskSlow),
+        Some(Ailment::Full) | None => None,
+    });
     if shared.log.size().record_bytes > shared.options.retention.bytes {
         now.insert(Trouble::OverLimit);
     }
