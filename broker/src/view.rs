@@ -122,7 +122,9 @@ pub(crate) fn publish(shared: &Shared) {
     let open = shared.groups.all();
     let group = |(id, record): (&GroupId, &GroupRecord)| {
         let now = open.get(id).map(|group| *group.raft.leadership().borrow()).unwrap_or_default();
-        (*id, info(record, now.term.0, now.leader.map(ids::node)))
+        // Whoever led it last is out of reach.
+        let can_be_led = now.serves || open.get(id).is_none_or(|group| group.too_few.borrow().is_none());
+        (*id, info(record, now.term.0, now.leader.filter(|_| can_be_led).map(ids::node)))
     };
     let view = ClusterView {
         version: cluster.version,

@@ -53,6 +53,7 @@ reasons! {
     Overloaded "overloaded"
     StorageFull "storage-full"
     Unavailable "unavailable"
+    NoQuorum "no-quorum"
     OutcomeUnknown "outcome-unknown"
 }
 

@@ -1,5 +1,6 @@
 //! Nodes that make a cluster, and what is done to them.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -206,6 +207,12 @@ impl Cluster {
     pub fn wait_until_caught_up(&self) {
         let nodes = self.up().len();
         wait_for("every replica to catch up", || self.status().caught_up(nodes));
+    }
+
+    /// Waits until all of these events were delivered.
+    #[track_caller]
+    pub fn wait_until_delivered(&self, numbers: &BTreeSet<u64>) {
+        self.subscriber.wait_for("what was held to be delivered", numbers);
     }
 
     /// Forgets a node that was told to end by itself, once it has; gives its exit code and what it said.

@@ -1,6 +1,6 @@
 //! Producers as they should be: an event is sent again, with the same `id`, until somebody acknowledges it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -68,6 +68,11 @@ impl Ledger {
         self.acks.lock().clone()
     }
 
+    /// These events may be lost from now on, although they were acknowledged.
+    pub fn give_up(&self, numbers: &BTreeSet<u64>) {
+        self.acks.lock().retain(|number, _| !numbers.contains(number));
+    }
+
     /// How many events have been acknowledged by a node.
     pub fn count(&self, node: usize) -> usize {
         self.by_node.lock().get(&node).copied().unwrap_or_default()
@@ -124,7 +129,7 @@ impl Ledger {
                         *self.by_node.lock().entry(target.node).or_default() += 1;
                         return Some(number);
                     }
-                    Answer::ComeAgain => drop(self.refused.fetch_add(1, Ordering::Relaxed)),
+                    Answer::ComeAgain(_) => drop(self.refused.fetch_add(1, Ordering::Relaxed)),
                     Answer::None => drop(self.unanswered.fetch_add(1, Ordering::Relaxed)),
                     Answer::NotSent => tries -= 1,
                     Answer::Wrong(said) => self.wrong.lock().push(format!("event {number}: {said}")),
@@ -141,8 +146,8 @@ impl Ledger {
 #[derive(Debug)]
 pub enum Answer {
     Taken,
-    /// 429 or 503, with the time after which to.
-    ComeAgain,
+    /// 429 or 503, with the time after which to, and why.
+    ComeAgain(String),
     /// It may have been taken.
     None,
     /// Nobody could be connected to.
@@ -190,7 +195,7 @@ impl Target {
         self.connection = (!ends).then_some(connection);
         match answer.status() {
             202 => Answer::Taken,
-            429 | 503 if answer.header("retry-after").is_some() => Answer::ComeAgain,
+            429 | 503 if answer.header("retry-after").is_some() => Answer::ComeAgain(answer.text()),
             _ => Answer::Wrong(format!("{} {}", answer.first, answer.text())),
         }
     }

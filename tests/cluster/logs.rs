@@ -1,6 +1,6 @@
 //! Whether the logs of all replicas say the same, read from the data folders of nodes that have stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,33 +50,65 @@ pub fn agree<'a>(data: impl IntoIterator<Item = &'a Path>) -> u64 {
     events
 }
 
+/// The ids of all events in a log that nobody has open.
+#[track_caller]
+pub fn events(data: &Path) -> BTreeSet<String> {
+    let log = open(data);
+    let mut events = BTreeSet::new();
+    for group in log.groups() {
+        for_each(&log, group, |entry| {
+            if entry.event_count == 0 {
+                return;
+            }
+            for record in pelton_client::records(entry.body.clone()) {
+                events.insert(record.unwrap().event().unwrap().id().to_owned());
+            }
+        });
+    }
+    log.shutdown();
+    events
+}
+
 #[track_caller]
 fn replicas(data: &Path) -> Vec<(GroupId, Replica)> {
+    let log = open(data);
+    let found = log.groups().into_iter().map(|group| (group, replica(data, &log, group))).collect();
+    log.shutdown();
+    found
+}
+
+/// Opens a log that has to be whole.
+#[track_caller]
+fn open(data: &Path) -> Log {
     let disk = RealDisk::existing(data.join("log")).unwrap();
     let report = verify(&disk).unwrap();
     assert!(report.is_whole(), "{data:?}: {report:?}");
     let options = Options::new(report.identity.expect("a log that was written says whose it is"));
     let (log, _) = Log::open(Arc::new(disk), Arc::new(SystemClock), Arc::new(OsChance), options).unwrap();
-    let found = log.groups().into_iter().map(|group| (group, replica(data, &log, group))).collect();
-    log.shutdown();
-    found
+    log
 }
 
 #[track_caller]
 fn replica(data: &Path, log: &Log, group: GroupId) -> Replica {
     let view = log.group(group);
     let mut replica = Replica { data: data.to_owned(), view, entries: BTreeMap::new(), events: 0 };
-    let (Some(first), Some((_, _, last))) = (replica.view.first, replica.view.last) else { return replica };
-    let mut next = first;
+    for_each(log, group, |entry| {
+        replica.entries.insert(entry.index.0, hash(entry));
+        replica.events += u64::from(entry.event_count);
+    });
+    replica
+}
+
+/// Looks at every entry of a group, in order.
+#[track_caller]
+fn for_each(log: &Log, group: GroupId, mut look: impl FnMut(&Entry)) {
+    let view = log.group(group);
+    let (Some(mut next), Some((_, _, last))) = (view.first, view.last) else { return };
     while next <= last {
         let entries = log.read(group, next, LogIndex(last.0 + 1), READ_BYTES).unwrap();
-        for entry in &entries {
-            replica.entries.insert(entry.index.0, hash(entry));
-            replica.events += u64::from(entry.event_count);
-        }
+        entries.iter().for_each(&mut look);
         next = LogIndex(entries.last().expect("there is one up to the last").index.0 + 1);
     }
-    replica
 }
 
 fn hash(entry: &Entry) -> u64 {

@@ -25,6 +25,7 @@ mod logs;
 mod network;
 mod oracle;
 mod partitions;
+mod recover;
 mod replace;
 mod roles;
 mod status;

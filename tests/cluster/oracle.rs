@@ -1,6 +1,6 @@
 //! What must hold whatever happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,15 +54,20 @@ impl Subscriber {
     /// Waits until everything that was acknowledged has come.
     #[track_caller]
     pub fn wait_for_all(&self, ledger: &Ledger) {
-        let acks = ledger.acks();
-        wait_for("everything acknowledged to be delivered", || {
+        self.wait_for("everything acknowledged to be delivered", &ledger.acks().into_keys().collect());
+    }
+
+    /// Waits until all of these events have come.
+    #[track_caller]
+    pub fn wait_for(&self, what: &str, numbers: &BTreeSet<u64>) {
+        wait_for(what, || {
             let deliveries = self.deliveries.lock();
-            let missing: Vec<_> = acks.keys().filter(|number| !deliveries.of.contains_key(number)).collect();
+            let missing: Vec<_> = numbers.iter().filter(|number| !deliveries.of.contains_key(number)).collect();
             if missing.is_empty() {
                 return Ok(());
             }
             let which = &missing[..missing.len().min(8)];
-            Err(format!("{} of {} are missing, such as {which:?}", missing.len(), acks.len()))
+            Err(format!("{} of {} are missing, such as {which:?}", missing.len(), numbers.len()))
         });
     }
 }

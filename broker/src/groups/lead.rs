@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pelton_client::{GroupId, Offset};
 
-use super::{DataGroup, Started, Wanted, members};
+use super::{DataGroup, Started, Wanted, members, quorum};
 use crate::ids;
 use crate::node::Shared;
 use crate::triggers;
@@ -23,6 +23,7 @@ pub(super) async fn run(shared: Shared, group: Arc<DataGroup>) {
     tokio::join!(
         biased;
         keep_gate(&shared, &group),
+        quorum::watch(&shared, &group),
         start_triggers(&shared, &group),
         bring_members_about(&shared, &group),
         group.sessions.run(),
@@ -33,7 +34,9 @@ pub(super) async fn run(shared: Shared, group: Arc<DataGroup>) {
 async fn keep_gate(shared: &Shared, group: &DataGroup) {
     let mut leadership = group.raft.leadership();
     let mut started = group.started.subscribe();
+    let mut too_few = group.too_few.subscribe();
     loop {
+        too_few.borrow_and_update();
         let now = *leadership.borrow_and_update();
         let started_in = started.borrow_and_update().term;
         // A group that holds nothing yet takes its first event only after the triggers there are have their place:
@@ -49,6 +52,7 @@ async fn keep_gate(shared: &Shared, group: &DataGroup) {
             biased;
             changed = leadership.changed() => if changed.is_err() { break },
             _ = started.changed() => {}
+            _ = too_few.changed() => {}
         }
     }
     group.stop_serving(None);

@@ -100,6 +100,7 @@ async fn open(shared: &Shared, group: GroupId, record: &GroupRecord) -> Result<D
         metrics: GroupMetrics::register(group),
         started: watch::Sender::new(Started::default()),
         serving: watch::Sender::new(false),
+        too_few: watch::Sender::new(None),
         settled: parking_lot::Mutex::default(),
         tasks: parking_lot::Mutex::default(),
     })
