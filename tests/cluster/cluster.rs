@@ -231,7 +231,6 @@ impl Cluster {
     }
 
     /// Waits until all of these events were delivered.
-    #[allow(dead_code, reason = "for scenarios that give up a quorum")]
     #[track_caller]
     pub fn wait_until_delivered(&self, numbers: &BTreeSet<u64>) {
         self.subscriber.wait_for("what was held to be delivered", numbers);

@@ -84,7 +84,6 @@ pub fn agree<'a>(data: impl IntoIterator<Item = &'a Path>) -> Agreed {
 }
 
 /// The ids of all events in a log that nobody has open.
-#[allow(dead_code, reason = "for scenarios that lose a log")]
 #[track_caller]
 pub fn events(data: &Path) -> BTreeSet<String> {
     let log = open(data);

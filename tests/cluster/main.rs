@@ -35,6 +35,7 @@ mod logs;
 mod network;
 mod oracle;
 mod partitions;
+mod recover;
 mod replace;
 mod roles;
 mod scene;
