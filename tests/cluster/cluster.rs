@@ -243,6 +243,16 @@ impl Cluster {
         (status.code(), self.bury(machine))
     }
 
+    /// What the nodes that have ended said of a group, in the order of its time.
+    pub fn said_of(&self, group: u64) -> String {
+        let word = format!("group={group}");
+        let lines = self.said.iter().flat_map(|(said, _)| said.lines());
+        let mut lines: Vec<&str> = lines.filter(|line| line.split(' ').any(|part| part == word)).collect();
+        // Each begins with its time.
+        lines.sort_unstable();
+        lines.join("\n")
+    }
+
     /// Stops all nodes. Gives what their logs say, once they agree, and who delivered when.
     #[track_caller]
     pub fn autopsy(&mut self, what: &str) -> (Agreed, Sessions) {

@@ -63,7 +63,7 @@ pub struct Ack {
 pub struct Ledger {
     next: AtomicU64,
     tries: Mutex<BTreeMap<u64, Vec<Try>>>,
-    given_up: Mutex<BTreeSet<u64>>,
+    given_up: Mutex<Option<BTreeSet<u64>>>,
     by_node: Mutex<BTreeMap<usize, usize>>,
     wrong: Mutex<Vec<String>>,
 }
@@ -83,17 +83,18 @@ impl Ledger {
     pub fn acks(&self) -> BTreeMap<u64, Ack> {
         let given_up = self.given_up.lock();
         let tries = self.tries.lock();
-        let acks = tries.iter().filter(|(number, _)| !given_up.contains(number));
+        let is_kept = |number: &u64| given_up.as_ref().is_none_or(|given_up| !given_up.contains(number));
+        let acks = tries.iter().filter(|(number, _)| is_kept(number));
         acks.filter_map(|(number, tries)| Some((*number, ack(tries)?))).collect()
     }
 
-    /// These events may be lost from now on, although they were acknowledged.
+    /// A quorum was given up, and with it these events may be lost, although they were acknowledged.
     pub fn give_up(&self, numbers: &BTreeSet<u64>) {
-        self.given_up.lock().extend(numbers);
+        self.given_up.lock().get_or_insert_default().extend(numbers);
     }
 
-    /// Those that may be.
-    pub fn given_up(&self) -> BTreeSet<u64> {
+    /// What was given up, if a quorum was.
+    pub fn given_up(&self) -> Option<BTreeSet<u64>> {
         self.given_up.lock().clone()
     }
 

@@ -33,8 +33,8 @@ pub struct Sleep {
 pub struct Evidence {
     /// Every try of every event, by number. One that nobody took may be there or not.
     pub sent: BTreeMap<u64, Vec<Try>>,
-    /// Acknowledged events that the scenario gave up with a quorum.
-    pub given_up: BTreeSet<u64>,
+    /// Acknowledged events that the scenario gave up with a quorum, if it gave one up.
+    pub given_up: Option<BTreeSet<u64>>,
     /// When each event came.
     pub delivered: BTreeMap<u64, Vec<Instant>>,
     /// Where each event is in the logs, on which all replicas agree.
@@ -107,7 +107,7 @@ impl<'a> Story<'a> {
             evidence,
             tries,
             ack: ack(tries),
-            given_up: evidence.given_up.contains(&number),
+            given_up: evidence.given_up.as_ref().is_some_and(|given_up| given_up.contains(&number)),
             copies: evidence.copies.get(&number).map_or(&[], Vec::as_slice),
             delivered: evidence.delivered.get(&number).map_or(&[], Vec::as_slice),
             repeated: 0,
@@ -135,7 +135,7 @@ impl<'a> Story<'a> {
             self.wrong.push(format!("{stored} copies, {came} deliveries"));
         }
         // Who gives up a quorum also gives up what it had delivered.
-        if came > 0 && stored == 0 && self.ack.is_none() && self.evidence.given_up.is_empty() {
+        if came > 0 && stored == 0 && self.ack.is_none() && self.evidence.given_up.is_none() {
             self.wrong.push(format!("delivered, and in no log: {:?}", self.tries));
         }
     }

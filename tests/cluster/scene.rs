@@ -14,9 +14,10 @@ use crate::support::{Start, wait_for};
 /// So many more acknowledged events of a node are progress.
 const PROGRESS: usize = 25;
 
-/// The product says that writes to the group of a lost leader go on within 2 s. The machine is shared and the build is not
-/// a release, so this bounds what is broken and not what is slow.
-pub const FAILOVER: Duration = Duration::from_secs(10);
+/// The product says that writes to the group of a lost leader go on within 2 s. Elections that the processor keeps waiting
+/// fail and begin again, the machine is shared and the build is not a release: this bounds what is broken and not what is
+/// slow.
+pub const FAILOVER: Duration = Duration::from_secs(20);
 
 /// After all is healed: every node takes events again, what was acknowledged has come, and the replicas are level.
 const HEALED_WITHIN: Duration = Duration::from_secs(30);
@@ -185,9 +186,14 @@ impl Scene {
         figures.publish(what);
         if let Some(most) = may_be_unavailable {
             let (longest, group) = figures.longest;
-            assert!(longest <= most, "{what}: group {group} took no events for {longest:?}, more than {most:?}");
+            let said = || cluster.said_of(group);
+            assert!(
+                longest <= most,
+                "{what}: group {group} took no events for {longest:?}, above {most:?}:\n{}",
+                said()
+            );
             let (longest, most) = (outcome.longest_wait, most + NODES_TRIED * PATIENCE);
-            assert!(longest <= most, "{what}: an event waited for {longest:?}, more than {most:?}");
+            assert!(longest <= most, "{what}: an event waited for {longest:?}, above {most:?}");
         }
         let healed = figures.healed;
         assert!(healed <= HEALED_WITHIN, "{what}: all was well only {healed:?} after it was healed");

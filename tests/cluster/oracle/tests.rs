@@ -26,7 +26,7 @@ fn good() -> (Instant, Evidence) {
     let session = |begin: u64, end: Option<u64>| Session { begin: at(start, begin), end: end.map(|ms| at(start, ms)) };
     let evidence = Evidence {
         sent: sent.into(),
-        given_up: BTreeSet::new(),
+        given_up: None,
         delivered: [
             (2, vec![at(start, 950), at(start, 1_050)]),
             (4, vec![at(start, 1_250), at(start, 1_260)]),
@@ -116,7 +116,7 @@ fn what_was_given_up_may_be_lost() {
     let (_, mut evidence) = good();
     evidence.copies.remove(&6);
     evidence.delivered.remove(&6);
-    evidence.given_up.insert(6);
+    evidence.given_up = Some([6].into());
     assert_eq!(judge(&evidence).0, Vec::<String>::new());
     evidence.copies.remove(&2);
     assert_ne!(judge(&evidence).0, Vec::<String>::new());
