@@ -23,6 +23,7 @@
 mod append;
 mod lost;
 mod nodes;
+mod retries;
 mod serving;
 mod views;
 
@@ -132,6 +133,7 @@ impl<L: NodeClient, C: Connect> ClusterClient<L, C> {
     }
 
     fn new(nodes: Nodes<L, C>, mut tasks: JoinSet<()>, options: ClusterOptions, chance: Arc<dyn Chance>) -> Self {
+        retries::describe();
         let nodes = Arc::new(nodes);
         let now = Routes::of(&nodes.view(), Deduplicating::of(&nodes.resources.borrow()));
         let routes = Arc::new(ArcSwap::from_pointee(now));
@@ -226,6 +228,9 @@ impl<L: NodeClient, C: Connect> Inner<L, C> {
         deadline: Instant,
     ) -> Option<Option<NodeId>> {
         let next = tries.after(error);
+        if next != Next::GiveUp {
+            retries::count(error);
+        }
         if next != Next::GiveUp
             && let Some(asked) = asked
         {
