@@ -271,6 +271,10 @@ pub(crate) fn waits_for(shared: &Shared) -> Option<String> {
     if registry.leader().is_none() {
         return Some("the registry has no leader".to_owned());
     }
+    if !registry.raft.is_current() {
+        // What was stored while the node was down would seem not to be there.
+        return Some("the registry is not read to its end yet".to_owned());
+    }
     let cluster = registry.state.current_cluster();
     if cluster.member(shared.this).is_none() {
         return Some("the registry does not list this node yet".to_owned());

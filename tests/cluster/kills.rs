@@ -2,8 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cluster::scenario;
+use crate::cluster::{Cluster, scenario};
 use crate::load::{Answer, Target};
+use crate::one_at_a_time;
+use crate::support::TestEvent;
+use crate::support::event::TYPE_A;
+use crate::support::http::call;
 
 /// Longer than any election takes to begin: 1.4 s, and the checks that come before it.
 const LONGER_THAN_AN_ELECTION: Duration = Duration::from_secs(3);
@@ -90,4 +94,21 @@ fn a_rolling_restart_loses_nothing_and_refuses_nobody_for_long() {
             scene.all_take(&format!("with node {machine} again, in round {round}"));
         }
     });
+}
+
+/// A Broker that was made while a node was down is not unknown to it when it is ready.
+#[test]
+fn a_node_that_comes_back_knows_what_it_missed() {
+    let _one = one_at_a_time();
+    let mut cluster = Cluster::start(3, |_, start| start);
+    for round in 0..3 {
+        cluster.stop(round);
+        let name = format!("missed-{round}");
+        cluster.apply(&format!("apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {{name: {name}}}\n"));
+        cluster.restart(&[round]);
+        let event = TestEvent::sized(round as u64, TYPE_A, 10);
+        let ingress = cluster.node(round).ingress;
+        let answer = call(ingress, "POST", &format!("/default/{name}"), &event.headers(), &event.data);
+        assert_eq!(answer.status(), 202, "{}", answer.text());
+    }
 }
