@@ -42,7 +42,7 @@ impl Default for Seams {
     fn default() -> Self {
         Self {
             transport: Box::new(over_grpc),
-            log: Box::new(|options, identity| Box::pin(async move { open_log(&options, identity).await })),
+            log: Box::new(|options, _| Box::pin(async move { open_log(&options).await })),
         }
     }
 }

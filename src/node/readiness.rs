@@ -131,6 +131,8 @@ mod tests {
             followers: [].into(),
             backlog: 0,
             problems: Vec::new(),
+            unled_since: None,
+            too_few: None,
         };
         let report = |group: u32, applied| NodeReport {
             replicas: [(GroupId(group), replica(applied))].into(),

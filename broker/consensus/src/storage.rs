@@ -131,7 +131,9 @@ impl GroupLog {
 }
 
 /// Awaits a completion of the shared log.
-async fn completed(submit: impl FnOnce(Box<dyn FnOnce(Result<(), Arc<io::Error>>) + Send>)) -> Result<(), io::Error> {
+pub(crate) async fn completed(
+    submit: impl FnOnce(Box<dyn FnOnce(Result<(), Arc<io::Error>>) + Send>),
+) -> Result<(), io::Error> {
     let (done, answer) = oneshot::channel();
     submit(Box::new(move |result| {
         // The receiver is gone only when the core was stopped, and then nobody needs the answer.
@@ -317,3 +319,6 @@ impl RaftLogStorage<Types> for GroupLog {
         .await
     }
 }
+
+#[cfg(test)]
+mod suite;
