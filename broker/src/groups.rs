@@ -7,11 +7,12 @@ mod quorum;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pelton_client::{GroupId, NodeId, ReadError};
-use pelton_consensus::Group;
+use pelton_consensus::{Group, MembershipError};
 use pelton_env::UnixMillis;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -27,6 +28,9 @@ pub(crate) use lifecycle::close_left;
 pub(crate) use lifecycle::{OpenAs, is_unheard, open_held, run as follow_cluster};
 pub(crate) use members::{Wanted, tend as tend_members};
 pub(crate) use quorum::TooFew;
+
+/// How long a dispatcher may take to finish before a hand-over. Attempts that take longer are made again by the next.
+const FINISHED_WITHIN: Duration = Duration::from_millis(500);
 
 /// A replica of a group that holds events.
 pub(crate) struct DataGroup {
@@ -84,6 +88,16 @@ impl DataGroup {
             return Ok(());
         }
         Err(ReadError::NotLeader { leader: self.leader() })
+    }
+
+    /// Hands the group to another voter, once its dispatcher has stored what it did.
+    pub(crate) async fn hand_over(&self, heir: NodeId) -> Result<(), MembershipError> {
+        self.sessions.finish(FINISHED_WITHIN).await;
+        let done = self.raft.transfer_leader(ids::raft_node(heir)).await;
+        if done.is_err() {
+            self.sessions.go_on();
+        }
+        done
     }
 
     /// Whether too few of the voters are reached, as was found just now.

@@ -202,7 +202,9 @@ async fn tend_registry(shared: &Shared) {
                 learners: state.registry_learners(),
                 preferred: state.registry.preferred,
             };
-            let done = tend_members(shared.this, &registry.raft, &wanted, &registry.settled, &mut not_before).await;
+            let hand_over = |heir| registry.raft.transfer_leader(ids::raft_node(heir));
+            let done =
+                tend_members(shared.this, &registry.raft, &wanted, &registry.settled, &mut not_before, hand_over).await;
             if let Err(error) = done {
                 tracing::debug!(%error, "the registry's members are not changed yet");
             }
@@ -270,6 +272,10 @@ pub(crate) fn waits_for(shared: &Shared) -> Option<String> {
     if registry.leader().is_none() {
         return Some("the registry has no leader".to_owned());
     }
+    if !registry.raft.is_current() {
+        // What was stored while the node was down would seem not to be there.
+        return Some("the registry is not read to its end yet".to_owned());
+    }
     let cluster = registry.state.current_cluster();
     if cluster.member(shared.this).is_none() {
         return Some("the registry does not list this node yet".to_owned());
@@ -294,7 +300,7 @@ pub(crate) async fn hand_over(shared: &Shared) {
     let groups = shared.groups.all();
     let events = groups.values().map(|group| async {
         if let Some(heir) = heir(shared.this, &group.raft.status()) {
-            give(group.raft.transfer_leader(heir).await, group.raft.id().0);
+            give(group.hand_over(ids::node(heir)).await, group.raft.id().0);
         }
     });
     let registry = async {

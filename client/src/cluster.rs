@@ -228,6 +228,45 @@ pub struct Session {
     pub grant: u64,
 }
 
+/// A session that a dispatcher was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Grant {
+    /// The session.
+    pub session: Session,
+    /// The leader is about to hand the group over: what has begun is to be finished and stored and the session given back,
+    /// so that whoever delivers next does none of it again. What is not finished within half a second is done again.
+    pub is_to_finish: bool,
+}
+
+impl From<Session> for Grant {
+    fn from(session: Session) -> Self {
+        Self { session, is_to_finish: false }
+    }
+}
+
+/// What has become of a dispatcher's wish to deliver a group's events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Serving {
+    /// Nothing yet, or no longer: another dispatcher has the session, or nobody has.
+    #[default]
+    Waits,
+    /// It has the session.
+    Granted(Grant),
+    /// The node that was asked does not lead the group; who does, as far as it knows. Nothing else follows.
+    Elsewhere(Option<NodeId>),
+}
+
+impl Serving {
+    /// The session, if it has one.
+    #[must_use]
+    pub fn session(self) -> Option<Session> {
+        match self {
+            Self::Granted(grant) => Some(grant.session),
+            Self::Waits | Self::Elsewhere(_) => None,
+        }
+    }
+}
+
 /// What makes a second try of an append known: who tries, and its how-manieth append it is. In the deduplication window
 /// of the group for [`PRODUCER_WINDOW`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

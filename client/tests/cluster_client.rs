@@ -129,6 +129,38 @@ async fn without_a_quorum_nobody_is_waited_for() {
     assert!(begun.elapsed() >= Duration::from_secs(4));
 }
 
+/// Each try that another follows is counted, by why it failed.
+#[tokio::test(start_paused = true)]
+async fn retries_are_counted() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let cluster = MemoryCluster::new(3, 3);
+    let client = beside(&cluster, 1);
+    append(&client, "1").await.unwrap();
+    let counted = |reason: &str| {
+        let name = format!("pelton_client_retries_total{{reason=\"{reason}\"}} ");
+        recorder.handle().render().lines().find_map(|line| line.strip_prefix(&name)?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let all = || ["not-leader", "unavailable", "no-quorum", "outcome-unknown"].map(counted);
+    assert_eq!(all(), [0; 4]);
+    cluster.blind(NodeId(1), true);
+    cluster.lead(GROUP, Some(NodeId(3)));
+    append(&client, "2").await.unwrap();
+    assert!(counted("not-leader") >= 1);
+    cluster.lose_answers(1);
+    append(&client, "3").await.unwrap();
+    assert_eq!(counted("outcome-unknown"), 1);
+    cluster.lose_quorum(GROUP, true);
+    append(&client, "4").await.unwrap();
+    assert!(counted("no-quorum") >= 1);
+    let known = all();
+    client.append(&broker(), &[event(&"x".repeat(10))], Hops::FULL).await.unwrap();
+    cluster.group(GroupId(2)).fail_appends([AppendError::StorageFull]);
+    cluster.group(GroupId(3)).fail_appends([AppendError::StorageFull]);
+    assert_eq!(append(&client, "5").await.unwrap_err(), AppendError::StorageFull);
+    assert_eq!(counted("unavailable"), known[1], "a refusal for good is no retry");
+}
+
 /// Replicas of one group are gone, of the others not.
 #[tokio::test(start_paused = true)]
 async fn an_event_without_a_key_goes_to_a_group_that_has_a_quorum() {

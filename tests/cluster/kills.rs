@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cluster::{Plan, Scene, planned};
+use crate::cluster::{Cluster, Plan, Scene, planned};
 use crate::load::{Answer, Target};
-use crate::support::wait_for;
+use crate::one_at_a_time;
+use crate::support::event::TYPE_A;
+use crate::support::http::call;
+use crate::support::{TestEvent, wait_for};
 
 /// A leader stands still for as long at least, and until others lead what it led.
 const A_SLEEP: Duration = Duration::from_secs(2);
@@ -97,6 +100,23 @@ fn a_rolling_restart_loses_nothing_and_refuses_nobody_for_long() {
         scene.all_take(&format!("without node {machine}"));
         scene.cluster.restart(&[machine]);
     });
+}
+
+/// A Broker that was made while a node was down is not unknown to it when it is ready.
+#[test]
+fn a_node_that_comes_back_knows_what_it_missed() {
+    let _one = one_at_a_time();
+    let mut cluster = Cluster::start(3, |_, start| start);
+    for round in 0..3 {
+        cluster.stop(round);
+        let name = format!("missed-{round}");
+        cluster.apply(&format!("apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {{name: {name}}}\n"));
+        cluster.restart(&[round]);
+        let event = TestEvent::sized(round as u64, TYPE_A, 10);
+        let ingress = cluster.node(round).ingress;
+        let answer = call(ingress, "POST", &format!("/default/{name}"), &event.headers(), &event.data);
+        assert_eq!(answer.status(), 202, "{}", answer.text());
+    }
 }
 
 /// A fault that strikes one node after the other.

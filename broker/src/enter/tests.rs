@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use pelton_client::{
     AppendError, Appended, BrokerName, ClusterChange, GroupId, Hops, NodeClient, NodeId, NodeInfo, NodePhase, Offset,
-    ProducerKey, ReadError, Role,
+    ProducerKey, ReadError, Role, Serving,
 };
 use pelton_env::{SeededChance, SystemClock};
 use pelton_event::Event;
@@ -586,18 +586,18 @@ async fn a_session_ends_with_its_leader() {
     let group = GROUPS[0];
     let old = cluster.leader(group).await;
     let mut seat = cluster.client(old).serve(group).unwrap();
-    let session = seat.borrow_and_update().expect("it is the first");
+    let session = seat.borrow_and_update().session().expect("it is the first");
     let progress = || pelton_client::Progress { scanned: Offset(0), cursors: Vec::new() };
     cluster.client(old).progress(group, session, progress()).await.unwrap();
     cluster.net().isolate(cluster.node(old).shared.this);
-    in_time("the session ends", seat.wait_for(Option::is_none)).await.unwrap();
+    in_time("the session ends", seat.wait_for(|serving| serving.session().is_none())).await.unwrap();
     let refused = cluster.client(old).progress(group, session, progress()).await;
     assert!(matches!(refused, Err(pelton_client::OperationError::NotLeader { .. })), "{refused:?}");
     let new = cluster.leader(group).await;
     let refused = cluster.client(new).progress(group, session, progress()).await;
     assert_eq!(refused, Err(pelton_client::OperationError::SessionEnded));
     let seat = cluster.client(new).serve(group).unwrap();
-    let next = seat.borrow().expect("the node's own dispatcher has it");
+    let next = seat.borrow().session().expect("the node's own dispatcher has it");
     assert!(next.term > session.term);
     cluster.net().heal();
     cluster.stop().await;
@@ -679,6 +679,35 @@ async fn a_replica_that_reaches_too_few_says_so() {
         cluster.append(group, "4", None).await;
         assert!(groups[&group].too_few.borrow().is_none());
     }
+    cluster.stop().await;
+}
+
+/// Whoever delivers a group's events is asked to finish before the group is handed over, when that was asked for and
+/// when its leader stops.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dispatcher_is_asked_to_finish_before_a_hand_over() {
+    let cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let group = GROUPS[0];
+    let old = cluster.leader(group).await;
+    let serve = |nth: usize| {
+        let mut seat = cluster.client(nth).serve(group).unwrap();
+        assert!(seat.borrow_and_update().session().is_some());
+        async move {
+            let asked = |serving: &Serving| matches!(serving, Serving::Granted(grant) if grant.is_to_finish);
+            in_time("it is asked to finish", seat.wait_for(asked)).await.unwrap();
+        }
+    };
+    let asked = serve(old);
+    let other = (old + 1) % 3;
+    let change = ClusterChange::Lead { group, node: cluster.node(other).shared.this };
+    cluster.client(cluster.registrar().await).change_cluster(change).await.unwrap();
+    asked.await;
+    cluster.is_settled(3).await;
+    assert_eq!(cluster.leader(group).await, other);
+    // What stops hands over all it leads.
+    let asked = serve(other);
+    tokio::join!(cluster.node(other).hand_over(), asked);
     cluster.stop().await;
 }
 

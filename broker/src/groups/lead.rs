@@ -105,7 +105,9 @@ async fn bring_members_about(shared: &Shared, group: &DataGroup) {
         let state = cluster.borrow_and_update().clone();
         if leads {
             let wanted = wanted(&state, group.id());
-            let done = members::tend(shared.this, &group.raft, &wanted, &group.settled, &mut not_before).await;
+            let hand_over = |heir| group.hand_over(heir);
+            let done =
+                members::tend(shared.this, &group.raft, &wanted, &group.settled, &mut not_before, hand_over).await;
             if let Err(error) = done {
                 tracing::debug!(group = %group.id(), %error, "the members are not changed yet");
             }

@@ -151,7 +151,7 @@ async fn a_trigger_starts_at_the_tail_and_its_progress_survives() {
     };
     let progress = pelton_client::Progress { scanned: Offset(4), cursors: vec![update] };
     let session = client.serve(GROUP).unwrap();
-    let session = session.borrow().expect("nobody else wants it");
+    let session = session.borrow().session().expect("nobody else wants it");
     client.progress(GROUP, session, progress).await.unwrap();
     drop(client);
     node.shutdown().await;

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 use super::lost::Lost;
 use super::nodes::info_of;
-use super::{Connect, Inner, Place};
+use super::{Connect, Inner, Place, retries};
 use crate::retry::{Refused as _, Tries, Verdict};
 use crate::routing::Target;
 use crate::{AppendError, Appended, BrokerName, GroupId, Hops, NodeClient, NodeId, ProducerKey};
@@ -89,6 +89,7 @@ where
                     Poll::Ready(Err(error))
                         if matches!(error.verdict(), Verdict::Elsewhere(_) | Verdict::Later | Verdict::NoQuorum) =>
                     {
+                        retries::count(&error);
                         let otherwise = otherwise.take().expect("it is taken once, and then this state is left");
                         self.0 = State::Tried(Box::pin(otherwise.tried()));
                         continue;
@@ -201,10 +202,12 @@ impl<L: NodeClient, C: Connect> Asked<L, C> {
                     return Err(tries.verdict(why));
                 }
                 tries.after(&error);
+                retries::count(&error);
                 continue;
             }
             if let Some(replica) = unasked.filter(|_| Instant::now() < deadline) {
                 tries.after(&error);
+                retries::count(&error);
                 named = Some((replica, group));
                 continue;
             }

@@ -15,7 +15,7 @@ use crate::{
     AppendError, Appended, ApplyError, BrokerName, Client as _, ClusterChange, ClusterError, ClusterView, Connect,
     DeadLetter, EventBatch, GroupCursors, GroupId, GroupInfo, Hops, NodeClient, NodeId, NodeInfo, NodePhase,
     NodeReport, Offset, OperationError, Position, ProducerKey, Progress, ReadError, Resources, Role, Selection,
-    Session, Start, TriggerId, Warning,
+    Serving, Session, Start, TriggerId, Warning,
 };
 
 /// A cluster in memory. What it stores is one and the same for all its nodes; what they do not share is who leads. Clones
@@ -70,7 +70,7 @@ struct Lead {
     /// Appends with a key, which every leader knows.
     known: BTreeMap<(u64, u64), Appended>,
     /// Who wants to deliver; the first may.
-    waiting: Vec<watch::Sender<Option<Session>>>,
+    waiting: Vec<watch::Sender<Serving>>,
     grants: u64,
 }
 
@@ -162,6 +162,19 @@ impl MemoryCluster {
         }
         self.0.moves.send_modify(|moves| *moves += 1);
         self.0.tell(&state);
+    }
+
+    /// The leader of the group has its dispatcher finish, as before a planned hand-over.
+    pub fn finish_session(&self, group: GroupId) {
+        let state = self.0.state.lock();
+        let first = state.leads.get(&group).and_then(|lead| lead.waiting.first());
+        if let Some(first) = first {
+            first.send_modify(|serving| {
+                if let Serving::Granted(grant) = serving {
+                    grant.is_to_finish = true;
+                }
+            });
+        }
     }
 
     /// The views no longer say who leads the group, though somebody does.
@@ -264,12 +277,12 @@ impl Cluster {
         let Some(lead) = state.leads.get_mut(&group) else { return };
         lead.waiting.retain(|waiting| !waiting.is_closed());
         if let Some(first) = lead.waiting.first()
-            && first.borrow().is_none()
+            && *first.borrow() == Serving::Waits
         {
             lead.grants += 1;
             let session = Session { term, grant: lead.grants };
             self.groups[&group].give_session(session);
-            first.send_replace(Some(session));
+            first.send_replace(Serving::Granted(session.into()));
         }
     }
 
@@ -397,9 +410,9 @@ impl NodeClient for MemoryNode {
         self.to_read(group)?.cursor_changes(group)
     }
 
-    fn serve(&self, group: GroupId) -> Result<watch::Receiver<Option<Session>>, ReadError> {
+    fn serve(&self, group: GroupId) -> Result<watch::Receiver<Serving>, ReadError> {
         self.to_read(group)?;
-        let (sender, receiver) = watch::channel(None);
+        let (sender, receiver) = watch::channel(Serving::Waits);
         let term = {
             let mut state = self.cluster.0.state.lock();
             state.leads.entry(group).or_default().waiting.push(sender.clone());
