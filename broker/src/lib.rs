@@ -36,6 +36,7 @@ mod registrar;
 mod registry;
 mod reports;
 mod retention;
+mod scrub;
 mod sessions;
 mod slabs;
 #[cfg(test)]

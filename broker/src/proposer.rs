@@ -91,6 +91,19 @@ pub(crate) enum Gate {
     Open { term: u64 },
     /// It does not.
     NotLeader { leader: Option<NodeId> },
+    /// It leads, but events of the group are damaged on all replicas.
+    Damaged,
+}
+
+impl Gate {
+    /// Why nothing comes in; `None` when it may.
+    fn refusal(self) -> Option<AppendError> {
+        match self {
+            Self::Open { .. } => None,
+            Self::NotLeader { leader } => Some(AppendError::NotLeader { leader }),
+            Self::Damaged => Some(AppendError::Damaged),
+        }
+    }
 }
 
 /// The batch that is being filled. Its records are in the slabs' buffer.
@@ -154,9 +167,9 @@ impl Proposer {
             open.forget(&batch.filled.keys);
         }
         drop(open);
-        let leader = if let Gate::NotLeader { leader } = gate { leader } else { None };
+        let why = gate.refusal().unwrap_or(AppendError::NotLeader { leader: None });
         for batch in left {
-            batch.filled.ack.settle(Err(AppendError::NotLeader { leader }));
+            batch.filled.ack.settle(Err(why.clone()));
             self.0.release(batch.filled.admitted_bytes);
         }
     }
@@ -378,11 +391,8 @@ impl Open {
 
     /// Why nothing may come in, if so.
     fn refusal(&self) -> Option<Append> {
-        match self.gate {
-            _ if self.closed => Some(Append::refused(AppendError::Unavailable)),
-            Gate::Open { .. } => None,
-            Gate::NotLeader { leader } => Some(Append::refused(AppendError::NotLeader { leader })),
-        }
+        let closed = self.closed.then_some(AppendError::Unavailable);
+        closed.or_else(|| self.gate.refusal()).map(Append::refused)
     }
 
     /// Makes the filling batch one that `bytes` more fit into. Returns the number its next event gets, and whether the

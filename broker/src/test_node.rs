@@ -73,6 +73,7 @@ impl TestNode {
             on_fatal: Arc::new(|error| panic!("the disk failed: {error}")),
             direct_io: pelton_log::DirectIo::Off,
             store: RegistryStore::Sled,
+            scrub_bytes_per_second: 0,
             blocking: Blocking::Threads,
             member: None,
         };

@@ -8,11 +8,12 @@ use parking_lot::Mutex;
 use pelton_client::{
     ClusterView, FollowerReport, GroupId, GroupInfo, NodeId, NodeReport, Offset, Problem, ReplicaReport, ReplicaRole,
 };
-use pelton_consensus::{GroupStatus, Role};
+use pelton_consensus::{GroupStatus, Role, Unsound};
 use pelton_env::UnixMillis;
 use pelton_resource::Time;
 
 use crate::cluster::{GroupRecord, REGISTRY};
+use crate::groups::Failure;
 use crate::ids;
 use crate::metrics::GroupMetrics;
 use crate::node::Shared;
@@ -35,6 +36,9 @@ pub(crate) struct Problems(Mutex<BTreeMap<Trouble, UnixMillis>>);
 enum Trouble {
     NoLeader(GroupId),
     Failed(GroupId),
+    Damaged(GroupId),
+    /// On all replicas.
+    Lost(GroupId),
     Behind(GroupId, NodeId),
     Unreached(NodeId),
     DiskFull,
@@ -42,12 +46,20 @@ enum Trouble {
 }
 
 impl Trouble {
-    fn sentence(&self, failures: &BTreeMap<GroupId, crate::groups::Failure>) -> String {
+    fn sentence(&self, failures: &BTreeMap<GroupId, Failure>, unsound: &BTreeMap<GroupId, Unsound>) -> String {
         match self {
             Self::NoLeader(_) => "no leader is known here".to_owned(),
             Self::Failed(group) => {
                 let why = failures.get(group).map_or("", |failure| &failure.why);
                 format!("the replica failed: {why}")
+            }
+            Self::Damaged(group) => {
+                let what = unsound.get(group).map(ToString::to_string).unwrap_or_default();
+                format!("the replica is damaged, and is repaired from the others: {what}")
+            }
+            Self::Lost(group) => {
+                let what = unsound.get(group).map(ToString::to_string).unwrap_or_default();
+                format!("all replicas are damaged in the same place, and the group takes no events: {what}")
             }
             Self::Behind(_, node) => format!("the replica on node {node} is more than {BEHIND_ENTRIES} entries behind"),
             Self::Unreached(node) => format!("node {node} does not answer"),
@@ -58,7 +70,11 @@ impl Trouble {
 
     fn group(&self) -> Option<GroupId> {
         match self {
-            Self::NoLeader(group) | Self::Failed(group) | Self::Behind(group, _) => Some(*group),
+            Self::NoLeader(group)
+            | Self::Failed(group)
+            | Self::Damaged(group)
+            | Self::Lost(group)
+            | Self::Behind(group, _) => Some(*group),
             Self::Unreached(_) | Self::DiskFull | Self::OverLimit => None,
         }
     }
@@ -88,6 +104,8 @@ pub(crate) async fn run(shared: Shared) {
                     group.metrics.show(shared.this, &group.raft.status());
                 }
                 note_problems(&shared);
+                let damaged = unsound(&shared).values().map(|unsound| unsound.entries).sum();
+                shared.metrics.damaged_entries(damaged, shared.peers.repaired_entries());
             }
         }
     }
@@ -127,12 +145,15 @@ fn info(record: &GroupRecord, term: u64, leader: Option<NodeId>) -> GroupInfo {
 pub(crate) fn report(shared: &Shared) -> NodeReport {
     note_problems(shared);
     let failures = shared.groups.failures();
+    let unsound = unsound(shared);
     let problems = shared.problems.0.lock().clone();
     let of = |group: Option<GroupId>| -> Vec<Problem> {
         // Who is not reached is said apart: that is no trouble of this node's own.
         let own = problems.iter().filter(|(trouble, _)| !matches!(trouble, Trouble::Unreached(_)));
         let these = own.filter(|(trouble, _)| trouble.group() == group);
-        these.map(|(trouble, since)| Problem { what: trouble.sentence(&failures), since: time(*since) }).collect()
+        these
+            .map(|(trouble, since)| Problem { what: trouble.sentence(&failures, &unsound), since: time(*since) })
+            .collect()
     };
     let mut replicas = BTreeMap::new();
     replicas.insert(REGISTRY, replica(&shared.registry.raft.status(), Offset(0), 0, of(Some(REGISTRY))));
@@ -146,7 +167,7 @@ pub(crate) fn report(shared: &Shared) -> NodeReport {
         }
         replicas.insert(*id, report);
     }
-    for id in failures.keys() {
+    for id in failures.keys().chain(shared.groups.unsound().keys()) {
         replicas.entry(*id).or_insert_with(|| ReplicaReport {
             role: ReplicaRole::Failed,
             term: 0,
@@ -203,6 +224,15 @@ fn replica(status: &GroupStatus, end: Offset, backlog: u64, problems: Vec<Proble
     }
 }
 
+/// What is damaged here and not repaired yet.
+fn unsound(shared: &Shared) -> BTreeMap<GroupId, Unsound> {
+    let mut unsound = shared.groups.unsound();
+    unsound.insert(REGISTRY, shared.registry.raft.unsound().borrow().clone());
+    unsound.extend(shared.groups.all().iter().map(|(id, group)| (*id, group.raft.unsound().borrow().clone())));
+    unsound.retain(|_, unsound| !unsound.is_nothing());
+    unsound
+}
+
 /// Looks what is wrong now. What was wrong before keeps its time.
 fn note_problems(shared: &Shared) {
     let mut now: BTreeSet<Trouble> = shared.groups.failures().into_keys().map(Trouble::Failed).collect();
@@ -223,6 +253,8 @@ fn note_problems(shared: &Shared) {
     };
     look(REGISTRY, &shared.registry.raft.status());
     shared.groups.all().iter().for_each(|(id, group)| look(*id, &group.raft.status()));
+    let damaged = unsound(shared).into_iter();
+    now.extend(damaged.map(|(group, u)| if u.is_everywhere { Trouble::Lost(group) } else { Trouble::Damaged(group) }));
     if shared.log.is_full() {
         now.insert(Trouble::DiskFull);
     }

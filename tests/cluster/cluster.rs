@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use pelton_log::OnDamage;
 use rustix::process::Signal;
 
 use crate::authority::Authority;
@@ -273,6 +274,17 @@ impl Scene {
     /// events are in the logs.
     #[track_caller]
     pub fn ends(self, what: &str) -> (Outcome, u64) {
+        self.ends_on(what, OnDamage::Refuse)
+    }
+
+    /// The same, on disks of which some were damaged and repaired.
+    #[track_caller]
+    pub fn ends_repaired(self, what: &str) -> (Outcome, u64) {
+        self.ends_on(what, OnDamage::Keep)
+    }
+
+    #[track_caller]
+    fn ends_on(self, what: &str, on_damage: OnDamage) -> (Outcome, u64) {
         let Self { mut cluster, load, ledger } = self;
         load.stop();
         let outcome = check(what, &ledger, &cluster.subscriber);
@@ -283,7 +295,7 @@ impl Scene {
         machines.iter().for_each(|machine| cluster.stop(*machine));
         let data = machines.iter().map(|machine| cluster.starts[*machine].data_folder());
         let data: Vec<_> = data.filter(|data| data.join("log").exists()).collect();
-        let events = logs::agree(data.iter().copied());
+        let events = logs::agree(data.iter().copied(), on_damage);
         eprintln!("{what}: the logs of {} nodes agree on {events} events", data.len());
         (outcome, events)
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pelton_env::{OsChance, SystemClock};
-use pelton_log::{Entry, GroupId, GroupView, Log, LogIndex, Options, RealDisk, verify};
+use pelton_log::{Entry, GroupId, GroupView, Identity, Log, LogIndex, OnDamage, OpenError, Options, RealDisk, verify};
 
 /// Bytes of entries that are read at a time.
 const READ_BYTES: u64 = 1 << 20;
@@ -25,10 +25,10 @@ struct Replica {
 /// Asserts that every log is whole, that every entry which two replicas have committed is the same in both, and that
 /// all replicas of a group have the same events. Gives the number of events that were compared, each once.
 #[track_caller]
-pub fn agree<'a>(data: impl IntoIterator<Item = &'a Path>) -> u64 {
+pub fn agree<'a>(data: impl IntoIterator<Item = &'a Path>, on_damage: OnDamage) -> u64 {
     let mut groups = BTreeMap::<GroupId, Vec<Replica>>::new();
     for data in data {
-        for (group, replica) in replicas(data) {
+        for (group, replica) in replicas(data, on_damage) {
             groups.entry(group).or_default().push(replica);
         }
     }
@@ -51,15 +51,32 @@ pub fn agree<'a>(data: impl IntoIterator<Item = &'a Path>) -> u64 {
 }
 
 #[track_caller]
-fn replicas(data: &Path) -> Vec<(GroupId, Replica)> {
+fn replicas(data: &Path, on_damage: OnDamage) -> Vec<(GroupId, Replica)> {
     let disk = RealDisk::existing(data.join("log")).unwrap();
-    let report = verify(&disk).unwrap();
-    assert!(report.is_whole(), "{data:?}: {report:?}");
-    let options = Options::new(report.identity.expect("a log that was written says whose it is"));
+    let identity = match on_damage {
+        OnDamage::Refuse => {
+            let report = verify(&disk).unwrap();
+            assert!(report.is_whole(), "{data:?}: {report:?}");
+            report.identity
+        }
+        // What was damaged is still there, beside the copies that took its place.
+        OnDamage::Keep => identity(&disk),
+    };
+    let options = Options::new(identity.expect("a log that was written says whose it is"));
+    let options = Options { on_damage, ..options };
     let (log, _) = Log::open(Arc::new(disk), Arc::new(SystemClock), Arc::new(OsChance), options).unwrap();
     let found = log.groups().into_iter().map(|group| (group, replica(data, &log, group))).collect();
     log.shutdown();
     found
+}
+
+/// Whose log it is: one that is opened under no name says it in its refusal.
+fn identity(disk: &RealDisk) -> Option<Identity> {
+    let options = Options::new(Identity::default());
+    match Log::open(Arc::new(disk.clone()), Arc::new(SystemClock), Arc::new(OsChance), options) {
+        Err(OpenError::Identity { found, .. }) => Some(found),
+        _ => None,
+    }
 }
 
 #[track_caller]

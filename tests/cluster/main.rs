@@ -18,6 +18,7 @@ mod support;
 
 mod authority;
 mod cluster;
+mod damage;
 mod disks;
 mod kills;
 mod load;

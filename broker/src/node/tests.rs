@@ -29,6 +29,7 @@ fn options(data: &Path) -> Options {
         on_fatal: Arc::new(|error| panic!("the disk failed: {error}")),
         direct_io: pelton_log::DirectIo::Auto,
         store: RegistryStore::Sled,
+        scrub_bytes_per_second: 0,
         blocking: Blocking::Threads,
         member: None,
     }
