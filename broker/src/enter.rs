@@ -42,9 +42,7 @@ impl Default for Seams {
     fn default() -> Self {
         Self {
             transport: Box::new(over_grpc),
-            log: Box::new(|options, identity| {
-                Box::pin(async move { open_log(&options, identity, OnDamage::Keep).await })
-            }),
+            log: Box::new(|options, _| Box::pin(async move { open_log(&options, OnDamage::Keep).await })),
         }
     }
 }
@@ -95,7 +93,7 @@ pub(crate) async fn open(options: Options, member: Member, seams: Seams) -> Resu
     let shared = match assemble_member(options.clone(), log.clone(), BrokerMetrics::register(), reach).await {
         Ok(shared) => shared,
         Err(error @ OpenError::Group(GroupError::Damaged { .. } | GroupError::Checkpoint { .. })) => {
-            return Err(refusal(&options, identity, &log, error).await);
+            return Err(refusal(&options, &log, error).await);
         }
         Err(error) => return Err(error),
     };

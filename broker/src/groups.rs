@@ -3,6 +3,7 @@
 mod lead;
 mod lifecycle;
 mod members;
+mod quorum;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::sessions::Sessions;
 pub(crate) use lifecycle::close_left;
 pub(crate) use lifecycle::{OpenAs, is_unheard, open_held, run as follow_cluster};
 pub(crate) use members::{Wanted, tend as tend_members};
+pub(crate) use quorum::TooFew;
 
 /// A replica of a group that holds events.
 pub(crate) struct DataGroup {
@@ -40,6 +42,8 @@ pub(crate) struct DataGroup {
     pub(crate) settled: Mutex<Option<(u64, BTreeSet<NodeId>)>>,
     /// Whether events come in here.
     pub(crate) serving: watch::Sender<bool>,
+    /// Set while too few of the voters are reached for any of them to lead.
+    pub(crate) too_few: watch::Sender<Option<TooFew>>,
     /// What leads the group when this node does, and what notices when it fails.
     tasks: Mutex<Vec<AbortHandle>>,
 }
@@ -76,7 +80,8 @@ impl DataGroup {
 
     /// It does not, or no longer. Whoever watches the group here sees the end.
     pub(crate) fn stop_serving(&self, leader: Option<NodeId>) {
-        self.proposer.set_gate(Gate::NotLeader { leader });
+        let too_few = *self.too_few.borrow();
+        self.proposer.set_gate(too_few.map_or(Gate::NotLeader { leader }, Gate::NoQuorum));
         self.sessions.set_term(None);
         if self.serving.send_replace(false) {
             self.state.end_watching();
@@ -89,6 +94,11 @@ impl DataGroup {
             return Ok(());
         }
         Err(ReadError::NotLeader { leader: self.leader() })
+    }
+
+    /// Whether too few of the voters are reached, as was found just now.
+    fn find_too_few(&self, found: Option<TooFew>) {
+        self.too_few.send_if_modified(|known| std::mem::replace(known, found) != found);
     }
 
     /// Who leads, as far as this node knows. A leader that may not act as one is none.

@@ -231,7 +231,7 @@ impl Node {
 
     async fn open_alone(options: Options) -> Result<Self, OpenError> {
         let identity = identity::read_or_make(&options.data, &*options.chance)?;
-        let (log, report) = open_log(&options, identity, OnDamage::Refuse).await?;
+        let (log, report) = open_log(&options, OnDamage::Refuse).await?;
         // Now, and not at the next start, which may be on a disk that is full.
         identity::log_was_made(&options.data)?;
         let shared = assemble(options, identity, log, BrokerMetrics::register()).await?;
@@ -495,9 +495,9 @@ async fn watch_registry(shared: Shared) {
 
 /// Why a node does not start on a log that holds the only replica of what is damaged: as the log says it that keeps no
 /// damage. `open` is the log as it was opened.
-pub(crate) async fn refusal(options: &Options, identity: Identity, open: &Log, error: OpenError) -> OpenError {
+pub(crate) async fn refusal(options: &Options, open: &Log, error: OpenError) -> OpenError {
     open.shutdown();
-    match open_log(options, identity, OnDamage::Refuse).await {
+    match open_log(options, OnDamage::Refuse).await {
         Err(refusal) => refusal,
         Ok((log, _)) => {
             log.shutdown();
@@ -506,23 +506,27 @@ pub(crate) async fn refusal(options: &Options, identity: Identity, open: &Log, e
     }
 }
 
-pub(crate) async fn open_log(
-    options: &Options,
-    identity: Identity,
-    on_damage: OnDamage,
-) -> Result<(Log, pelton_log::Report), OpenError> {
+/// How a node's log is opened, whoever opens it.
+pub(crate) fn log_options(identity: Identity) -> pelton_log::Options {
+    pelton_log::Options {
+        max_record_bytes: MAX_RECORD_BYTES,
+        initial_segment_size_bytes: FIRST_SEGMENT_BYTES,
+        ..pelton_log::Options::new(identity)
+    }
+}
+
+pub(crate) async fn open_log(options: &Options, on_damage: OnDamage) -> Result<(Log, pelton_log::Report), OpenError> {
+    let identity = identity::of_log(&options.data)?;
     let path = options.data.join("log");
     let io = |error: io::Error| OpenError::Directory { path: path.clone(), why: error.to_string() };
     let disk = Arc::new(RealDisk::new(&path).map_err(io)?);
     let (clock, chance) = (options.clock.clone(), options.chance.clone());
     let settings = pelton_log::Options {
-        max_record_bytes: MAX_RECORD_BYTES,
-        initial_segment_size_bytes: FIRST_SEGMENT_BYTES,
         observer: options.observer.clone(),
         on_fatal: Some(options.on_fatal.clone()),
         direct_io: options.direct_io,
         on_damage,
-        ..pelton_log::Options::new(identity)
+        ..log_options(identity)
     };
     let opened = options.blocking.run(move || Log::open(disk, clock, chance, settings)).await;
     let opened = opened.map_err(|error| OpenError::Directory { path: path.clone(), why: error.to_string() })?;

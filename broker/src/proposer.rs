@@ -28,6 +28,7 @@ use crate::ack::{Append, BatchAck};
 use crate::command::{CHANGE, Change, EVENTS, EVENTS_WITH_KEYS};
 use crate::core::ChangeResult;
 use crate::event_state::EventState;
+use crate::groups::TooFew;
 use crate::ids;
 use crate::keys::Key;
 use crate::metrics::BrokerMetrics;
@@ -91,16 +92,19 @@ pub(crate) enum Gate {
     Open { term: u64 },
     /// It does not.
     NotLeader { leader: Option<NodeId> },
+    /// Nor can anybody else, as far as this node sees.
+    NoQuorum(TooFew),
     /// It leads, but events of the group are damaged on all replicas.
     Damaged,
 }
 
 impl Gate {
-    /// Why nothing comes in; `None` when it may.
-    fn refusal(self) -> Option<AppendError> {
+    /// What is said of events that do not come in.
+    fn refusal(self, group: GroupId) -> Option<AppendError> {
         match self {
             Self::Open { .. } => None,
             Self::NotLeader { leader } => Some(AppendError::NotLeader { leader }),
+            Self::NoQuorum(TooFew { reached, voters }) => Some(AppendError::NoQuorum { group, reached, voters }),
             Self::Damaged => Some(AppendError::Damaged),
         }
     }
@@ -160,14 +164,14 @@ impl Proposer {
         if open.gate == gate {
             return;
         }
-        let stays = matches!((open.gate, gate), (Gate::NotLeader { .. }, Gate::NotLeader { .. }));
+        let stays = !matches!(open.gate, Gate::Open { .. }) && !matches!(gate, Gate::Open { .. });
         open.gate = gate;
         let left: Vec<_> = if stays { Vec::new() } else { std::iter::from_fn(|| open.take()).collect() };
         for batch in &left {
             open.forget(&batch.filled.keys);
         }
         drop(open);
-        let why = gate.refusal().unwrap_or(AppendError::NotLeader { leader: None });
+        let why = gate.refusal(self.0.group).unwrap_or(AppendError::NotLeader { leader: None });
         for batch in left {
             batch.filled.ack.settle(Err(why.clone()));
             self.0.release(batch.filled.admitted_bytes);
@@ -179,7 +183,7 @@ impl Proposer {
         match self.admit(broker, events) {
             Ok(bytes) => {
                 let mut open = self.0.open.lock();
-                let answer = open.refusal().or_else(|| self.first_try(&mut open, key));
+                let answer = open.refusal(self.0.group).or_else(|| self.first_try(&mut open, key));
                 if let Some(answer) = answer {
                     drop(open);
                     self.0.release(bytes);
@@ -233,7 +237,7 @@ impl Proposer {
         let mut open = self.0.open.lock();
         // Looked up under the lock: a key leaves `keys` only after it is in the committed window.
         open.retire(*self.0.raft.applied().borrow());
-        if let Some(answer) = open.refusal().or_else(|| self.first_try(&mut open, call)) {
+        if let Some(answer) = open.refusal(self.0.group).or_else(|| self.first_try(&mut open, call)) {
             return answer;
         }
         let mut new = Vec::new();
@@ -390,9 +394,11 @@ impl Open {
     }
 
     /// Why nothing may come in, if so.
-    fn refusal(&self) -> Option<Append> {
-        let closed = self.closed.then_some(AppendError::Unavailable);
-        closed.or_else(|| self.gate.refusal()).map(Append::refused)
+    fn refusal(&self, group: GroupId) -> Option<Append> {
+        if self.closed {
+            return Some(Append::refused(AppendError::Unavailable));
+        }
+        self.gate.refusal(group).map(Append::refused)
     }
 
     /// Makes the filling batch one that `bytes` more fit into. Returns the number its next event gets, and whether the

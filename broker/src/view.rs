@@ -12,17 +12,14 @@ use pelton_consensus::{GroupStatus, Role, Unsound};
 use pelton_env::UnixMillis;
 use pelton_resource::Time;
 
-use crate::cluster::{GroupRecord, REGISTRY};
+use crate::cluster::{ClusterState, GroupRecord, REGISTRY};
 use crate::groups::Failure;
 use crate::ids;
-use crate::metrics::GroupMetrics;
+use crate::metrics::{Ailing, ClusterMetrics, GroupMetrics, UNREACHED_AFTER};
 use crate::node::Shared;
 
 /// How often replicas are looked at for metrics and problems.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// A follower that has not answered for so long is not reached.
-const UNREACHED_AFTER: Duration = Duration::from_secs(3);
 
 /// A follower that lacks more entries is behind.
 const BEHIND_ENTRIES: u64 = 1_000;
@@ -82,7 +79,7 @@ impl Trouble {
 
 /// Keeps the view, the metrics of the groups and the times of problems until the node goes down.
 pub(crate) async fn run(shared: Shared) {
-    let registry = GroupMetrics::register(REGISTRY);
+    let (registry, metrics) = (GroupMetrics::register(REGISTRY), ClusterMetrics::register());
     let mut cluster = shared.registry.state.cluster();
     let mut leadership = shared.registry.raft.leadership();
     let mut groups = shared.groups.watch();
@@ -99,16 +96,27 @@ pub(crate) async fn run(shared: Shared) {
             _ = leadership.changed() => {}
             _ = groups.changed() => {}
             _ = ticks.tick() => {
+                let wanted = replicas_wanted(&shared.registry.state.current_cluster());
+                let mut ailing = Ailing::with_failed(shared.groups.failures().len());
                 registry.show(shared.this, &shared.registry.raft.status());
                 for group in shared.groups.all().values() {
-                    group.metrics.show(shared.this, &group.raft.status());
+                    let status = group.raft.status();
+                    group.metrics.show(shared.this, &status);
+                    ailing.note(&status, wanted);
                 }
+                metrics.show(&ailing);
                 note_problems(&shared);
                 let damaged = unsound(&shared).values().map(|unsound| unsound.entries).sum();
                 shared.metrics.damaged_entries(damaged, shared.peers.repaired_entries());
             }
         }
     }
+}
+
+/// How many replicas each group should have now: a cluster that began with one node does not lack two.
+fn replicas_wanted(cluster: &ClusterState) -> usize {
+    let nodes = cluster.brokers().count().max(cluster.initial_nodes as usize);
+    nodes.min(cluster.replication as usize)
 }
 
 /// Makes the view what this node knows now.
@@ -118,7 +126,9 @@ pub(crate) fn publish(shared: &Shared) {
     let open = shared.groups.all();
     let group = |(id, record): (&GroupId, &GroupRecord)| {
         let now = open.get(id).map(|group| *group.raft.leadership().borrow()).unwrap_or_default();
-        (*id, info(record, now.term.0, now.leader.map(ids::node)))
+        // Whoever led it last is out of reach.
+        let can_be_led = now.serves || open.get(id).is_none_or(|group| group.too_few.borrow().is_none());
+        (*id, info(record, now.term.0, now.leader.filter(|_| can_be_led).map(ids::node)))
     };
     let view = ClusterView {
         version: cluster.version,

@@ -13,10 +13,15 @@
 //! that it is written once whatever answers were lost. One whose outcome is not known stays with its group. While a caller
 //! waits for one append before it begins the next, events of one key keep their order.
 //!
+//! **No quorum.** An election is waited for, a majority that is gone is not: once the replica in this process says that it
+//! reaches too few of the others, or every replica says so or is not reached, an append is refused with
+//! [`AppendError::NoQuorum`](crate::AppendError::NoQuorum). One that may go to any group is tried in the others first.
+//!
 //! **Reads, cursors, dead letters** are asked of the group's leader, resources and the cluster of the registry's. What
 //! changes something there has no producer key and is not repeated once its outcome is not known.
 
 mod append;
+mod lost;
 mod nodes;
 mod serving;
 mod views;

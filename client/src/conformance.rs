@@ -1,6 +1,7 @@
 //! What every [`NodeClient`] and every [`Client`] must do, for the tests of those who implement them.
 //!
-//! [`node`] and [`client`] run every check, each on a fixture of its own. A check that fails panics.
+//! [`node`] and [`client`] run every check, each on a fixture of its own; [`node_without_quorum`] and
+//! [`client_without_quorum`] what holds once too few replicas are left. A check that fails panics.
 
 #![allow(clippy::unwrap_used, reason = "a check fails where something is not as it says")]
 
@@ -17,13 +18,16 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::{
-    Appended, ApplyError, BrokerName, Cause, Client, CursorUpdate, DeadLetter, GroupId, Hops, LastAnswer, NodeClient,
-    Offset, OperationError, Position, ProducerKey, Progress, ReadError, Selection, Session, Start, TriggerId, Upto,
-    Warning,
+    AppendError, Appended, ApplyError, BrokerName, Cause, Client, CursorUpdate, DeadLetter, GroupId, Hops, LastAnswer,
+    NodeClient, Offset, OperationError, Position, ProducerKey, Progress, ReadError, Selection, Session, Start,
+    TriggerId, Upto, Warning,
 };
 
 /// The longest that a check waits for something that will come.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The longest that an append to a group without a quorum may take: far less than anybody's patience.
+const REFUSED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Something to check, new and empty.
 pub struct Fixture<T> {
@@ -96,6 +100,29 @@ pub async fn node<N: NodeClient, F: Future<Output = Fixture<N>>>(new: impl Fn() 
         assert!(ended.is_ok(), "it took too long: {name}");
         drop(keep);
     }
+}
+
+/// Checks one of three replicas of the group that reaches none of the others, and has found that out.
+pub async fn node_without_quorum<N: NodeClient>(Fixture { subject, group, keep }: Fixture<N>) {
+    for event in [event("1"), keyed("1", "k")] {
+        let refused = timeout(REFUSED_WITHIN, subject.append(group, &broker(), &[event], Hops::FULL, None)).await;
+        let error = refused.expect("it need not ask anybody").unwrap_err();
+        assert_eq!(error, AppendError::NoQuorum { group, reached: 1, voters: 3 });
+        assert!(error.is_retryable());
+        assert_eq!(error.to_string(), format!("log group {group} has no quorum: 1 of 3 replicas can be reached"));
+    }
+    drop(keep);
+}
+
+/// Checks a client of three groups, of whose three replicas one is left. It is as patient as by default.
+pub async fn client_without_quorum<C: Client>(Fixture { subject, keep, .. }: Fixture<C>) {
+    let several: Vec<_> = (0..20).map(|n: u32| keyed(&n.to_string(), &n.to_string())).collect();
+    for events in [vec![event("1")], vec![keyed("1", "k")], several] {
+        let refused = timeout(REFUSED_WITHIN, subject.append(&broker(), &events, Hops::FULL)).await;
+        let error = refused.expect("nobody is waited for who cannot come").unwrap_err();
+        assert!(matches!(error, AppendError::NoQuorum { reached: 1, voters: 3, .. }), "{error}");
+    }
+    drop(keep);
 }
 
 type Check = Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -37,6 +37,16 @@ pub enum AppendError {
     /// No leader took it: the group has none, or this node is going down. Nothing was written.
     #[error("the log group has no leader that takes events now")]
     Unavailable,
+    /// A replica of the group reaches too few of the others for any of them to lead. Nothing was written.
+    #[error("log group {group} has no quorum: {reached} of {voters} replicas can be reached")]
+    NoQuorum {
+        /// The group.
+        group: GroupId,
+        /// Replicas that can be reached, with the one that says so.
+        reached: u32,
+        /// All of them.
+        voters: u32,
+    },
     /// It was handed over and no answer came: it may or may not be in the log.
     #[error("the outcome of the append is not known")]
     OutcomeUnknown,
@@ -52,6 +62,7 @@ impl AppendError {
             | Self::Damaged
             | Self::NotLeader { .. }
             | Self::Unavailable
+            | Self::NoQuorum { .. }
             | Self::OutcomeUnknown => true,
             Self::TooLarge { .. } => false,
         }

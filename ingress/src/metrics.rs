@@ -54,6 +54,7 @@ reasons! {
     StorageFull "storage-full"
     Damaged "damaged"
     Unavailable "unavailable"
+    NoQuorum "no-quorum"
     OutcomeUnknown "outcome-unknown"
 }
 

@@ -247,6 +247,9 @@ fn append_verdict(error: &AppendError) -> Verdict {
         AppendError::NotLeader { .. } | AppendError::Unavailable => {
             Verdict::new(BUSY, Reason::Unavailable, "The log takes no events now").retry_after(SOON)
         }
+        AppendError::NoQuorum { .. } => {
+            Verdict::new(BUSY, Reason::NoQuorum, "Too few replicas can be reached").retry_after(SOON)
+        }
         AppendError::OutcomeUnknown => outcome_unknown(),
     }
 }
@@ -258,13 +261,16 @@ fn after_append(error: &AppendError) -> &'static str {
         | AppendError::Damaged
         | AppendError::TooLarge { .. }
         | AppendError::NotLeader { .. }
-        | AppendError::Unavailable => "; nothing was stored",
+        | AppendError::Unavailable
+        | AppendError::NoQuorum { .. } => "; nothing was stored",
         AppendError::OutcomeUnknown => ": the event may or may not be stored",
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use pelton_client::GroupId;
+
     use super::*;
 
     /// Our fault is 5xx, theirs is 4xx; what may pass says when to ask again.
@@ -279,6 +285,7 @@ mod tests {
             (AppendError::Damaged, 503, Some(5)),
             (AppendError::NotLeader { leader: None }, 503, Some(1)),
             (AppendError::Unavailable, 503, Some(1)),
+            (AppendError::NoQuorum { group: GroupId(3), reached: 1, voters: 3 }, 503, Some(1)),
             (AppendError::OutcomeUnknown, 503, Some(1)),
             (AppendError::TooLarge { size_bytes: 2, limit_bytes: 1 }, 413, None),
         ] {

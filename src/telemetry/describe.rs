@@ -12,6 +12,10 @@ pub fn all() {
 }
 
 fn groups() {
+    describe_gauge!("pelton_cluster_under_replicated_groups", "Groups led here of which too few replicas answer");
+    describe_gauge!("pelton_cluster_groups_without_leader", "Groups with a replica here and no leader that is known");
+    describe_gauge!("pelton_cluster_failed_replicas", "Replicas here that ended and do not come back by themselves");
+    describe_gauge!("pelton_cluster_silent_nodes", "Nodes that follow this one and do not answer");
     describe_gauge!("pelton_group_leads", "1 while this node leads the log group");
     describe_gauge!("pelton_group_votes", "1 while this node's replica of the log group votes");
     describe_gauge!("pelton_group_term", "The Raft term of this node's replica");

@@ -5,6 +5,8 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use pelton_log::OnDamage;
+
 use crate::cluster::{Cluster, Scene};
 use crate::one_at_a_time;
 use crate::support::event::TYPE_C;
@@ -43,6 +45,13 @@ fn flip_events(data: &Path, places: usize, nth: usize, of: usize) {
     (0..places).for_each(|place| flip(segment, found[nth * part + place * (part - 1) / places] as u64));
 }
 
+/// Three nodes under load, whose disks will be damaged.
+fn damaged(dress: impl Fn(usize, Start) -> Start) -> Scene {
+    let mut cluster = Cluster::start(3, dress);
+    cluster.on_damage = OnDamage::Keep;
+    Scene::new(cluster, false)
+}
+
 fn repaired(scene: &Scene, machine: usize) -> f64 {
     scene.cluster.node(machine).metric("pelton_log_repaired_entries_total")
 }
@@ -59,7 +68,7 @@ fn wait_until_sound(scene: &Scene, machine: usize) {
 #[test]
 fn a_damaged_node_heals_while_the_others_serve() {
     let _one = one_at_a_time();
-    let mut scene = Scene::new(Cluster::start(3, |_, start| start), false);
+    let mut scene = damaged(|_, start| start);
     type Spoil = fn(&Path);
     let rows: [(&str, Spoil, bool); 4] = [
         ("events", |data| flip_events(data, 5, 0, 1), true),
@@ -90,14 +99,14 @@ fn a_damaged_node_heals_while_the_others_serve() {
         scene.all_take(&format!("after {what} of a node had been damaged"));
         scene.cluster.wait_until_caught_up();
     }
-    scene.ends_repaired("damage on one node");
+    scene.ends("damage on one node");
 }
 
 /// All three at once, each in other places.
 #[test]
 fn nodes_that_are_damaged_in_different_places_heal_each_other() {
     let _one = one_at_a_time();
-    let mut scene = Scene::new(Cluster::start(3, |_, start| start), false);
+    let mut scene = damaged(|_, start| start);
     (0..3).for_each(|machine| scene.cluster.stop(machine));
     for machine in 0..3 {
         flip_events(scene.cluster.start_of(machine).data_folder(), 2, machine, 3);
@@ -105,7 +114,7 @@ fn nodes_that_are_damaged_in_different_places_heal_each_other() {
     scene.cluster.restart(&[0, 1, 2]);
     (0..3).for_each(|machine| wait_until_sound(&scene, machine));
     scene.all_take("after all had been damaged");
-    scene.ends_repaired("damage on all nodes");
+    scene.ends("damage on all nodes");
 }
 
 /// Nobody reads it, and it is found all the same.
@@ -114,7 +123,7 @@ fn what_rots_while_nobody_reads_it_is_found_and_repaired() {
     const FILLER_BYTES: usize = 256 * 1024;
     let _one = one_at_a_time();
     let dress = |_, start: Start| start.args(&["--scrub-bytes-per-second", "64MiB"]);
-    let scene = Scene::new(Cluster::start(3, dress), false);
+    let scene = damaged(dress);
     let data = scene.cluster.start_of(1).data_folder();
     let mut connection = Connection::open(scene.cluster.node(0).ingress).unwrap();
     let mut number = 1 << 50;
@@ -128,7 +137,7 @@ fn what_rots_while_nobody_reads_it_is_found_and_repaired() {
     wait_until_sound(&scene, 1);
     assert!(scene.cluster.node(1).metric("pelton_log_scrub_damage_total") >= 1.0);
     scene.all_take("after rot was found");
-    scene.ends_repaired("rot");
+    scene.ends("rot");
 }
 
 /// Whether anything was written to the segment.

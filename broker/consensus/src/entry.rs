@@ -10,7 +10,7 @@ use crate::types::Payload;
 use crate::{Command, Space};
 
 const KIND_BLANK: u8 = 0;
-const KIND_MEMBERSHIP: u8 = 1;
+pub(crate) const KIND_MEMBERSHIP: u8 = 1;
 
 /// An entry's content.
 pub(crate) struct Content {

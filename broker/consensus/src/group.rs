@@ -271,6 +271,15 @@ impl<S: StateMachine> Group<S> {
         self.0.unsound.clone()
     }
 
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.0.peers
+    }
+
+    /// How long ago a leader was heard, if one was since the group was opened.
+    pub(crate) fn leader_heard(&self) -> Option<Duration> {
+        self.0.heard.leader_heard()
+    }
+
     pub(crate) fn changing(&self) -> &tokio::sync::Mutex<()> {
         &self.0.changing
     }

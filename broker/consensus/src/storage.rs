@@ -429,3 +429,6 @@ impl RaftLogStorage<Types> for GroupLog {
         .await
     }
 }
+
+#[cfg(test)]
+mod suite;

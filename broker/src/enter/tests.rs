@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use pelton_client::{
     AppendError, Appended, BrokerName, ClusterChange, GroupId, Hops, NodeClient, NodeId, NodeInfo, NodePhase, Offset,
     ProducerKey, ReadError, Role,
@@ -645,5 +646,52 @@ async fn a_replica_is_given_up_only_on_current_news_and_when_nobody_sends_to_it(
     .await;
     assert!(shared.log.group(crate::ids::log_group(group)).last.is_none(), "and its part of the log with it");
     assert!(!shared.registry.raft.is_current());
+    cluster.stop().await;
+}
+
+/// The others are gone: a replica says so within about a second, whether it led the group or not. One that is left with
+/// another says nothing of the kind while they elect.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_reaches_too_few_says_so() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    for group in GROUPS {
+        cluster.append(group, "1", None).await;
+    }
+    let (first, second, left) = (0, 1, 2);
+    let groups = cluster.node(left).shared.groups.all();
+    cluster.kill(first).await;
+    // Settled means that each led one; now one of the two leads every group.
+    for group in GROUPS {
+        cluster.append(group, "2", None).await;
+    }
+    assert!(groups.values().all(|group| group.too_few.borrow().is_none()), "two of three elect");
+    cluster.kill(second).await;
+    for group in GROUPS {
+        let mut too_few = groups[&group].too_few.subscribe();
+        let found = in_time("too few are found", too_few.wait_for(Option::is_some)).await.unwrap();
+        assert_eq!(found.map(|found| (found.reached, found.voters)), Some((1, 3)));
+        drop(found);
+        // One that led falls silent a moment later.
+        in_time("it serves no more", groups[&group].serving.subscribe().wait_for(|serves| !serves)).await.unwrap();
+        let subject = cluster.client(left);
+        let refused = until("the gate is closed", || {
+            let append = subject.append(group, &broker(), &[event("3")], Hops::FULL, None);
+            append.now_or_never().filter(|answer| matches!(answer, Err(AppendError::NoQuorum { .. })))
+        });
+        refused.await.unwrap_err();
+        let fixture = pelton_client::conformance::Fixture { subject, group, keep: Box::new(()) };
+        pelton_client::conformance::node_without_quorum(fixture).await;
+        until("the view names nobody", || {
+            cluster.client(left).cluster().borrow().groups[&group].leader.is_none().then_some(())
+        })
+        .await;
+    }
+    let list: Vec<_> = cluster.machines.iter().map(|machine| machine.address.clone()).collect();
+    cluster.nodes[second] = Some(cluster.open(second, list).await);
+    for group in GROUPS {
+        cluster.append(group, "4", None).await;
+        assert!(groups[&group].too_few.borrow().is_none());
+    }
     cluster.stop().await;
 }

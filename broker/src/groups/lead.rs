@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pelton_client::{GroupId, Offset};
 
-use super::{DataGroup, Started, Wanted, members};
+use super::{DataGroup, Started, Wanted, members, quorum};
 use crate::ids;
 use crate::node::Shared;
 use crate::triggers;
@@ -23,6 +23,7 @@ pub(super) async fn run(shared: Shared, group: Arc<DataGroup>) {
     tokio::join!(
         biased;
         keep_gate(&shared, &group),
+        quorum::watch(&shared, &group),
         start_triggers(&shared, &group),
         bring_members_about(&shared, &group),
         group.sessions.run(),
@@ -34,7 +35,9 @@ async fn keep_gate(shared: &Shared, group: &DataGroup) {
     let mut leadership = group.raft.leadership();
     let mut started = group.started.subscribe();
     let mut unsound = group.raft.unsound();
+    let mut too_few = group.too_few.subscribe();
     loop {
+        too_few.borrow_and_update();
         let now = *leadership.borrow_and_update();
         let is_lost = unsound.borrow_and_update().is_everywhere;
         let started_in = started.borrow_and_update().term;
@@ -54,6 +57,7 @@ async fn keep_gate(shared: &Shared, group: &DataGroup) {
             changed = leadership.changed() => if changed.is_err() { break },
             changed = unsound.changed() => if changed.is_err() { break },
             _ = started.changed() => {}
+            _ = too_few.changed() => {}
         }
     }
     group.stop_serving(None);

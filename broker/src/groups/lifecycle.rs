@@ -134,6 +134,7 @@ fn take_in(shared: &Shared, raft: Group<EventState>, state: Arc<EventState>) {
         metrics: GroupMetrics::register(group),
         started: watch::Sender::new(Started::default()),
         serving: watch::Sender::new(false),
+        too_few: watch::Sender::new(None),
         settled: parking_lot::Mutex::default(),
         tasks: parking_lot::Mutex::default(),
     });

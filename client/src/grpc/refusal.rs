@@ -46,12 +46,22 @@ impl Wire for AppendError {
             }
             Self::NotLeader { leader } => not_leader(*leader),
             Self::Unavailable => plain(Reason::Unavailable),
+            Self::NoQuorum { group, reached, voters } => {
+                let (wanted, limit) = (u64::from(*reached), u64::from(*voters));
+                wire::Refusal { group: group.0, wanted, limit, ..plain(Reason::NoQuorum) }
+            }
             Self::OutcomeUnknown => plain(Reason::OutcomeUnknown),
         }
     }
 
     fn from_wire(refusal: wire::Refusal) -> Self {
+        let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         match refusal.reason() {
+            Reason::NoQuorum => Self::NoQuorum {
+                group: GroupId(refusal.group),
+                reached: count(refusal.wanted),
+                voters: count(refusal.limit),
+            },
             Reason::Overloaded => Self::Overloaded { retry_after: Duration::from_millis(refusal.retry_after_millis) },
             Reason::StorageFull => Self::StorageFull,
             Reason::Damaged => Self::Damaged,
@@ -191,6 +201,7 @@ mod tests {
             AppendError::NotLeader { leader: some },
             AppendError::NotLeader { leader: none },
             AppendError::Unavailable,
+            AppendError::NoQuorum { group: GroupId(7), reached: 1, voters: 3 },
             AppendError::OutcomeUnknown,
         ]);
         back(vec![

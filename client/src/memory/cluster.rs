@@ -42,6 +42,10 @@ struct State {
     blind: BTreeSet<NodeId>,
     /// Nodes that do not answer.
     away: BTreeSet<NodeId>,
+    /// Nodes that are not reached.
+    gone: BTreeSet<NodeId>,
+    /// Groups whose replicas reach none of each other.
+    apart: BTreeSet<GroupId>,
     lost_answers: u32,
     changes: Vec<ClusterChange>,
 }
@@ -49,6 +53,14 @@ struct State {
 impl State {
     fn term(&self, group: GroupId) -> u64 {
         self.view.groups.get(&group).map_or(0, |info| info.term)
+    }
+
+    /// What a replica says when too many of the others are gone.
+    fn no_quorum(&self, group: GroupId) -> Option<AppendError> {
+        let replicas = &self.view.groups.get(&group)?.replicas;
+        let voters = replicas.len() as u32;
+        let reached = if self.apart.contains(&group) { 1 } else { replicas.difference(&self.gone).count() as u32 };
+        (2 * reached <= voters).then_some(AppendError::NoQuorum { group, reached, voters })
     }
 }
 
@@ -193,6 +205,26 @@ impl MemoryCluster {
         };
     }
 
+    /// A node that is gone takes no connection. What a majority of whose replicas are gone, the others refuse.
+    pub fn gone(&self, node: NodeId, is_gone: bool) {
+        let mut state = self.0.state.lock();
+        if is_gone {
+            state.gone.insert(node)
+        } else {
+            state.gone.remove(&node)
+        };
+    }
+
+    /// The group's replicas find none of each other, or do again.
+    pub fn lose_quorum(&self, group: GroupId, is_lost: bool) {
+        let mut state = self.0.state.lock();
+        if is_lost {
+            state.apart.insert(group)
+        } else {
+            state.apart.remove(&group)
+        };
+    }
+
     /// The answers to the next appends are lost: they are stored, and nobody is told.
     pub fn lose_answers(&self, appends: u32) {
         self.0.state.lock().lost_answers = appends;
@@ -307,6 +339,14 @@ impl NodeClient for MemoryNode {
         hops: Hops,
         key: Option<ProducerKey>,
     ) -> Self::Append {
+        let refusal = {
+            let state = self.cluster.0.state.lock();
+            let gone = state.gone.contains(&self.id).then_some(AppendError::Unavailable);
+            gone.or_else(|| state.no_quorum(group))
+        };
+        if let Some(refusal) = refusal {
+            return Box::pin(std::future::ready(Err(refusal)));
+        }
         let stored = match self.led(group) {
             Ok(stored) => stored,
             Err(Refused::UnknownGroup) => return Box::pin(std::future::ready(Err(AppendError::Unavailable))),
