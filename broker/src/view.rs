@@ -7,13 +7,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use pelton_client::{
     ClusterView, FollowerReport, GroupId, GroupInfo, NodeId, NodeReport, Offset, Problem, ReplicaReport, ReplicaRole,
+    TooFew,
 };
-use pelton_consensus::{GroupStatus, Role, Unsound};
+use pelton_consensus::{Group, GroupStatus, Role, StateMachine, Unsound};
 use pelton_env::UnixMillis;
 use pelton_resource::Time;
 
 use crate::cluster::{ClusterState, GroupRecord, REGISTRY};
 use crate::groups::Failure;
+use crate::health::Ailment;
 use crate::ids;
 use crate::metrics::{Ailing, ClusterMetrics, GroupMetrics, UNREACHED_AFTER};
 use crate::node::Shared;
@@ -32,6 +34,10 @@ pub(crate) struct Problems(Mutex<BTreeMap<Trouble, UnixMillis>>);
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Trouble {
     NoLeader(GroupId),
+    /// No leader with a quorum. Its time is part of the report, and no problem of its own.
+    Unled(GroupId),
+    /// The same.
+    TooFew(GroupId),
     Failed(GroupId),
     Damaged(GroupId),
     /// On all replicas.
@@ -39,6 +45,8 @@ enum Trouble {
     Behind(GroupId, NodeId),
     Unreached(NodeId),
     DiskFull,
+    DiskHangs,
+    DiskSlow,
     OverLimit,
 }
 
@@ -46,6 +54,8 @@ impl Trouble {
     fn sentence(&self, failures: &BTreeMap<GroupId, Failure>, unsound: &BTreeMap<GroupId, Unsound>) -> String {
         match self {
             Self::NoLeader(_) => "no leader is known here".to_owned(),
+            Self::Unled(_) => "no leader with a quorum is known here".to_owned(),
+            Self::TooFew(_) => "the group has fewer voters than it should".to_owned(),
             Self::Failed(group) => {
                 let why = failures.get(group).map_or("", |failure| &failure.why);
                 format!("the replica failed: {why}")
@@ -61,18 +71,28 @@ impl Trouble {
             Self::Behind(_, node) => format!("the replica on node {node} is more than {BEHIND_ENTRIES} entries behind"),
             Self::Unreached(node) => format!("node {node} does not answer"),
             Self::DiskFull => "the disk is full: new events are refused".to_owned(),
+            Self::DiskHangs => "the disk hangs: nothing is synced".to_owned(),
+            Self::DiskSlow => "the disk is slow: a sync takes long".to_owned(),
             Self::OverLimit => "the log holds more than its limit because triggers still need old events".to_owned(),
         }
+    }
+
+    /// Whether it is told as a problem of the node, or of its replica. Who is not reached, or what is wrong with a group
+    /// as a whole, is said apart.
+    fn is_own(&self) -> bool {
+        !matches!(self, Self::Unreached(_) | Self::Unled(_) | Self::TooFew(_))
     }
 
     fn group(&self) -> Option<GroupId> {
         match self {
             Self::NoLeader(group)
+            | Self::Unled(group)
+            | Self::TooFew(group)
             | Self::Failed(group)
             | Self::Damaged(group)
             | Self::Lost(group)
             | Self::Behind(group, _) => Some(*group),
-            Self::Unreached(_) | Self::DiskFull | Self::OverLimit => None,
+            Self::Unreached(_) | Self::DiskFull | Self::DiskHangs | Self::DiskSlow | Self::OverLimit => None,
         }
     }
 }
@@ -158,8 +178,7 @@ pub(crate) fn report(shared: &Shared) -> NodeReport {
     let unsound = unsound(shared);
     let problems = shared.problems.0.lock().clone();
     let of = |group: Option<GroupId>| -> Vec<Problem> {
-        // Who is not reached is said apart: that is no trouble of this node's own.
-        let own = problems.iter().filter(|(trouble, _)| !matches!(trouble, Trouble::Unreached(_)));
+        let own = problems.iter().filter(|(trouble, _)| trouble.is_own());
         let these = own.filter(|(trouble, _)| trouble.group() == group);
         these
             .map(|(trouble, since)| Problem { what: trouble.sentence(&failures, &unsound), since: time(*since) })
@@ -189,6 +208,20 @@ pub(crate) fn report(shared: &Shared) -> NodeReport {
             followers: BTreeMap::new(),
             backlog: 0,
             problems: of(Some(*id)),
+            unled_since: None,
+            too_few: None,
+        });
+    }
+    let cluster = shared.registry.state.current_cluster();
+    for (id, report) in &mut replicas {
+        let since = |trouble: Trouble| problems.get(&trouble).map(|since| time(*since));
+        report.unled_since = since(Trouble::Unled(*id));
+        let has = cluster.group(*id).and_then(|record| cluster.voters_there(record));
+        let count = |voters: usize| u32::try_from(voters).unwrap_or(u32::MAX);
+        report.too_few = has.zip(since(Trouble::TooFew(*id))).map(|(has, since)| TooFew {
+            has: count(has),
+            wanted: count(cluster.voters_wanted(*id)),
+            since,
         });
     }
     let unreachable = problems.iter().filter_map(|(trouble, since)| match trouble {
@@ -231,6 +264,8 @@ fn replica(status: &GroupStatus, end: Offset, backlog: u64, problems: Vec<Proble
         followers: if status.is_leader() { followers.collect() } else { BTreeMap::new() },
         backlog,
         problems,
+        unled_since: None,
+        too_few: None,
     }
 }
 
@@ -246,7 +281,15 @@ fn unsound(shared: &Shared) -> BTreeMap<GroupId, Unsound> {
 /// Looks what is wrong now. What was wrong before keeps its time.
 fn note_problems(shared: &Shared) {
     let mut now: BTreeSet<Trouble> = shared.groups.failures().into_keys().map(Trouble::Failed).collect();
-    let mut look = |id: GroupId, status: &GroupStatus| {
+    let cluster = shared.registry.state.current_cluster();
+    let mut look = |id: GroupId, status: &GroupStatus, is_led: bool| {
+        let has = cluster.group(id).and_then(|record| cluster.voters_there(record));
+        if has.is_some_and(|has| has < cluster.voters_wanted(id)) {
+            now.insert(Trouble::TooFew(id));
+        }
+        if !is_led {
+            now.insert(Trouble::Unled(id));
+        }
         if status.leader.is_none() && status.role != Role::Ended {
             now.insert(Trouble::NoLeader(id));
         }
@@ -261,13 +304,20 @@ fn note_problems(shared: &Shared) {
             }
         }
     };
-    look(REGISTRY, &shared.registry.raft.status());
-    shared.groups.all().iter().for_each(|(id, group)| look(*id, &group.raft.status()));
+    let registry = &shared.registry.raft;
+    look(REGISTRY, &registry.status(), is_led(registry));
+    shared.groups.all().iter().for_each(|(id, group)| look(*id, &group.raft.status(), is_led(&group.raft)));
     let damaged = unsound(shared).into_iter();
     now.extend(damaged.map(|(group, u)| if u.is_everywhere { Trouble::Lost(group) } else { Trouble::Damaged(group) }));
-    if shared.log.is_full() {
+    let ailment = shared.health.borrow().ailment;
+    if shared.log.is_full() || ailment == Some(Ailment::Full) {
         now.insert(Trouble::DiskFull);
     }
+    now.extend(match ailment {
+        Some(Ailment::Hung) => Some(Trouble::DiskHangs),
+        Some(Ailment::Slow) => Some(Trouble::DiskSlow),
+        Some(Ailment::Full) | None => None,
+    });
     if shared.log.size().record_bytes > shared.options.retention.bytes {
         now.insert(Trouble::OverLimit);
     }
@@ -277,4 +327,9 @@ fn note_problems(shared: &Shared) {
     for trouble in now {
         known.entry(trouble).or_insert(since);
     }
+}
+
+/// Whether the node leads with a quorum, or hears a leader. One without a quorum falls silent.
+fn is_led<S: StateMachine>(raft: &Group<S>) -> bool {
+    raft.serves() || (!raft.status().is_leader() && raft.unheard_for() < UNREACHED_AFTER)
 }

@@ -43,6 +43,7 @@ fn log() {
     describe_counter!("pelton_log_scrubs_total", "Times that the whole log was read to look for damage");
     describe_gauge!("pelton_log_scrub_seconds", Unit::Seconds, "Time that the last of them took");
     describe_gauge!("pelton_log_storage_full", "1 while the disk has no room for new events");
+    describe_gauge!("pelton_log_hung", "1 while what was written is not synced for 1.5 seconds or longer");
     describe_gauge!("pelton_log_bytes", Unit::Bytes, "Bytes of the log on disk");
     describe_gauge!("pelton_log_segments", "Segments of the log that hold records");
     describe_gauge!(
@@ -62,6 +63,7 @@ fn broker() {
         "pelton_broker_deduplication_keys_forgotten_total",
         "Events that left a deduplication window before their time"
     );
+    describe_gauge!("pelton_broker_fit_to_lead", "0 while the disk is full, slow or hung, or was so a moment ago");
     describe_gauge!("pelton_dead_letters", "Dead letters kept");
     describe_counter!("pelton_dead_letters_dropped_total", "Dead letters dropped because too many were kept");
     describe_counter!(

@@ -65,11 +65,8 @@ impl<S: StateMachine> Care<S> {
         self.store.set_mended(!is_alone);
         let found = self.mend.unsound();
         let is_everywhere = !found.is_nothing() && self.told.borrow().is_everywhere;
-        let found = Unsound { is_everywhere, ..found };
-        let may_stand = found.is_nothing() || is_alone || is_everywhere;
-        let holds_vote = self.votes_held_until.is_some_and(|until| Instant::now() < until);
-        group.raft().runtime_config().elect(may_stand && (!holds_vote || is_alone));
-        self.tell(found);
+        self.tell(Unsound { is_everywhere, ..found });
+        group.decide_whether_it_stands();
         Some(status)
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
@@ -53,6 +54,8 @@ pub(crate) struct Shared<S: StateMachine> {
     watcher: Watcher<S>,
     leadership: watch::Receiver<Leadership>,
     heard: Arc<Heard>,
+    votes_held_until: Option<Instant>,
+    stands: AtomicBool,
     options: GroupOptions,
     /// Held while the members are changed: what a change is checked against must still hold when the core gets it.
     changing: tokio::sync::Mutex<()>,
@@ -176,6 +179,8 @@ impl<S: StateMachine> Group<S> {
             watcher,
             leadership,
             heard,
+            votes_held_until,
+            stands: AtomicBool::new(true),
             options,
             changing: tokio::sync::Mutex::default(),
         }));
@@ -282,6 +287,15 @@ impl<S: StateMachine> Group<S> {
 
     pub(crate) fn changing(&self) -> &tokio::sync::Mutex<()> {
         &self.0.changing
+    }
+
+    /// Whether the node is fit to stand for election, as it was told last.
+    pub(crate) fn stands(&self) -> &AtomicBool {
+        &self.0.stands
+    }
+
+    pub(crate) fn votes_held_until(&self) -> Option<Instant> {
+        self.0.votes_held_until
     }
 
     pub(crate) fn election_timeout(&self) -> (Duration, Duration) {

@@ -56,6 +56,7 @@ mod command;
 mod entry;
 mod error;
 mod fetch;
+mod fitness;
 mod group;
 mod grpc;
 mod heard;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
@@ -71,6 +71,7 @@ struct Shared {
     log: Mutex<Option<Log>>,
     /// Entries of this node that were repaired with copies of others.
     repaired: AtomicU64,
+    unfit: AtomicBool,
 }
 
 impl fmt::Debug for Peers {
@@ -100,11 +101,16 @@ impl Peers {
             snapshots: Semaphore::new(MAX_INCOMING_SNAPSHOTS),
             log: Mutex::default(),
             repaired: AtomicU64::new(0),
+            unfit: AtomicBool::new(false),
         }))
     }
 
     pub(crate) fn transport(&self) -> Result<&Arc<dyn Transport>, NoAnswer> {
         self.0.transport.as_ref().ok_or_else(|| NoAnswer::because("this node reaches no others"))
+    }
+
+    pub(crate) fn unfit(&self) -> &AtomicBool {
+        &self.0.unfit
     }
 
     pub(crate) fn heartbeats(&self) -> &Heartbeats {
@@ -192,7 +198,7 @@ impl Peers {
         let mut answers = join_all(answers).await;
         let unanswered = proto::heartbeat_response::Answer { group: 0, response: None };
         answers.extend(std::iter::repeat_n(unanswered, too_many.min(MAX_BEATS)));
-        proto::HeartbeatResponse { answers }
+        proto::HeartbeatResponse { answers, unfit: self.is_unfit() }
     }
 
     /// Takes in a snapshot.
