@@ -313,6 +313,7 @@ fn broker_options(settings: &Settings, clock: &Arc<dyn Clock>, member: Option<Me
         observer: Arc::new(LogObserver::new()),
         on_fatal: Arc::new(storage_failed),
         on_ended: Arc::new(node_ended),
+        scrub_bytes_per_second: settings.scrub_bytes_per_second,
         direct_io: settings.direct_io,
         store: RegistryStore::default(),
         blocking: Blocking::default(),

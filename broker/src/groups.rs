@@ -12,7 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pelton_client::{GroupId, NodeId, ReadError};
-use pelton_consensus::{Group, MembershipError};
+use pelton_consensus::{Group, MembershipError, Unsound};
 use pelton_env::UnixMillis;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -67,7 +67,17 @@ impl DataGroup {
     /// This node leads in `term` and knows everything that was committed before: events come in, and a dispatcher may
     /// serve.
     pub(crate) fn serve(&self, term: u64) {
-        self.proposer.set_gate(Gate::Open { term });
+        self.serve_behind(Gate::Open { term }, term);
+    }
+
+    /// As [`serve`](Self::serve), but events are damaged on all replicas: none come in, and what can be read is
+    /// delivered.
+    pub(crate) fn serve_what_is_left(&self, term: u64) {
+        self.serve_behind(Gate::Damaged, term);
+    }
+
+    fn serve_behind(&self, gate: Gate, term: u64) {
+        self.proposer.set_gate(gate);
         self.sessions.set_term(Some(term));
         self.serving.send_replace(true);
     }
@@ -121,6 +131,12 @@ impl DataGroup {
     }
 }
 
+/// A replica that is not open before other replicas have repaired it.
+pub(crate) struct Mended {
+    pub(crate) unsound: watch::Receiver<Unsound>,
+    task: AbortHandle,
+}
+
 /// A replica that ended with an error. It stays so until the node starts again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -133,6 +149,7 @@ pub(crate) struct Failure {
 pub(crate) struct Groups {
     open: ArcSwap<BTreeMap<GroupId, Arc<DataGroup>>>,
     failed: Mutex<BTreeMap<GroupId, Failure>>,
+    mended: Mutex<BTreeMap<GroupId, Mended>>,
     changed: watch::Sender<u64>,
 }
 
@@ -153,6 +170,33 @@ impl Groups {
 
     pub(crate) fn failures(&self) -> BTreeMap<GroupId, Failure> {
         self.failed.lock().clone()
+    }
+
+    /// What is damaged in the replicas that wait for their repair before they are opened.
+    pub(crate) fn unsound(&self) -> BTreeMap<GroupId, Unsound> {
+        self.mended.lock().iter().map(|(group, mended)| (*group, mended.unsound.borrow().clone())).collect()
+    }
+
+    fn is_mended(&self, group: GroupId) -> bool {
+        self.mended.lock().contains_key(&group)
+    }
+
+    fn mend(&self, group: GroupId, unsound: watch::Receiver<Unsound>, task: AbortHandle) {
+        self.mended.lock().insert(group, Mended { unsound, task });
+        self.nudge();
+    }
+
+    /// The repair is over, or given up.
+    fn end_mending(&self, group: GroupId) {
+        if let Some(mended) = self.mended.lock().remove(&group) {
+            mended.task.abort();
+        }
+        self.nudge();
+    }
+
+    /// Gives up all repairs.
+    pub(crate) fn end_all_mending(&self) {
+        std::mem::take(&mut *self.mended.lock()).values().for_each(|mended| mended.task.abort());
     }
 
     /// Moves on when a group is opened or closed, or another leads it.

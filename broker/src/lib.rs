@@ -40,6 +40,7 @@ mod registrar;
 mod registry;
 mod reports;
 mod retention;
+mod scrub;
 mod sessions;
 mod slabs;
 #[cfg(test)]

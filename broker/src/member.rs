@@ -285,8 +285,13 @@ pub(crate) fn waits_for(shared: &Shared) -> Option<String> {
         return Some(format!("there are no log groups yet: {there} of {wanted} nodes are there"));
     }
     let failed = shared.groups.failures();
+    let unsound = shared.groups.unsound();
     for (group, _) in cluster.held_by(shared.this).filter(|(group, _)| !failed.contains_key(group)) {
         match shared.groups.find(group) {
+            None if unsound.get(&group).is_some_and(|unsound| unsound.is_everywhere) => {}
+            None if unsound.contains_key(&group) => {
+                return Some(format!("log group {group} is repaired from the other replicas"));
+            }
             None => return Some(format!("log group {group} is not open yet")),
             Some(open) if open.leader().is_none() => return Some(format!("log group {group} has no leader")),
             Some(_) => {}

@@ -26,6 +26,12 @@ struct Handles {
     dead_letters_dropped: Counter,
     keys_forgotten: Counter,
     damaged_reads: Counter,
+    damaged_entries: Gauge,
+    repaired_entries: Counter,
+    scrubbed_bytes: Counter,
+    scrub_damage: Counter,
+    scrubs: Counter,
+    scrub_seconds: Gauge,
 }
 
 impl BrokerMetrics {
@@ -44,6 +50,12 @@ impl BrokerMetrics {
             dead_letters_dropped: counter!("pelton_dead_letters_dropped_total"),
             keys_forgotten: counter!("pelton_broker_deduplication_keys_forgotten_total"),
             damaged_reads: counter!("pelton_log_damaged_reads_total"),
+            damaged_entries: gauge!("pelton_log_damaged_entries"),
+            repaired_entries: counter!("pelton_log_repaired_entries_total"),
+            scrubbed_bytes: counter!("pelton_log_scrubbed_bytes_total"),
+            scrub_damage: counter!("pelton_log_scrub_damage_total"),
+            scrubs: counter!("pelton_log_scrubs_total"),
+            scrub_seconds: gauge!("pelton_log_scrub_seconds"),
         }))
     }
 
@@ -80,6 +92,24 @@ impl BrokerMetrics {
     /// `forgotten` since the start, because there were more than a window holds.
     pub(crate) fn deduplication_keys(&self, forgotten: u64) {
         self.0.keys_forgotten.absolute(forgotten);
+    }
+
+    /// A piece of the log was read to look for damage, which was found in so many places.
+    pub(crate) fn scrubbed(&self, bytes: u64, damaged: u64) {
+        self.0.scrubbed_bytes.increment(bytes);
+        self.0.scrub_damage.increment(damaged);
+    }
+
+    /// The whole log was read to look for damage.
+    pub(crate) fn scrub_passed(&self, took: Duration) {
+        self.0.scrubs.increment(1);
+        self.0.scrub_seconds.set(took.as_secs_f64());
+    }
+
+    /// Entries that cannot be read now, and those that were repaired since the start.
+    pub(crate) fn damaged_entries(&self, damaged: u64, repaired: u64) {
+        self.0.damaged_entries.set(damaged as f64);
+        self.0.repaired_entries.absolute(repaired);
     }
 
     /// Counts a read that found damage.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pelton_client::{ClusterView, GroupId, NodeId, NodeInfo, NodePhase, Offset, OperationError, Role, Start};
 use pelton_consensus::{Group, GroupError, GroupOptions, Peers};
 use pelton_env::{Chance, Clock};
-use pelton_log::{FatalHook, Identity, Log, Observer, RealDisk};
+use pelton_log::{FatalHook, Identity, Log, Observer, OnDamage, RealDisk};
 use pelton_peer::Pool;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -31,7 +31,7 @@ use crate::registry::RegistryState;
 use crate::reports::Reports;
 use crate::sessions::Caller;
 use crate::view::{self, Problems};
-use crate::{controller, groups, identity, reports, retention};
+use crate::{controller, groups, identity, reports, retention, scrub};
 
 /// The registry's group.
 const REGISTRY: pelton_log::GroupId = pelton_log::GroupId(0);
@@ -84,6 +84,8 @@ pub struct Options {
     pub direct_io: pelton_log::DirectIo,
     /// Where the registry's applied state is kept beside the log.
     pub store: RegistryStore,
+    /// How much of the log is read a second to look for damage; 0: none.
+    pub scrub_bytes_per_second: u64,
     /// Where work is done that waits for the disk.
     pub blocking: Blocking,
     /// What makes the node one of several. `None`: a node by itself, which no other reaches.
@@ -234,7 +236,7 @@ impl Node {
 
     async fn open_alone(options: Options) -> Result<Self, OpenError> {
         let identity = identity::read_or_make(&options.data, &*options.chance)?;
-        let (log, report) = open_log(&options).await?;
+        let (log, report) = open_log(&options, OnDamage::Refuse).await?;
         // Now, and not at the next start, which may be on a disk that is full.
         identity::log_was_made(&options.data)?;
         let shared = assemble(options, identity, log, BrokerMetrics::register()).await?;
@@ -306,6 +308,7 @@ impl Node {
         groups.values().for_each(|group| group.proposer.close());
         futures_util::future::join_all(groups.values().map(|group| group.proposer.drained())).await;
         self.tasks.iter().for_each(JoinHandle::abort);
+        self.shared.groups.end_all_mending();
         for group in groups.values() {
             group.stop_tasks();
             if let Err(error) = group.raft.shutdown().await {
@@ -329,6 +332,7 @@ pub(crate) fn start_tasks(shared: &Shared) -> Vec<JoinHandle<()>> {
     vec![
         tokio::spawn(controller::run(shared.clone())),
         tokio::spawn(retention::run(shared.clone())),
+        tokio::spawn(scrub::run(shared.clone())),
         tokio::spawn(reports::run(shared.clone())),
         tokio::spawn(view::run(shared.clone())),
         tokio::spawn(health::run(shared.clone())),
@@ -413,8 +417,12 @@ pub(crate) async fn assemble_member(
         ..GroupOptions::new(ids::raft_node(this))
     };
     let state = open_registry_state(&options, &log);
+    let told: BTreeSet<NodeId> = members.keys().copied().collect();
     book.fill(members, state.clone());
-    let raft = Group::open(REGISTRY, log.clone(), state.clone(), &group_options, peers.clone()).await?;
+    let replicas = ids::raft_nodes(&(&state.current_cluster().registry.holders() | &told));
+    let registry_options = GroupOptions { replicas, ..group_options.clone() };
+    // A registry that is damaged has to be repaired before anything else is known.
+    let raft = Group::open(REGISTRY, log.clone(), state.clone(), &registry_options, peers.clone()).await?;
     if this == FIRST_NODE {
         // It forms the cluster, once. A registry that holds anything stays what it is.
         raft.initialize(&[ids::raft_node(this)].into()).await?;
@@ -440,6 +448,9 @@ pub(crate) async fn assemble_member(
     let shared = share(options, identity, log, metrics, group_options, registry, peers, Some(parts));
     let cluster = shared.registry.state.current_cluster();
     if let Err(error) = groups::open_held(&shared, &cluster).await {
+        if matches!(error, GroupError::Damaged { .. }) {
+            return Err(error.into());
+        }
         // It is shown as failed, and the node's other replicas go on.
         tracing::error!(%error, "a log group could not be opened");
     }
@@ -495,6 +506,19 @@ pub(crate) fn replica_ended(shared: &Shared, group: GroupId, why: String) {
     }
 }
 
+/// Why a node does not start on a log that holds the only replica of what is damaged: as the log says it that keeps no
+/// damage. `open` is the log as it was opened.
+pub(crate) async fn refusal(options: &Options, open: &Log, error: OpenError) -> OpenError {
+    open.shutdown();
+    match open_log(options, OnDamage::Refuse).await {
+        Err(refusal) => refusal,
+        Ok((log, _)) => {
+            log.shutdown();
+            error
+        }
+    }
+}
+
 /// How a node's log is opened, whoever opens it.
 pub(crate) fn log_options(identity: Identity) -> pelton_log::Options {
     pelton_log::Options {
@@ -504,7 +528,7 @@ pub(crate) fn log_options(identity: Identity) -> pelton_log::Options {
     }
 }
 
-pub(crate) async fn open_log(options: &Options) -> Result<(Log, pelton_log::Report), OpenError> {
+pub(crate) async fn open_log(options: &Options, on_damage: OnDamage) -> Result<(Log, pelton_log::Report), OpenError> {
     let identity = identity::of_log(&options.data)?;
     let path = options.data.join("log");
     let io = |error: io::Error| OpenError::Directory { path: path.clone(), why: error.to_string() };
@@ -514,6 +538,7 @@ pub(crate) async fn open_log(options: &Options) -> Result<(Log, pelton_log::Repo
         observer: options.observer.clone(),
         on_fatal: Some(options.on_fatal.clone()),
         direct_io: options.direct_io,
+        on_damage,
         ..log_options(identity)
     };
     let opened = options.blocking.run(move || Log::open(disk, clock, chance, settings)).await;

@@ -94,6 +94,8 @@ pub(crate) enum Gate {
     NotLeader { leader: Option<NodeId> },
     /// Nor can anybody else, as far as this node sees.
     NoQuorum(TooFew),
+    /// It leads, but events of the group are damaged on all replicas.
+    Damaged,
 }
 
 impl Gate {
@@ -103,6 +105,7 @@ impl Gate {
             Self::Open { .. } => None,
             Self::NotLeader { leader } => Some(AppendError::NotLeader { leader }),
             Self::NoQuorum(TooFew { reached, voters }) => Some(AppendError::NoQuorum { group, reached, voters }),
+            Self::Damaged => Some(AppendError::Damaged),
         }
     }
 }

@@ -74,6 +74,7 @@ impl TestNode {
             on_ended: Arc::new(|error| panic!("the node ended: {error}")),
             direct_io: pelton_log::DirectIo::Off,
             store: RegistryStore::Sled,
+            scrub_bytes_per_second: 0,
             blocking: Blocking::Threads,
             member: None,
         };

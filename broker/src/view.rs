@@ -9,11 +9,12 @@ use pelton_client::{
     ClusterView, FollowerReport, GroupId, GroupInfo, NodeId, NodeReport, Offset, Problem, ReplicaReport, ReplicaRole,
     TooFew,
 };
-use pelton_consensus::{Group, GroupStatus, Role, StateMachine};
+use pelton_consensus::{Group, GroupStatus, Role, StateMachine, Unsound};
 use pelton_env::UnixMillis;
 use pelton_resource::Time;
 
 use crate::cluster::{ClusterState, GroupRecord, REGISTRY};
+use crate::groups::Failure;
 use crate::health::Ailment;
 use crate::ids;
 use crate::metrics::{Ailing, ClusterMetrics, GroupMetrics, UNREACHED_AFTER};
@@ -38,6 +39,9 @@ enum Trouble {
     /// The same.
     TooFew(GroupId),
     Failed(GroupId),
+    Damaged(GroupId),
+    /// On all replicas.
+    Lost(GroupId),
     Behind(GroupId, NodeId),
     Unreached(NodeId),
     DiskFull,
@@ -47,7 +51,7 @@ enum Trouble {
 }
 
 impl Trouble {
-    fn sentence(&self, failures: &BTreeMap<GroupId, crate::groups::Failure>) -> String {
+    fn sentence(&self, failures: &BTreeMap<GroupId, Failure>, unsound: &BTreeMap<GroupId, Unsound>) -> String {
         match self {
             Self::NoLeader(_) => "no leader is known here".to_owned(),
             Self::Unled(_) => "no leader with a quorum is known here".to_owned(),
@@ -55,6 +59,14 @@ impl Trouble {
             Self::Failed(group) => {
                 let why = failures.get(group).map_or("", |failure| &failure.why);
                 format!("the replica failed: {why}")
+            }
+            Self::Damaged(group) => {
+                let what = unsound.get(group).map(ToString::to_string).unwrap_or_default();
+                format!("the replica is damaged, and is repaired from the others: {what}")
+            }
+            Self::Lost(group) => {
+                let what = unsound.get(group).map(ToString::to_string).unwrap_or_default();
+                format!("all replicas are damaged in the same place, and the group takes no events: {what}")
             }
             Self::Behind(_, node) => format!("the replica on node {node} is more than {BEHIND_ENTRIES} entries behind"),
             Self::Unreached(node) => format!("node {node} does not answer"),
@@ -77,6 +89,8 @@ impl Trouble {
             | Self::Unled(group)
             | Self::TooFew(group)
             | Self::Failed(group)
+            | Self::Damaged(group)
+            | Self::Lost(group)
             | Self::Behind(group, _) => Some(*group),
             Self::Unreached(_) | Self::DiskFull | Self::DiskHangs | Self::DiskSlow | Self::OverLimit => None,
         }
@@ -112,6 +126,8 @@ pub(crate) async fn run(shared: Shared) {
                 }
                 metrics.show(&ailing);
                 note_problems(&shared);
+                let damaged = unsound(&shared).values().map(|unsound| unsound.entries).sum();
+                shared.metrics.damaged_entries(damaged, shared.peers.repaired_entries());
             }
         }
     }
@@ -159,11 +175,14 @@ fn info(record: &GroupRecord, term: u64, leader: Option<NodeId>) -> GroupInfo {
 pub(crate) fn report(shared: &Shared) -> NodeReport {
     note_problems(shared);
     let failures = shared.groups.failures();
+    let unsound = unsound(shared);
     let problems = shared.problems.0.lock().clone();
     let of = |group: Option<GroupId>| -> Vec<Problem> {
         let own = problems.iter().filter(|(trouble, _)| trouble.is_own());
         let these = own.filter(|(trouble, _)| trouble.group() == group);
-        these.map(|(trouble, since)| Problem { what: trouble.sentence(&failures), since: time(*since) }).collect()
+        these
+            .map(|(trouble, since)| Problem { what: trouble.sentence(&failures, &unsound), since: time(*since) })
+            .collect()
     };
     let mut replicas = BTreeMap::new();
     replicas.insert(REGISTRY, replica(&shared.registry.raft.status(), Offset(0), 0, of(Some(REGISTRY))));
@@ -177,7 +196,7 @@ pub(crate) fn report(shared: &Shared) -> NodeReport {
         }
         replicas.insert(*id, report);
     }
-    for id in failures.keys() {
+    for id in failures.keys().chain(shared.groups.unsound().keys()) {
         replicas.entry(*id).or_insert_with(|| ReplicaReport {
             role: ReplicaRole::Failed,
             term: 0,
@@ -250,6 +269,15 @@ fn replica(status: &GroupStatus, end: Offset, backlog: u64, problems: Vec<Proble
     }
 }
 
+/// What is damaged here and not repaired yet.
+fn unsound(shared: &Shared) -> BTreeMap<GroupId, Unsound> {
+    let mut unsound = shared.groups.unsound();
+    unsound.insert(REGISTRY, shared.registry.raft.unsound().borrow().clone());
+    unsound.extend(shared.groups.all().iter().map(|(id, group)| (*id, group.raft.unsound().borrow().clone())));
+    unsound.retain(|_, unsound| !unsound.is_nothing());
+    unsound
+}
+
 /// Looks what is wrong now. What was wrong before keeps its time.
 fn note_problems(shared: &Shared) {
     let mut now: BTreeSet<Trouble> = shared.groups.failures().into_keys().map(Trouble::Failed).collect();
@@ -279,6 +307,8 @@ fn note_problems(shared: &Shared) {
     let registry = &shared.registry.raft;
     look(REGISTRY, &registry.status(), is_led(registry));
     shared.groups.all().iter().for_each(|(id, group)| look(*id, &group.raft.status(), is_led(&group.raft)));
+    let damaged = unsound(shared).into_iter();
+    now.extend(damaged.map(|(group, u)| if u.is_everywhere { Trouble::Lost(group) } else { Trouble::Damaged(group) }));
     let ailment = shared.health.borrow().ailment;
     if shared.log.is_full() || ailment == Some(Ailment::Full) {
         now.insert(Trouble::DiskFull);

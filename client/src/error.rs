@@ -16,6 +16,10 @@ pub enum AppendError {
     /// The disk has no room for new events. Nothing was written; delivery goes on.
     #[error("the log's disk is full")]
     StorageFull,
+    /// Events of the log group are damaged on all of its replicas, so it takes no new ones until somebody has looked at
+    /// it. Nothing was written; delivery of what can be read goes on.
+    #[error("the log group is damaged on all of its replicas, and takes no events")]
+    Damaged,
     /// The events do not fit into one batch. Nothing was written.
     #[error("{size_bytes} B do not fit into one batch of at most {limit_bytes} B")]
     TooLarge {
@@ -55,6 +59,7 @@ impl AppendError {
         match self {
             Self::Overloaded { .. }
             | Self::StorageFull
+            | Self::Damaged
             | Self::NotLeader { .. }
             | Self::Unavailable
             | Self::NoQuorum { .. }

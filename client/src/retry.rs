@@ -44,7 +44,7 @@ impl Refused for AppendError {
             Self::NoQuorum { .. } => Verdict::NoQuorum,
             Self::OutcomeUnknown => Verdict::Unknown,
             // Whoever is at a bound says so to the producer, who waits better than we do.
-            Self::Overloaded { .. } | Self::StorageFull | Self::TooLarge { .. } => Verdict::Final,
+            Self::Overloaded { .. } | Self::StorageFull | Self::Damaged | Self::TooLarge { .. } => Verdict::Final,
         }
     }
 

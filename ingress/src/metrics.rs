@@ -52,6 +52,7 @@ reasons! {
     TooManyConnections "too-many-connections"
     Overloaded "overloaded"
     StorageFull "storage-full"
+    Damaged "damaged"
     Unavailable "unavailable"
     NoQuorum "no-quorum"
     OutcomeUnknown "outcome-unknown"

@@ -242,6 +242,7 @@ fn append_verdict(error: &AppendError) -> Verdict {
             Verdict::new(BUSY, Reason::Overloaded, "Too much at once").retry_after(*retry_after)
         }
         AppendError::StorageFull => Verdict::new(BUSY, Reason::StorageFull, "The disk is full").retry_after(ROOM),
+        AppendError::Damaged => Verdict::new(BUSY, Reason::Damaged, "The log is damaged").retry_after(ROOM),
         AppendError::TooLarge { .. } => too_large(),
         AppendError::NotLeader { .. } | AppendError::Unavailable => {
             Verdict::new(BUSY, Reason::Unavailable, "The log takes no events now").retry_after(SOON)
@@ -257,6 +258,7 @@ fn after_append(error: &AppendError) -> &'static str {
     match error {
         AppendError::Overloaded { .. }
         | AppendError::StorageFull
+        | AppendError::Damaged
         | AppendError::TooLarge { .. }
         | AppendError::NotLeader { .. }
         | AppendError::Unavailable
@@ -280,6 +282,7 @@ mod tests {
             (later(Duration::from_millis(20)), 503, Some(1)),
             (later(Duration::from_millis(2_001)), 503, Some(3)),
             (AppendError::StorageFull, 503, Some(5)),
+            (AppendError::Damaged, 503, Some(5)),
             (AppendError::NotLeader { leader: None }, 503, Some(1)),
             (AppendError::Unavailable, 503, Some(1)),
             (AppendError::NoQuorum { group: GroupId(3), reached: 1, voters: 3 }, 503, Some(1)),

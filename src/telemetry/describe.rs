@@ -33,6 +33,15 @@ fn log() {
     describe_histogram!("pelton_log_flush_records", "Records of one write of the log");
     describe_histogram!("pelton_log_segment_wait_seconds", Unit::Seconds, "Time that a new segment was waited for");
     describe_counter!("pelton_log_damaged_reads_total", "Reads that found a record damaged on disk");
+    describe_gauge!(
+        "pelton_log_damaged_entries",
+        "Entries that cannot be read until other replicas have repaired them"
+    );
+    describe_counter!("pelton_log_repaired_entries_total", "Damaged entries that were repaired from other replicas");
+    describe_counter!("pelton_log_scrubbed_bytes_total", Unit::Bytes, "Bytes of the log read to look for damage");
+    describe_counter!("pelton_log_scrub_damage_total", "Places that were found damaged in this way");
+    describe_counter!("pelton_log_scrubs_total", "Times that the whole log was read to look for damage");
+    describe_gauge!("pelton_log_scrub_seconds", Unit::Seconds, "Time that the last of them took");
     describe_gauge!("pelton_log_storage_full", "1 while the disk has no room for new events");
     describe_gauge!("pelton_log_hung", "1 while what was written is not synced for 1.5 seconds or longer");
     describe_gauge!("pelton_log_bytes", Unit::Bytes, "Bytes of the log on disk");

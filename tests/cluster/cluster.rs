@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use pelton_log::OnDamage;
 use rustix::process::Signal;
 
 use crate::authority::Authority;
@@ -37,6 +38,8 @@ pub struct Cluster {
     /// What nodes said that have ended, and when they had.
     said: Vec<(String, Instant)>,
     pub subscriber: Subscriber,
+    /// Whether logs may have been damaged and repaired.
+    pub on_damage: OnDamage,
     folder: tempfile::TempDir,
 }
 
@@ -54,8 +57,9 @@ impl Cluster {
         let subscriber = Subscriber::start(network.own());
         let (starts, nodes) = (Vec::new(), Vec::new());
         let names = (0..count).map(|machine| format!("node-{machine}")).collect();
-        let (paused, said) = (BTreeSet::new(), Vec::new());
-        let mut cluster = Self { network, authority, names, starts, nodes, paused, said, subscriber, folder };
+        let (paused, said, on_damage) = (BTreeSet::new(), Vec::new(), OnDamage::Refuse);
+        let mut cluster =
+            Self { network, authority, names, starts, nodes, paused, said, subscriber, on_damage, folder };
         for machine in 0..count {
             let start = cluster.prepared(machine, &cluster.names[machine], count);
             cluster.starts.push(dress(machine, start));
@@ -260,7 +264,7 @@ impl Cluster {
         machines.iter().for_each(|machine| self.stop(*machine));
         let data = machines.iter().map(|machine| self.starts[*machine].data_folder());
         let data: Vec<_> = data.filter(|data| data.join("log").exists()).collect();
-        let agreed = logs::agree(data.iter().copied());
+        let agreed = logs::agree(data.iter().copied(), self.on_damage);
         eprintln!("{what}: the logs of {} nodes agree on {} events", data.len(), agreed.events);
         let mut sessions = Sessions::new();
         for (said, died) in &self.said {

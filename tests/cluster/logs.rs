@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use pelton_env::{OsChance, SystemClock};
 use pelton_event::Event;
-use pelton_log::{Entry, GroupId, GroupView, Log, LogIndex, OpenError, Options, RealDisk, verify};
+use pelton_log::{Entry, GroupId, GroupView, Identity, Log, LogIndex, OnDamage, OpenError, Options, RealDisk, verify};
 
 use crate::support::event::TYPE_A;
 use crate::support::{TestEvent, wait_for};
@@ -53,10 +53,10 @@ struct Replica {
 /// Asserts that every log is whole, that every entry which two replicas have committed is the same in both, and that
 /// all replicas of a group have the same events.
 #[track_caller]
-pub fn agree<'a>(data: impl IntoIterator<Item = &'a Path>) -> Agreed {
+pub fn agree<'a>(data: impl IntoIterator<Item = &'a Path>, on_damage: OnDamage) -> Agreed {
     let mut groups = BTreeMap::<GroupId, Vec<Replica>>::new();
     for data in data {
-        for (group, replica) in replicas(data) {
+        for (group, replica) in replicas(data, on_damage) {
             groups.entry(group).or_default().push(replica);
         }
     }
@@ -86,7 +86,7 @@ pub fn agree<'a>(data: impl IntoIterator<Item = &'a Path>) -> Agreed {
 /// The ids of all events in a log that nobody has open.
 #[track_caller]
 pub fn events(data: &Path) -> BTreeSet<String> {
-    let log = open(data);
+    let log = open(data, OnDamage::Refuse);
     let mut ids = BTreeSet::new();
     for group in log.groups() {
         for_each(&log, group, |entry| ids.extend(events_of(entry).map(|event| event.id().to_owned())));
@@ -96,19 +96,39 @@ pub fn events(data: &Path) -> BTreeSet<String> {
 }
 
 #[track_caller]
-fn replicas(data: &Path) -> Vec<(GroupId, Replica)> {
-    let log = open(data);
+fn replicas(data: &Path, on_damage: OnDamage) -> Vec<(GroupId, Replica)> {
+    let log = open(data, on_damage);
     let found = log.groups().into_iter().map(|group| (group, replica(data, &log, group))).collect();
     log.shutdown();
     found
 }
 
-/// Opens a log that has to be whole.
+/// Whose log it is: one that is opened under no name says it in its refusal.
+fn identity(data: &Path) -> Option<Identity> {
+    let disk = Arc::new(RealDisk::existing(data.join("log")).unwrap());
+    unlocked(data, || {
+        let options = Options::new(Identity::default());
+        match Log::open(disk.clone(), Arc::new(SystemClock), Arc::new(OsChance), options) {
+            Err(OpenError::Identity { found, .. }) => Ok(Some(found)),
+            other => other.map(|_| None),
+        }
+    })
+}
+
+/// Opens a log that has to be whole, or that was damaged and repaired.
 #[track_caller]
-fn open(data: &Path) -> Log {
-    let report = unlocked(data, || verify(&RealDisk::existing(data.join("log")).unwrap()));
-    assert!(report.is_whole(), "{data:?}: {report:?}");
-    let options = Options::new(report.identity.expect("a log that was written says whose it is"));
+fn open(data: &Path, on_damage: OnDamage) -> Log {
+    let identity = match on_damage {
+        OnDamage::Refuse => {
+            let report = unlocked(data, || verify(&RealDisk::existing(data.join("log")).unwrap()));
+            assert!(report.is_whole(), "{data:?}: {report:?}");
+            report.identity
+        }
+        // What was damaged is still there, beside the copies that took its place.
+        OnDamage::Keep => identity(data),
+    };
+    let options = Options::new(identity.expect("a log that was written says whose it is"));
+    let options = Options { on_damage, ..options };
     let disk = || Arc::new(RealDisk::existing(data.join("log")).unwrap());
     unlocked(data, || Log::open(disk(), Arc::new(SystemClock), Arc::new(OsChance), options.clone())).0
 }

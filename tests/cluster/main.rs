@@ -26,6 +26,7 @@ mod support;
 
 mod authority;
 mod cluster;
+mod damage;
 mod disks;
 mod figures;
 mod kills;

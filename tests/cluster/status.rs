@@ -21,6 +21,11 @@ impl Status {
         self.0["groups"].as_array().expect("it lists the groups").iter()
     }
 
+    /// Everything that is wrong.
+    pub fn problems(&self) -> String {
+        self.0["problems"].to_string()
+    }
+
     fn terms(&self) -> BTreeMap<String, u64> {
         let term =
             |group: &Value| (group["name"].as_str().unwrap_or("?").to_owned(), group["term"].as_u64().unwrap_or(0));

@@ -47,6 +47,11 @@ pub(crate) fn content(payload: Payload) -> Content {
     }
 }
 
+/// Whether entries of this kind say who votes.
+pub(crate) fn is_membership(kind: u8) -> bool {
+    kind == KIND_MEMBERSHIP
+}
+
 /// What [`content`] was made of.
 pub(crate) fn payload(kind: u32, event_count: u32, body: Bytes) -> Result<Payload, UnknownEntry> {
     let unknown = UnknownEntry { kind };

@@ -39,11 +39,23 @@ impl<S: StateMachine> Group<S> {
     }
 
     /// Whether this node stands for election from now on. It votes and follows in any case, and leads when the group is
-    /// handed over to it. Nothing changes while a voter that has just started holds its vote: then it does not stand,
-    /// and afterwards does.
+    /// handed over to it. It does not stand either while it holds its vote because it has just started, nor while it is
+    /// damaged.
     pub fn set_stands(&self, stands: bool) {
-        if self.votes_held_until().is_none_or(|until| Instant::now() >= until) {
-            self.raft().runtime_config().elect(stands);
-        }
+        self.stands().store(stands, Ordering::Relaxed);
+        self.decide_whether_it_stands();
+    }
+
+    /// To be called whenever one of the reasons may have changed.
+    pub(crate) fn decide_whether_it_stands(&self) {
+        let is_alone = self.status().voters.iter().eq([&self.mend().node]);
+        let holds_vote = self.votes_held_until().is_some_and(|until| Instant::now() < until);
+        let is_sound = {
+            let unsound = self.unsound();
+            let unsound = unsound.borrow();
+            unsound.is_nothing() || unsound.is_everywhere
+        };
+        let stands = self.stands().load(Ordering::Relaxed) && (is_alone || (is_sound && !holds_vote));
+        self.raft().runtime_config().elect(stands);
     }
 }

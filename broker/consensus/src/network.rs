@@ -8,7 +8,7 @@ pub(crate) use quiet::{Quiet, is_silent};
 use std::future::Future;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
@@ -26,7 +26,7 @@ use pelton_proto::consensus::v1 as proto;
 use crate::transport::NoAnswer;
 use crate::types::{Snapshot, Types, Vote};
 use crate::wire::{self, BadMessage};
-use crate::{NodeId, Peers, chunks, codec};
+use crate::{NodeId, Peers, chunks};
 
 /// Makes the clients of one group.
 pub(crate) struct Network {
@@ -179,18 +179,7 @@ impl NetSnapshot<Types> for Client {
         if self.quiet.is_quiet() {
             return Err(unreachable("this leader is quiet, for no quorum answers it").into());
         }
-        let mut membership = BytesMut::new();
-        codec::put_membership(&mut membership, snapshot.meta.last_membership.membership());
-        let head = proto::snapshot_chunk::Head {
-            group: self.group.0,
-            vote: Some(wire::vote_to_wire(&vote)),
-            last: snapshot.meta.last_log_id.map(wire::log_id_to_wire),
-            membership_at: snapshot.meta.last_membership.log_id().map(wire::log_id_to_wire),
-            membership: membership.freeze(),
-            // Filled in with the chunks.
-            size_bytes: 0,
-            crc32c: 0,
-        };
+        let head = wire::snapshot_head(self.group, Some(&vote), &snapshot.meta);
         let chunks = chunks::split(head, snapshot.snapshot);
         let transport = self.peers.transport().map_err(RpcError::from)?;
         let sent = self.within(&option, transport.snapshot(self.to, self.group, chunks));

@@ -13,7 +13,7 @@ use pelton_client::{
 };
 use pelton_env::{SeededChance, SystemClock};
 use pelton_event::Event;
-use pelton_log::SimDisk;
+use pelton_log::{OnDamage, SimDisk};
 use pelton_peer::{Network, PeerAddress, PeerListener, Security, TcpNetwork};
 use pelton_resource::parse_documents;
 
@@ -93,6 +93,7 @@ impl Cluster {
             on_ended: Arc::new(|error| panic!("the node ended: {error}")),
             direct_io: pelton_log::DirectIo::Off,
             store: RegistryStore::None,
+            scrub_bytes_per_second: 0,
             blocking: Blocking::Threads,
             member: None,
         };
@@ -127,6 +128,8 @@ impl Cluster {
                     let settings = pelton_log::Options {
                         segment_size_bytes: SEGMENT_BYTES,
                         initial_segment_size_bytes: SEGMENT_BYTES,
+                        on_damage: OnDamage::Keep,
+                        tail_cache_bytes: 0,
                         ..pelton_log::Options::small(identity)
                     };
                     let (log, report) = Log::open(Arc::new(disk), options.clock, options.chance, settings).unwrap();
@@ -320,6 +323,52 @@ async fn three_nodes(cluster: Cluster) {
         assert!(view.groups.values().all(|group| group.keyed && group.replicas.len() == 3 && group.leader.is_some()));
         assert_eq!(node.waits_for(), None);
     }
+    cluster.stop().await;
+}
+
+/// A node comes back with damage all over its log: in the registry, in the group that it led, in those that it followed.
+/// It is repaired while the others serve, and leads again what is meant for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_node_is_repaired_over_grpc_and_leads_again() {
+    let mut cluster = Cluster::over(None, 3).await;
+    cluster.is_settled(3).await;
+    for id in 0..20 {
+        for group in GROUPS {
+            cluster.append(group, &format!("{id}"), None).await;
+        }
+    }
+    let group = GROUPS[0];
+    let damaged = cluster.leader(group).await;
+    cluster.nodes[damaged].take().unwrap().shutdown().await;
+    cluster.append(group, "20", None).await;
+    let disk = &cluster.machines[damaged].disk;
+    // What events hold, and what the registry's entries do.
+    for pattern in [&b"/test"[..], b"127.0.0.1"] {
+        let mut seen = 0;
+        for name in disk.names().into_iter().filter(|name| name.ends_with(".seg")) {
+            let contents = disk.contents(&name).unwrap();
+            for at in (0..contents.len() - pattern.len()).filter(|at| contents[*at..].starts_with(pattern)) {
+                seen += 1;
+                if seen % 4 == 1 {
+                    disk.flip_bit(&name, at * 8);
+                }
+            }
+        }
+        assert!(seen > 2, "{seen}");
+    }
+    let list = cluster.machines.iter().map(|machine| machine.address.clone()).collect();
+    cluster.nodes[damaged] = Some(cluster.open(damaged, list).await);
+    let shared = &cluster.node(damaged).shared;
+    until("all is found", || shared.log.scrub(1 << 20).unwrap().is_round_over.then_some(())).await;
+    let is_sound =
+        || shared.groups.unsound().is_empty() && shared.log.groups().iter().all(|g| shared.log.faulty(*g).is_empty());
+    until("all is repaired", || is_sound().then_some(())).await;
+    assert!(shared.peers.repaired_entries() > 5, "{}", shared.peers.repaired_entries());
+    cluster.is_settled(3).await;
+    assert_eq!(cluster.leader(group).await, damaged);
+    let ids: Vec<_> = (0..=20).map(|id| id.to_string()).collect();
+    assert_eq!(cluster.ids(group, 21).await, ids);
+    assert_eq!(cluster.ids(GROUPS[1], 20).await, ids[..20]);
     cluster.stop().await;
 }
 

@@ -31,6 +31,7 @@ fn options(data: &Path) -> Options {
         on_ended: Arc::new(|error| panic!("the node ended: {error}")),
         direct_io: pelton_log::DirectIo::Auto,
         store: RegistryStore::Sled,
+        scrub_bytes_per_second: 0,
         blocking: Blocking::Threads,
         member: None,
     }

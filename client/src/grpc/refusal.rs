@@ -39,6 +39,7 @@ impl Wire for AppendError {
                 wire::Refusal { retry_after_millis: millis, ..plain(Reason::Overloaded) }
             }
             Self::StorageFull => plain(Reason::StorageFull),
+            Self::Damaged => plain(Reason::Damaged),
             Self::TooLarge { size_bytes, limit_bytes } => {
                 let (wanted, limit) = (*size_bytes as u64, *limit_bytes as u64);
                 wire::Refusal { wanted, limit, ..plain(Reason::TooLarge) }
@@ -63,6 +64,7 @@ impl Wire for AppendError {
             },
             Reason::Overloaded => Self::Overloaded { retry_after: Duration::from_millis(refusal.retry_after_millis) },
             Reason::StorageFull => Self::StorageFull,
+            Reason::Damaged => Self::Damaged,
             Reason::TooLarge => {
                 Self::TooLarge { size_bytes: refusal.wanted as usize, limit_bytes: refusal.limit as usize }
             }
@@ -194,6 +196,7 @@ mod tests {
         back(vec![
             AppendError::Overloaded { retry_after: Duration::from_millis(1_500) },
             AppendError::StorageFull,
+            AppendError::Damaged,
             AppendError::TooLarge { size_bytes: 9, limit_bytes: 8 },
             AppendError::NotLeader { leader: some },
             AppendError::NotLeader { leader: none },

@@ -52,6 +52,22 @@ impl Transport for Half {
         unreachable!("only heartbeats are sent")
     }
 
+    fn fetch(
+        &self,
+        _to: NodeId,
+        _request: proto::FetchRequest,
+    ) -> BoxFuture<'static, Result<proto::FetchResponse, NoAnswer>> {
+        unreachable!("only heartbeats are sent")
+    }
+
+    fn fetch_snapshot(
+        &self,
+        _to: NodeId,
+        _request: proto::FetchSnapshotRequest,
+    ) -> BoxFuture<'static, Result<Incoming<proto::SnapshotChunk>, NoAnswer>> {
+        unreachable!("only heartbeats are sent")
+    }
+
     fn transfer_leader(
         &self,
         _to: NodeId,
