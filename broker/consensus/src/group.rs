@@ -94,7 +94,7 @@ impl<S: StateMachine> Group<S> {
         config.enable_elect = !holds_vote;
         let quiet = Quiet::new();
         let hung_after = options.election_timeout.1;
-        let network = Network { peers: peers.clone(), group: id, hung_after, quiet: quiet.clone() };
+        let network = Network { peers: peers.clone(), group: id, log: store.clone(), hung_after, quiet: quiet.clone() };
         let raft = Raft::new(options.node.0, Arc::new(config), network, store.clone(), machine.clone())
             .await
             .map_err(|error| failed(id, error))?;
