@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::admission::room_for;
 use crate::heard::Heard;
-use crate::leadership::{Watcher, other_leader};
+use crate::leadership::{Watcher, is_alone, other_leader};
 use crate::machine::Machine;
 use crate::network::{Network, Quiet};
 use crate::peers::Replica;
@@ -315,6 +315,12 @@ impl<S: StateMachine> Group<S> {
     pub fn serves(&self) -> bool {
         // The watch knows, too, when the core is gone without a word.
         self.0.leadership.borrow().serves && self.0.watcher.look().0.serves
+    }
+
+    /// Whether this node is the only voter, so that nobody else is asked for a commit.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        is_alone(&self.0.watcher.metrics.borrow_watched(), self.0.options.node)
     }
 
     /// Whether the state here has everything that was committed a moment ago: this node serves as the leader, or has
