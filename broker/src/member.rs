@@ -12,6 +12,7 @@ use pelton_consensus::GroupStatus;
 use pelton_peer::{BoxedIo, Network, PeerAddress, PeerListener, Pool, Security};
 
 use crate::cluster::{ClusterCommand, REGISTRY};
+use crate::ended::Ended;
 use crate::formation::{AnnounceError, Keeper, Presence, RegistryLink};
 use crate::groups::{Wanted, is_unheard, tend_members};
 use crate::ids;
@@ -236,7 +237,7 @@ pub(crate) async fn announce(shared: Shared) {
                 Ok(()) => {}
                 Err(error @ AnnounceError::Removed(_)) if !is_needed(&shared) => {
                     tracing::error!(%error, "the node ends");
-                    (shared.options.on_fatal)(&io::Error::other(error));
+                    (shared.options.on_ended)(&Ended::Removed { why: error.to_string() });
                     return;
                 }
                 Err(error @ AnnounceError::Removed(_)) => {
@@ -313,7 +314,18 @@ fn give(given: Result<(), pelton_consensus::MembershipError>, group: u32) {
 
 /// The voter that is furthest of those that answer.
 fn heir(this: NodeId, status: &GroupStatus) -> Option<pelton_consensus::NodeId> {
-    let votes = |node: &pelton_consensus::NodeId| *node != ids::raft_node(this) && status.voters.contains(node);
+    heir_among(this, status, |_| true)
+}
+
+/// The same, of those that `may` lead.
+pub(crate) fn heir_among(
+    this: NodeId,
+    status: &GroupStatus,
+    may: impl Fn(NodeId) -> bool,
+) -> Option<pelton_consensus::NodeId> {
+    let votes = |node: &pelton_consensus::NodeId| {
+        *node != ids::raft_node(this) && status.voters.contains(node) && may(ids::node(*node))
+    };
     let answering = status.followers.iter().filter(|(node, follower)| votes(node) && follower.answered.is_some());
     let furthest = answering.max_by_key(|(node, follower)| (follower.matched, std::cmp::Reverse(**node)));
     furthest.filter(|_| status.is_leader()).map(|(node, _)| *node)

@@ -1,12 +1,12 @@
 //! What the broker counts. Names and meanings are listed in `docs/metrics.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use pelton_client::{GroupId, NodeId};
-use pelton_consensus::{GroupStatus, Role};
+use pelton_consensus::{FollowerStatus, GroupStatus, Role};
 
 /// Handles registered once, so that the hot path only adds.
 #[derive(Clone)]
@@ -90,6 +90,72 @@ impl BrokerMetrics {
     }
 }
 
+/// A follower that has not answered for so long is not reached.
+pub(crate) const UNREACHED_AFTER: Duration = Duration::from_secs(3);
+
+/// What is wrong with the cluster as one node sees it at one moment.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ailing {
+    /// Groups that it leads, and of which fewer replicas answer than there should be.
+    groups_short: usize,
+    /// Groups of which it has a replica and knows no leader: no quorum, or an election.
+    groups_without_leader: usize,
+    /// Its own replicas that ended.
+    failed_replicas: usize,
+    /// Nodes that follow it and do not answer.
+    silent_nodes: BTreeSet<NodeId>,
+}
+
+impl Ailing {
+    /// With so many replicas of its own that ended, and are closed or open.
+    pub(crate) fn with_failed(failed_replicas: usize) -> Self {
+        Self { failed_replicas, ..Self::default() }
+    }
+
+    /// Takes in a replica that is open, of a group that should have so many.
+    pub(crate) fn note(&mut self, status: &GroupStatus, replication: usize) {
+        if status.role == Role::Ended {
+            return;
+        }
+        self.groups_without_leader += usize::from(status.leader.is_none());
+        if !status.is_leader() {
+            return;
+        }
+        let silent = |follower: &FollowerStatus| follower.answered.is_none_or(|answered| answered > UNREACHED_AFTER);
+        let followers = status.followers.iter();
+        let silent: BTreeSet<_> = followers.filter(|(_, follower)| silent(follower)).map(|(node, _)| *node).collect();
+        let answering = status.voters.difference(&silent).count();
+        self.groups_short += usize::from(answering < replication);
+        self.silent_nodes.extend(silent.into_iter().map(|node| NodeId(node.0)));
+    }
+}
+
+/// The same as gauges. Each is 0 when all is well.
+pub(crate) struct ClusterMetrics {
+    groups_short: Gauge,
+    groups_without_leader: Gauge,
+    failed_replicas: Gauge,
+    silent_nodes: Gauge,
+}
+
+impl ClusterMetrics {
+    pub(crate) fn register() -> Self {
+        Self {
+            groups_short: gauge!("pelton_cluster_under_replicated_groups"),
+            groups_without_leader: gauge!("pelton_cluster_groups_without_leader"),
+            failed_replicas: gauge!("pelton_cluster_failed_replicas"),
+            silent_nodes: gauge!("pelton_cluster_silent_nodes"),
+        }
+    }
+
+    pub(crate) fn show(&self, ailing: &Ailing) {
+        self.groups_short.set(ailing.groups_short as f64);
+        self.groups_without_leader.set(ailing.groups_without_leader as f64);
+        self.failed_replicas.set(ailing.failed_replicas as f64);
+        self.silent_nodes.set(ailing.silent_nodes.len() as f64);
+    }
+}
+
 /// Of one replica, with the label `group`; 0 is the registry's.
 pub(crate) struct GroupMetrics {
     group: GroupId,
@@ -157,3 +223,6 @@ impl GroupMetrics {
         self.followers.lock().values().for_each(|gauge| gauge.set(0.0));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,9 +17,11 @@ use tokio::task::JoinHandle;
 use crate::blocking::Blocking;
 use crate::cluster::{Answer, ClusterCommand, Refusal};
 use crate::controller::ControllerInput;
+use crate::ended::{Ended, EndedHook};
 use crate::enter::{self, Seams};
 use crate::formation::{CannotEnter, Keeper, Presence, RegistryLink, SettleError, Started};
 use crate::groups::{DataGroup, Groups, OpenAs};
+use crate::health::{self, Health};
 use crate::ids;
 use crate::local_node::LocalNode;
 use crate::member::{self, AddressBook, Member, MemberParts};
@@ -76,6 +78,8 @@ pub struct Options {
     pub observer: Arc<dyn Observer>,
     /// Called when the disk failed to write or sync. It should say so and end the process: nothing is tried again.
     pub on_fatal: FatalHook,
+    /// Called when the node cannot go on for another reason. It should say so and end the process.
+    pub on_ended: EndedHook,
     /// Whether the log passes the page cache.
     pub direct_io: pelton_log::DirectIo,
     /// Where the registry's applied state is kept beside the log.
@@ -167,6 +171,7 @@ pub(crate) struct Parts {
     pub(crate) reports: Reports,
     pub(crate) view: watch::Sender<Arc<ClusterView>>,
     pub(crate) problems: Problems,
+    pub(crate) health: watch::Sender<Health>,
     pub(crate) group_options: GroupOptions,
     pub(crate) peers: Peers,
     /// What a node has that others can reach; `None` on a node by itself.
@@ -326,6 +331,7 @@ pub(crate) fn start_tasks(shared: &Shared) -> Vec<JoinHandle<()>> {
         tokio::spawn(retention::run(shared.clone())),
         tokio::spawn(reports::run(shared.clone())),
         tokio::spawn(view::run(shared.clone())),
+        tokio::spawn(health::run(shared.clone())),
         tokio::spawn(groups::follow_cluster(shared.clone())),
         tokio::spawn(watch_registry(shared.clone())),
     ]
@@ -374,6 +380,7 @@ fn share(
         reports: Reports::default(),
         view: watch::Sender::default(),
         problems: Problems::default(),
+        health: watch::Sender::default(),
         group_options,
         peers,
         member,
@@ -413,7 +420,7 @@ pub(crate) async fn assemble_member(
         raft.initialize(&[ids::raft_node(this)].into()).await?;
     }
     let registry = Arc::new(Registry::new(raft, state));
-    let keeper = Keeper::new(registry.clone(), presence.clone(), pool.clone(), member.node_lost_after);
+    let keeper = Keeper::new(registry.clone(), presence.clone(), pool.clone(), peers.clone(), member.node_lost_after);
     let link = RegistryLink {
         registrar: registry.clone(),
         presence: presence.clone(),
@@ -478,8 +485,14 @@ async fn change(shared: &Shared, command: ClusterCommand) -> Result<Answer, Open
 /// Ends the process when the registry fails here: the node would never hear of a change again and look alive.
 async fn watch_registry(shared: Shared) {
     let why = shared.registry.raft.failed().await;
-    let failed = GroupError::Failed { group: REGISTRY, why };
-    (shared.options.on_fatal)(&io::Error::other(failed));
+    replica_ended(&shared, GroupId(REGISTRY.0), why);
+}
+
+/// A replica that the node cannot do without has ended. When the disk did that, the log has said so itself.
+pub(crate) fn replica_ended(shared: &Shared, group: GroupId, why: String) {
+    if shared.log.failure().is_none() {
+        (shared.options.on_ended)(&Ended::Replica { group, why });
+    }
 }
 
 /// How a node's log is opened, whoever opens it.

@@ -71,6 +71,7 @@ impl TestNode {
             chance,
             observer: Arc::new(pelton_log::NoObserver),
             on_fatal: Arc::new(|error| panic!("the disk failed: {error}")),
+            on_ended: Arc::new(|error| panic!("the node ended: {error}")),
             direct_io: pelton_log::DirectIo::Off,
             store: RegistryStore::Sled,
             blocking: Blocking::Threads,

@@ -144,6 +144,23 @@ pub struct ReplicaReport {
     pub backlog: u64,
     /// What is wrong, with the time since when. Empty when nothing is.
     pub problems: Vec<Problem>,
+    /// Since when no leader that has a quorum is known to it.
+    #[serde(default)]
+    pub unled_since: Option<Time>,
+    /// That its group has fewer voters than it should.
+    #[serde(default)]
+    pub too_few: Option<TooFew>,
+}
+
+/// A group with fewer voters than it should have: it outlives the loss of fewer nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TooFew {
+    /// Those it has.
+    pub has: u32,
+    /// Those it should have: the replicas that the cluster was asked for.
+    pub wanted: u32,
+    /// Since when.
+    pub since: Time,
 }
 
 /// Something that is not as it should be.

@@ -155,6 +155,7 @@ impl<C: Client> Sessions<C> {
         match Group::new(self.client.clone(), id, session, self.shared.clone(), snapshot.clone()) {
             Ok(group) => {
                 self.again.remove(&id);
+                tracing::info!(group = %id, term = session.term, grant = session.grant, "the session begins");
                 let task = self.tasks.spawn(group.run(self.stopped.clone()));
                 self.running.insert(task.id(), (id, session));
                 self.snapshots.lock().insert(id, snapshot);

@@ -1,4 +1,5 @@
-//! Whether the logs of all replicas say the same, read from the data folders of nodes that have stopped.
+//! Whether the logs of all replicas say the same, and what they say, read from the data folders of nodes that have
+//! stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -6,10 +7,35 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pelton_env::{OsChance, SystemClock};
-use pelton_log::{Entry, GroupId, GroupView, Log, LogIndex, Options, RealDisk, verify};
+use pelton_event::Event;
+use pelton_log::{Entry, GroupId, GroupView, Log, LogIndex, OpenError, Options, RealDisk, verify};
+
+use crate::support::event::TYPE_A;
+use crate::support::{TestEvent, wait_for};
 
 /// Bytes of entries that are read at a time.
 const READ_BYTES: u64 = 1 << 20;
+
+/// An event as it stands in the log of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copy {
+    pub group: u64,
+    pub offset: u64,
+    /// Of the leader that wrote it.
+    pub term: u64,
+}
+
+/// The copies of each event.
+pub type Copies = BTreeMap<u64, Vec<Copy>>;
+
+/// What the logs say.
+#[derive(Debug, Default)]
+pub struct Agreed {
+    /// How many events there are, each place in a group counted once.
+    pub events: u64,
+    /// Where those of the producers are.
+    pub copies: Copies,
+}
 
 /// One replica of a group, as its node's log has it.
 #[derive(Debug)]
@@ -20,19 +46,21 @@ struct Replica {
     entries: BTreeMap<u64, u64>,
     /// Events in them.
     events: u64,
+    /// The producers' events and their terms, by offset.
+    numbers: BTreeMap<u64, (u64, u64)>,
 }
 
 /// Asserts that every log is whole, that every entry which two replicas have committed is the same in both, and that
-/// all replicas of a group have the same events. Gives the number of events that were compared, each once.
+/// all replicas of a group have the same events.
 #[track_caller]
-pub fn agree<'a>(data: impl IntoIterator<Item = &'a Path>) -> u64 {
+pub fn agree<'a>(data: impl IntoIterator<Item = &'a Path>) -> Agreed {
     let mut groups = BTreeMap::<GroupId, Vec<Replica>>::new();
     for data in data {
         for (group, replica) in replicas(data) {
             groups.entry(group).or_default().push(replica);
         }
     }
-    let mut events = 0;
+    let mut agreed = Agreed::default();
     for (group, replicas) in &groups {
         let (first, others) = replicas.split_first().expect("it was found somewhere");
         for other in others {
@@ -45,28 +73,26 @@ pub fn agree<'a>(data: impl IntoIterator<Item = &'a Path>) -> u64 {
             let ends = (first.view.next_offset, other.view.next_offset);
             assert_eq!(ends.0, ends.1, "{group:?}: the next event of {:?} and of {:?}", first.data, other.data);
         }
-        events += replicas.iter().map(|replica| replica.events).max().unwrap_or_default();
+        agreed.events += replicas.iter().map(|replica| replica.events).max().unwrap_or_default();
+        let numbers: BTreeMap<_, _> = replicas.iter().flat_map(|replica| &replica.numbers).collect();
+        for (offset, (number, term)) in numbers {
+            let copy = Copy { group: u64::from(group.0), offset: *offset, term: *term };
+            agreed.copies.entry(*number).or_default().push(copy);
+        }
     }
-    events
+    agreed
 }
 
 /// The ids of all events in a log that nobody has open.
 #[track_caller]
 pub fn events(data: &Path) -> BTreeSet<String> {
     let log = open(data);
-    let mut events = BTreeSet::new();
+    let mut ids = BTreeSet::new();
     for group in log.groups() {
-        for_each(&log, group, |entry| {
-            if entry.event_count == 0 {
-                return;
-            }
-            for record in pelton_client::records(entry.body.clone()) {
-                events.insert(record.unwrap().event().unwrap().id().to_owned());
-            }
-        });
+        for_each(&log, group, |entry| ids.extend(events_of(entry).map(|event| event.id().to_owned())));
     }
     log.shutdown();
-    events
+    ids
 }
 
 #[track_caller]
@@ -80,23 +106,44 @@ fn replicas(data: &Path) -> Vec<(GroupId, Replica)> {
 /// Opens a log that has to be whole.
 #[track_caller]
 fn open(data: &Path) -> Log {
-    let disk = RealDisk::existing(data.join("log")).unwrap();
-    let report = verify(&disk).unwrap();
+    let report = unlocked(data, || verify(&RealDisk::existing(data.join("log")).unwrap()));
     assert!(report.is_whole(), "{data:?}: {report:?}");
     let options = Options::new(report.identity.expect("a log that was written says whose it is"));
-    let (log, _) = Log::open(Arc::new(disk), Arc::new(SystemClock), Arc::new(OsChance), options).unwrap();
-    log
+    let disk = || Arc::new(RealDisk::existing(data.join("log")).unwrap());
+    unlocked(data, || Log::open(disk(), Arc::new(SystemClock), Arc::new(OsChance), options.clone())).0
+}
+
+/// Another scenario that is starting a process just now may hold the lock of a log that this one has had open, from its
+/// fork to its exec.
+#[track_caller]
+fn unlocked<T>(data: &Path, open: impl Fn() -> Result<T, OpenError>) -> T {
+    wait_for(&format!("the log in {data:?}"), || match open() {
+        Err(OpenError::Locked) => Err("locked".to_owned()),
+        other => Ok(other.unwrap()),
+    })
 }
 
 #[track_caller]
 fn replica(data: &Path, log: &Log, group: GroupId) -> Replica {
-    let view = log.group(group);
-    let mut replica = Replica { data: data.to_owned(), view, entries: BTreeMap::new(), events: 0 };
+    let (view, numbers) = (log.group(group), BTreeMap::new());
+    let mut replica = Replica { data: data.to_owned(), view, entries: BTreeMap::new(), events: 0, numbers };
     for_each(log, group, |entry| {
         replica.entries.insert(entry.index.0, hash(entry));
         replica.events += u64::from(entry.event_count);
+        for (offset, event) in (entry.first_offset.0..).zip(events_of(entry)) {
+            if let Some(number) = TestEvent::number_of(event.id()).filter(|_| event.ty() == TYPE_A) {
+                replica.numbers.insert(offset, (number, entry.term.0));
+            }
+        }
     });
     replica
+}
+
+/// The events in an entry, decoded.
+#[track_caller]
+fn events_of(entry: &Entry) -> impl Iterator<Item = Event> {
+    let body = if entry.event_count == 0 { bytes::Bytes::new() } else { entry.body.clone() };
+    pelton_client::records(body).map(|record| record.unwrap().event().unwrap())
 }
 
 /// Looks at every entry of a group, in order.

@@ -34,6 +34,12 @@ impl Status {
         self.terms().iter().map(grown).max().unwrap_or(0)
     }
 
+    /// The groups of events that a node leads, each with its term.
+    pub fn led_by(&self, node: &str) -> BTreeMap<u64, u64> {
+        let led = self.groups().filter(|group| group["leader"] == node);
+        led.filter_map(|group| Some((group["name"].as_str()?.parse().ok()?, group["term"].as_u64()?))).collect()
+    }
+
     /// Whether every group of events has as many replicas as it should, all on nodes that answer.
     ///
     /// # Errors

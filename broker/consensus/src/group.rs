@@ -48,6 +48,7 @@ struct Shared<S: StateMachine> {
     watcher: Watcher<S>,
     leadership: watch::Receiver<Leadership>,
     heard: Arc<Heard>,
+    votes_held_until: Option<Instant>,
     options: GroupOptions,
     /// Held while the members are changed: what a change is checked against must still hold when the core gets it.
     changing: tokio::sync::Mutex<()>,
@@ -133,6 +134,7 @@ impl<S: StateMachine> Group<S> {
             watcher,
             leadership,
             heard,
+            votes_held_until,
             options,
             changing: tokio::sync::Mutex::default(),
         })))
@@ -221,6 +223,14 @@ impl<S: StateMachine> Group<S> {
 
     pub(crate) fn changing(&self) -> &tokio::sync::Mutex<()> {
         &self.0.changing
+    }
+
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.0.peers
+    }
+
+    pub(crate) fn votes_held_until(&self) -> Option<Instant> {
+        self.0.votes_held_until
     }
 
     pub(crate) fn election_timeout(&self) -> (Duration, Duration) {

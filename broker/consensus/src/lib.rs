@@ -47,6 +47,7 @@ mod codec;
 mod command;
 mod entry;
 mod error;
+mod fitness;
 mod group;
 mod grpc;
 mod heard;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
@@ -64,6 +65,7 @@ struct Shared {
     replicas: Mutex<HashMap<GroupId, Arc<dyn Replica>>>,
     heartbeats: Heartbeats,
     snapshots: Semaphore,
+    unfit: AtomicBool,
 }
 
 impl fmt::Debug for Peers {
@@ -91,11 +93,16 @@ impl Peers {
             transport,
             replicas: Mutex::default(),
             snapshots: Semaphore::new(MAX_INCOMING_SNAPSHOTS),
+            unfit: AtomicBool::new(false),
         }))
     }
 
     pub(crate) fn transport(&self) -> Result<&Arc<dyn Transport>, NoAnswer> {
         self.0.transport.as_ref().ok_or_else(|| NoAnswer::because("this node reaches no others"))
+    }
+
+    pub(crate) fn unfit(&self) -> &AtomicBool {
+        &self.0.unfit
     }
 
     pub(crate) fn heartbeats(&self) -> &Heartbeats {
@@ -168,7 +175,7 @@ impl Peers {
         let mut answers = join_all(answers).await;
         let unanswered = proto::heartbeat_response::Answer { group: 0, response: None };
         answers.extend(std::iter::repeat_n(unanswered, too_many.min(MAX_BEATS)));
-        proto::HeartbeatResponse { answers }
+        proto::HeartbeatResponse { answers, unfit: self.is_unfit() }
     }
 
     /// Takes in a snapshot.

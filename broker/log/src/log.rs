@@ -496,6 +496,12 @@ impl Log {
         self.inner.pool.is_full()
     }
 
+    /// Whether something was submitted that is not durable yet.
+    #[must_use]
+    pub fn is_writing(&self) -> bool {
+        self.inner.core.lock().queued_bytes > 0
+    }
+
     /// Most bytes in the body of one record.
     #[must_use]
     pub fn max_record_bytes(&self) -> u64 {

@@ -26,6 +26,12 @@ use net::Net;
 /// Long enough for any machine; a test that is right never waits so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Bytes of the segments of these logs.
+const SEGMENT_BYTES: u64 = 1 << 20;
+
+/// Bytes of an event's `data`, of one that is to fill a disk.
+const FILLER_BYTES: usize = 20_000;
+
 const BROKER: &str = "apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {name: a}\n";
 const TRIGGER: &str = "apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {name: t}\nspec: {broker: a, \
                        subscriber: {uri: 'http://s.example/'}}\n";
@@ -84,6 +90,7 @@ impl Cluster {
             chance: chance.clone(),
             observer: Arc::new(pelton_log::NoObserver),
             on_fatal: Arc::new(|error| panic!("the disk failed: {error}")),
+            on_ended: Arc::new(|error| panic!("the node ended: {error}")),
             direct_io: pelton_log::DirectIo::Off,
             store: RegistryStore::None,
             blocking: Blocking::Threads,
@@ -116,7 +123,12 @@ impl Cluster {
                 Box::pin(async move {
                     // The data directory is to show that there is a log.
                     std::fs::create_dir_all(options.data.join("log").join("simulated")).unwrap();
-                    let settings = pelton_log::Options::small(identity);
+                    // The reserve of a full disk has to hold some votes.
+                    let settings = pelton_log::Options {
+                        segment_size_bytes: SEGMENT_BYTES,
+                        initial_segment_size_bytes: SEGMENT_BYTES,
+                        ..pelton_log::Options::small(identity)
+                    };
                     let (log, report) = Log::open(Arc::new(disk), options.clock, options.chance, settings).unwrap();
                     Ok((log, report))
                 })
@@ -262,6 +274,11 @@ async fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
 
 fn event(id: &str) -> Event {
     Event::builder().id(id).source("/test").ty("t").build().unwrap()
+}
+
+fn filler(number: u64) -> Event {
+    let event = Event::builder().id(&number.to_string()).source("/test").ty("t");
+    event.data(pelton_event::DataKind::Bytes, &[0; FILLER_BYTES]).build().unwrap()
 }
 
 fn broker() -> BrokerName {
@@ -530,6 +547,17 @@ async fn a_lost_node_is_removed_and_its_name_joins_as_a_new_one() {
         }
     });
     removed.await;
+    let few = in_time("a voter too few is told of", async {
+        loop {
+            let report = cluster.client(0).report().await.unwrap();
+            if let Some(few) = report.replicas[&GROUPS[0]].too_few {
+                break few;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let few = few.await;
+    assert_eq!((few.has, few.wanted), (2, 3));
     let again = cluster.add_machine("n3").await;
     cluster.nodes[again] = Some(cluster.open(again, vec![cluster.machines[0].address.clone()]).await);
     let new = cluster.node(again).shared.this;
@@ -540,6 +568,12 @@ async fn a_lost_node_is_removed_and_its_name_joins_as_a_new_one() {
         everywhere.then_some(())
     };
     until("the new node holds every group", holds).await;
+    in_time("there are enough voters again", async {
+        while cluster.client(0).report().await.unwrap().replicas.values().any(|replica| replica.too_few.is_some()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
     assert_eq!(cluster.ids(GROUPS[0], 1).await, ["1"]);
     cluster.stop().await;
 }
@@ -645,5 +679,147 @@ async fn a_replica_that_reaches_too_few_says_so() {
         cluster.append(group, "4", None).await;
         assert!(groups[&group].too_few.borrow().is_none());
     }
+    cluster.stop().await;
+}
+
+/// The registry's leader, and the group that it leads besides.
+async fn leads_the_registry_and_a_group(cluster: &Cluster) -> (usize, GroupId) {
+    let nth = cluster.registrar().await;
+    let this = cluster.node(nth).shared.this;
+    let state = cluster.node(nth).shared.registry.state.current_cluster();
+    let group = state.groups.iter().find(|(_, group)| group.preferred == Some(this)).map(|(id, _)| *id);
+    (nth, group.expect("each node leads one"))
+}
+
+/// Appends with a key to a group, again and again, until another node than `nth` has taken some.
+async fn goes_on_without(cluster: &Cluster, nth: usize, group: GroupId) {
+    let mut taken = 0;
+    for sequence in 0.. {
+        let leader = cluster.leader(group).await;
+        let key = Some(ProducerKey { producer: 7, sequence });
+        let client = cluster.client(leader);
+        let events = [filler(sequence)];
+        let broker = broker();
+        let append = client.append(group, &broker, &events, Hops::FULL, key);
+        // Where the disk hangs nobody is told anything.
+        let answer = tokio::time::timeout(Duration::from_millis(100), append).await;
+        taken += u64::from(leader != nth && matches!(answer, Ok(Ok(_))));
+        if taken >= 20 {
+            return;
+        }
+    }
+}
+
+/// Until placement has taken note, so that the group does not come back to the node that it was taken from.
+async fn is_placed_elsewhere(cluster: &Cluster, nth: usize, group: GroupId) {
+    let this = cluster.node(nth).shared.this;
+    let preferred = |node: &Node| node.shared.registry.state.current_cluster().groups[&group].preferred;
+    // It may not hear of it itself: the core of a replica waits for a disk that hangs.
+    let others = cluster.running().filter(|(other, _)| *other != nth);
+    let elsewhere = || others.clone().all(|(_, node)| preferred(node) != Some(this)).then_some(());
+    until("placement knows of the disk", elsewhere).await;
+}
+
+/// Until the group is led at home again: its disk has been well for a while.
+async fn leads_again(cluster: &Cluster, nth: usize, group: GroupId) {
+    let serves = || cluster.node(nth).shared.groups.find(group).filter(|group| *group.serving.borrow()).map(drop);
+    until("the group is led at home again", serves).await;
+    cluster.is_settled(3).await;
+}
+
+/// F6: the storage of a leader stands still while its network lives. It still commits through the others, so nobody
+/// else would take over; and what is said of a full disk holds of it as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_disk_hangs_hands_over_what_it_leads_and_gets_it_back() {
+    let cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let (nth, group) = leads_the_registry_and_a_group(&cluster).await;
+    cluster.machines[nth].disk.set_hung(true);
+    in_time("the group goes on", goes_on_without(&cluster, nth, group)).await;
+    let follows = || (!cluster.node(nth).shared.registry.raft.serves()).then_some(());
+    until("the registry is given away as well", follows).await;
+    is_placed_elsewhere(&cluster, nth, group).await;
+    assert_ne!(cluster.leader(group).await, nth);
+    let report = cluster.client(nth).report().await.unwrap();
+    assert!(report.problems.iter().any(|problem| problem.what.contains("hangs")), "{:?}", report.problems);
+    cluster.machines[nth].disk.set_hung(false);
+    leads_again(&cluster, nth, group).await;
+    cluster.stop().await;
+}
+
+/// F8: events of a key are taken again without an operator.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_disk_is_full_hands_over_what_it_leads_and_gets_it_back() {
+    let cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let (nth, group) = leads_the_registry_and_a_group(&cluster).await;
+    let disk = &cluster.machines[nth].disk;
+    disk.set_capacity(Some(disk.used_bytes()));
+    in_time("the group goes on", goes_on_without(&cluster, nth, group)).await;
+    is_placed_elsewhere(&cluster, nth, group).await;
+    disk.set_capacity(None);
+    leads_again(&cluster, nth, group).await;
+    cluster.stop().await;
+}
+
+/// All disks are full: the leader stays who it is, for nobody could do it better.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_handed_to_a_node_that_is_no_better() {
+    let cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let terms = || -> Vec<u64> {
+        let groups = cluster.node(0).shared.groups.all();
+        GROUPS.map(|group| groups[&group].raft.status().term.0).to_vec()
+    };
+    let before = terms();
+    let unfit = || cluster.running().all(|(_, node)| !node.shared.health.borrow().is_fit).then_some(());
+    for (_, node) in cluster.running() {
+        node.shared.peers.set_unfit(true);
+    }
+    for machine in &cluster.machines {
+        machine.disk.set_capacity(Some(machine.disk.used_bytes()));
+    }
+    // Each fills its own log, until it says that there is no room.
+    for group in GROUPS {
+        let client = cluster.client(cluster.leader(group).await);
+        in_time("the disk is full", async {
+            while client.append(group, &broker(), &[filler(0)], Hops::FULL, None).await != Err(AppendError::StorageFull)
+            {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+    until("all know that they are", unfit).await;
+    // Each has asked the others by then: a look takes less than a round of the registry's leader.
+    let asked = Duration::from_secs(2);
+    tokio::time::sleep(asked).await;
+    assert_eq!(terms(), before);
+    cluster.stop().await;
+}
+
+/// What is left of a group says since when it has no leader that could do anything, whichever it was before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_without_a_quorum_says_since_when() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let unled = async |cluster: &Cluster| -> Vec<Option<pelton_resource::Time>> {
+        let report = cluster.client(0).report().await.unwrap();
+        report.replicas.values().map(|replica| replica.unled_since).collect()
+    };
+    assert_eq!(unled(&cluster).await, [None; 4]);
+    cluster.kill(1).await;
+    cluster.kill(2).await;
+    let all = in_time("every group misses its leader", async {
+        loop {
+            let now = unled(&cluster).await;
+            if now.iter().all(Option::is_some) {
+                break now;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let all = all.await;
+    assert_eq!(unled(&cluster).await, all, "the time does not move on");
     cluster.stop().await;
 }

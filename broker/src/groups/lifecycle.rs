@@ -14,7 +14,7 @@ use crate::cluster::{ClusterState, GroupRecord};
 use crate::event_state::EventState;
 use crate::ids;
 use crate::metrics::GroupMetrics;
-use crate::node::Shared;
+use crate::node::{Shared, replica_ended};
 use crate::proposer::Proposer;
 use crate::sessions::Sessions;
 
@@ -213,8 +213,7 @@ async fn forget(shared: &Shared, group: GroupId) {
 async fn watch_failure(shared: Shared, raft: Group<EventState>) {
     let (group, why) = (GroupId(raft.id().0), raft.failed().await);
     if shared.is_alone() {
-        let failed = GroupError::Failed { group: raft.id(), why };
-        (shared.options.on_fatal)(&io::Error::other(failed));
+        replica_ended(&shared, group, why);
         return;
     }
     tracing::error!(%group, why, "the replica of a log group failed; the others go on without it");

@@ -140,6 +140,11 @@ pub(crate) async fn tend<S: StateMachine>(
             if not_before.is_some_and(|time| Instant::now() < time) {
                 return Ok(false);
             }
+            // It would give the group away again. A leader that has to go goes all the same.
+            if wanted.voters.contains(&this) && raft.is_fit(ids::raft_node(node)).await == Some(false) {
+                *not_before = Some(Instant::now() + HAND_OVER_AGAIN_AFTER);
+                return Ok(false);
+            }
             tracing::info!(group, %node, "the group is handed over");
             *not_before = Some(Instant::now() + HAND_OVER_AGAIN_AFTER);
             raft.transfer_leader(ids::raft_node(node)).await?;

@@ -87,7 +87,7 @@ impl Consensus for ConsensusService {
         let beats = request.into_inner().beats.into_iter();
         let answers =
             beats.map(|beat| proto::heartbeat_response::Answer { group: beat.group, response: Some(refused.clone()) });
-        Ok(Response::new(proto::HeartbeatResponse { answers: answers.collect() }))
+        Ok(Response::new(proto::HeartbeatResponse { answers: answers.collect(), unfit: self.peers.is_unfit() }))
     }
 
     async fn snapshot(
