@@ -453,7 +453,7 @@ async fn run(shared: Arc<Shared>) {
                     break;
                 }
                 let is_small = open.sealed.is_empty() && open.slabs.len() < in_flight * WORTH_A_BATCH_BYTES;
-                if is_small && !shared.raft.is_alone() {
+                if is_small && !shared.raft.is_only_voter() {
                     break;
                 }
                 !open.sealed.is_empty()

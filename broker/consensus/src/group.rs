@@ -329,7 +329,7 @@ impl<S: StateMachine> Group<S> {
 
     /// Whether this node is the only voter, so that nobody else is asked for a commit.
     #[must_use]
-    pub fn is_alone(&self) -> bool {
+    pub fn is_only_voter(&self) -> bool {
         is_alone(&self.0.watcher.metrics.borrow_watched(), self.0.options.node)
     }
 
