@@ -225,10 +225,6 @@ impl<S: StateMachine> Group<S> {
         &self.0.changing
     }
 
-    pub(crate) fn peers(&self) -> &Peers {
-        &self.0.peers
-    }
-
     pub(crate) fn votes_held_until(&self) -> Option<Instant> {
         self.0.votes_held_until
     }
