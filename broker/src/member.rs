@@ -71,8 +71,9 @@ impl Default for Timing {
         Self {
             heartbeat: Duration::from_millis(150),
             // A follower waits for the longest of these and then for one of them by chance, so that a group is without a
-            // leader for 1.4 to 1.8 s.
-            election_timeout: (Duration::from_millis(500), Duration::from_millis(900)),
+            // leader for 1.0 to 1.2 s. The shortest is also how long a leader acts as one without an answer: two
+            // heartbeats and a slow disk.
+            election_timeout: (Duration::from_millis(400), Duration::from_millis(600)),
         }
     }
 }

@@ -49,6 +49,11 @@ const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 /// only make them smaller.
 const BATCHES_IN_FLIGHT: usize = 3;
 
+/// What makes another batch worth sending while some are on their way, for each of these. Each voter has a message and a
+/// sync of each batch, however small it is; so what is smaller waits for the end of one, which is at most as long as a
+/// commit takes. A group with one voter has only the sync, which all that wait share.
+const WORTH_A_BATCH_BYTES: usize = 16 * 1024;
+
 /// How long a group that closes waits for what it took: a leader that hears a quorum needs milliseconds.
 const DRAINED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -402,7 +407,7 @@ impl Open {
     }
 
     /// Makes the filling batch one that `bytes` more fit into. Returns the number its next event gets, and whether the
-    /// proposing task may be asleep.
+    /// proposing task may be asleep and has something to do now.
     fn reserve(&mut self, bytes: usize) -> (u32, bool) {
         if self.filling.count > 0 && self.slabs.len() + bytes > SEAL_BYTES {
             let batch = self.seal();
@@ -414,7 +419,9 @@ impl Open {
             self.filling.since = Some(Instant::now());
         }
         self.filling.admitted_bytes += bytes;
-        (first, first == 0)
+        let before = self.slabs.len();
+        let is_worth_more = before / WORTH_A_BATCH_BYTES != (before + bytes) / WORTH_A_BATCH_BYTES;
+        (first, first == 0 || is_worth_more)
     }
 
     fn seal(&mut self) -> Batch {
@@ -435,13 +442,21 @@ impl Open {
 async fn run(shared: Arc<Shared>) {
     loop {
         shared.work.notified().await;
-        while shared.in_flight.load(Ordering::Acquire) < BATCHES_IN_FLIGHT {
+        loop {
+            let in_flight = shared.in_flight.load(Ordering::Acquire);
+            if in_flight >= BATCHES_IN_FLIGHT {
+                break;
+            }
             let waiting = {
                 let open = shared.open.lock();
                 if open.filling.count == 0 && open.sealed.is_empty() {
                     if open.closed {
                         return;
                     }
+                    break;
+                }
+                let is_small = open.sealed.is_empty() && open.slabs.len() < in_flight * WORTH_A_BATCH_BYTES;
+                if is_small && !shared.raft.is_only_voter() {
                     break;
                 }
                 !open.sealed.is_empty()

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::admission::room_for;
 use crate::care::Care;
 use crate::heard::Heard;
-use crate::leadership::{Watcher, other_leader};
+use crate::leadership::{Watcher, is_alone, other_leader};
 use crate::machine::Machine;
 use crate::mend::{Mend, Unsound};
 use crate::network::{Network, Quiet};
@@ -127,7 +127,7 @@ impl<S: StateMachine> Group<S> {
         config.enable_elect = !holds_vote && unsound.is_nothing();
         let quiet = Quiet::new();
         let hung_after = options.election_timeout.1;
-        let network = Network { peers: peers.clone(), group: id, hung_after, quiet: quiet.clone() };
+        let network = Network { peers: peers.clone(), group: id, log: store.clone(), hung_after, quiet: quiet.clone() };
         let raft = Raft::new(options.node.0, Arc::new(config), network, store.clone(), machine.clone())
             .await
             .map_err(|error| failed(id, error))?;
@@ -390,6 +390,12 @@ impl<S: StateMachine> Group<S> {
     pub fn serves(&self) -> bool {
         // The watch knows, too, when the core is gone without a word.
         self.0.leadership.borrow().serves && self.0.watcher.look().0.serves
+    }
+
+    /// Whether this node is the only voter, so that nobody else is asked for a commit.
+    #[must_use]
+    pub fn is_only_voter(&self) -> bool {
+        is_alone(&self.0.watcher.metrics.borrow_watched(), self.0.options.node)
     }
 
     /// Whether the state here has everything that was committed a moment ago: this node serves as the leader, or has

@@ -1,6 +1,7 @@
 //! openraft's network over a [`Transport`](crate::Transport): deadlines, the bound on what is in flight, refusals.
 
 mod append;
+mod pace;
 mod quiet;
 
 pub(crate) use quiet::{Quiet, is_silent};
@@ -23,6 +24,7 @@ use openraft::{EmptyNode, OptionalSend};
 use pelton_log::GroupId;
 use pelton_proto::consensus::v1 as proto;
 
+use crate::storage::GroupLog;
 use crate::transport::NoAnswer;
 use crate::types::{Snapshot, Types, Vote};
 use crate::wire::{self, BadMessage};
@@ -32,6 +34,7 @@ use crate::{NodeId, Peers, chunks};
 pub(crate) struct Network {
     pub(crate) peers: Peers,
     pub(crate) group: GroupId,
+    pub(crate) log: GroupLog,
     /// How long a follower may leave requests of a stream unanswered.
     pub(crate) hung_after: Duration,
     pub(crate) quiet: Quiet,
@@ -42,6 +45,7 @@ impl Network {
         Client {
             peers: self.peers.clone(),
             group: self.group,
+            log: self.log.clone(),
             to: NodeId(target),
             hung_after: self.hung_after,
             quiet: self.quiet.clone(),
@@ -66,6 +70,7 @@ impl RaftNetworkFactory<Types> for Network {
 pub(crate) struct Client {
     peers: Peers,
     group: GroupId,
+    log: GroupLog,
     to: NodeId,
     hung_after: Duration,
     quiet: Quiet,
@@ -97,6 +102,12 @@ impl From<BadMessage> for RPCError<Types> {
 }
 
 impl Client {
+    /// How far the log here goes.
+    fn newest(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+        let log = self.log.clone();
+        move || log.newest()
+    }
+
     /// Waits for an answer for the time that openraft gives.
     async fn within<T>(
         &self,
@@ -224,7 +235,7 @@ impl NetStreamAppend<Types> for Client {
         #[cfg(feature = "bugs")]
         if pelton_env::bugs::Bug::NoPauseAfterFailure.is_on() && !self.beats {
             return Box::pin(async move {
-                let (requests, in_flight) = append::limited(self.group, input, self.quiet.clone());
+                let (requests, in_flight) = append::limited(self.group, self.newest(), input, self.quiet.clone());
                 let transport = self.peers.transport()?;
                 let answers = self.within(&option, transport.append(self.to, self.group, requests)).await?;
                 Ok(append::watched(answers, in_flight, self.hung_after))
@@ -244,7 +255,7 @@ impl NetStreamAppend<Types> for Client {
                 return Ok(futures_util::stream::iter([answer]).boxed());
             }
             let input = futures_util::stream::iter([first]).chain(input);
-            let (requests, in_flight) = append::limited(self.group, input, self.quiet.clone());
+            let (requests, in_flight) = append::limited(self.group, self.newest(), input, self.quiet.clone());
             let transport = self.peers.transport()?;
             let answers = self.within(&option, transport.append(self.to, self.group, requests)).await?;
             Ok(append::watched(answers, in_flight, self.hung_after))

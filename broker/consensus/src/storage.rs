@@ -132,6 +132,11 @@ impl GroupLog {
         }
     }
 
+    /// The index of the newest entry; 0 when there was none yet.
+    pub(crate) fn newest(&self) -> u64 {
+        self.log.group(self.group).last.map_or(0, |(_, _, last)| last.0)
+    }
+
     /// The term, leader and index of a stored entry.
     pub(crate) fn log_id(&self, index: LogIndex) -> io::Result<Option<LogId>> {
         let view = self.log.group(self.group);

@@ -14,6 +14,7 @@ use pelton_proto::consensus::v1 as proto;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::pace::{Pace, Sent};
 use super::{Quiet, RpcError, refused, unreachable};
 use crate::transport::{Incoming, NoAnswer};
 use crate::types::Types;
@@ -26,6 +27,9 @@ const MAX_IN_FLIGHT_BYTES: usize = 8 << 20;
 /// Requests that are not answered; empty ones count too.
 const MAX_IN_FLIGHT: usize = 64;
 
+/// A request with fewer bytes is none of many that a replica lacks.
+const LARGE_BYTES: u64 = 256 << 10;
+
 /// What a request takes of the bytes even when it has no entries, so that one semaphore bounds both.
 const REQUEST_BYTES: usize = MAX_IN_FLIGHT_BYTES / MAX_IN_FLIGHT;
 
@@ -36,11 +40,11 @@ const COMMIT_WAIT: Duration = Duration::from_millis(10);
 /// The requests that were sent and not answered.
 pub(super) struct InFlight {
     bytes: Arc<Semaphore>,
-    sent: Mutex<Sent>,
+    sent: Mutex<Unanswered>,
     changed: Notify,
 }
 
-struct Sent {
+struct Unanswered {
     /// Each with its share, in order.
     requests: VecDeque<OwnedSemaphorePermit>,
     /// Since when the follower owes an answer.
@@ -105,9 +109,10 @@ where
     merged.boxed()
 }
 
-/// The requests as the transport takes them, each once there is room for it.
+/// The requests as the transport takes them, each once there is room for it. `newest` says how far the leader's log goes.
 pub(super) fn limited<S>(
     group: GroupId,
+    newest: impl Fn() -> u64 + Send + Sync + 'static,
     input: S,
     quiet: Quiet,
 ) -> (BoxStream<'static, proto::AppendRequest>, Arc<InFlight>)
@@ -116,23 +121,35 @@ where
 {
     let in_flight = Arc::new(InFlight {
         bytes: Arc::new(Semaphore::new(MAX_IN_FLIGHT_BYTES)),
-        sent: Mutex::new(Sent { requests: VecDeque::new(), owed_since: Instant::now(), input_ended: false }),
+        sent: Mutex::new(Unanswered { requests: VecDeque::new(), owed_since: Instant::now(), input_ended: false }),
         changed: Notify::new(),
     });
-    let start = (merged(input), in_flight.clone(), quiet);
-    let requests = stream::unfold(start, move |(mut input, in_flight, quiet)| async move {
+    let start = (merged(input), in_flight.clone(), quiet, newest, Pace::default());
+    let requests = stream::unfold(start, move |(mut input, in_flight, quiet, newest, mut pace)| async move {
         let Some(request) = input.next().await else {
             in_flight.ended();
             return None;
         };
+        let (last, committed) = (last_index(&request), request.leader_commit.map_or(0, |id| id.index));
         let request = wire::append_to_wire(group, request);
-        let bytes = (wire::body_bytes(&request) as usize).clamp(REQUEST_BYTES, MAX_IN_FLIGHT_BYTES);
+        let (entries, bytes) = (request.entries.len() as u64, wire::body_bytes(&request));
+        if bytes >= LARGE_BYTES {
+            let pause = pace.pause(Sent { entries, bytes, last, committed, newest: newest() });
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+        }
+        let bytes = (bytes as usize).clamp(REQUEST_BYTES, MAX_IN_FLIGHT_BYTES);
         let share = in_flight.bytes.clone().acquire_many_owned(bytes as u32).await.ok()?;
         quiet.over().await;
         in_flight.sent(share);
-        Some((request, (input, in_flight, quiet)))
+        Some((request, (input, in_flight, quiet, newest, pace)))
     });
     (requests.boxed(), in_flight)
+}
+
+fn last_index(request: &AppendEntriesRequest<Types>) -> u64 {
+    request.entries.last().map_or(0, |entry| entry.log_id.index)
 }
 
 /// What a follower says, as openraft takes it.
