@@ -84,7 +84,7 @@ pub enum GroupFate {
 pub enum RecoveryError {
     /// The directory or its log does not open: it is in use, damaged, or no node's.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(Box<OpenError>),
     /// Records of the log cannot be read.
     #[error(
         "the log in {path} is damaged in {places} places (`pelton log verify` names them), so it is not made the whole of \
@@ -121,6 +121,12 @@ pub enum RecoveryError {
     /// A group's part of the log cannot be used. While a recovery is performed: it is cut off, and has to be run again.
     #[error(transparent)]
     Group(#[from] SurvivorError),
+}
+
+impl From<OpenError> for RecoveryError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(Box::new(error))
+    }
 }
 
 fn list(nodes: &BTreeSet<NodeId>) -> String {

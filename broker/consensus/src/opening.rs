@@ -37,7 +37,7 @@ pub enum Begun<S: StateMachine> {
     /// It is open.
     Open(Group<S>),
     /// It is damaged where it has to be read, and waits for other replicas.
-    Damaged(Mending<S>),
+    Damaged(Box<Mending<S>>),
 }
 
 /// A damaged replica that is not open yet.
@@ -174,7 +174,7 @@ impl<S: StateMachine> Opening<S> {
             None => Ok(Begun::Open(Group::start(self).await?)),
             Some(unsound) => {
                 tracing::warn!(group = self.id.0, %unsound, "a replica is damaged; it is repaired from the others");
-                Ok(Begun::Damaged(Mending { opening: self, told: watch::Sender::new(unsound) }))
+                Ok(Begun::Damaged(Box::new(Mending { opening: self, told: watch::Sender::new(unsound) })))
             }
         }
     }

@@ -55,7 +55,7 @@ async fn whoever_is_left_goes_on_with_all_that_it_holds_and_takes_in_others() {
         if led {
             cluster.fabric.isolate(left, 1..=3);
             let before = cluster.group(left).status().last_index;
-            let _ = propose(cluster.group(left), "nobody else has this", 1).await;
+            drop(propose(cluster.group(left), "nobody else has this", 1).await);
             until("it is stored", || cluster.group(left).status().last_index > before).await;
         } else {
             // Of this the one that is left has nothing.

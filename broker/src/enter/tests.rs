@@ -156,7 +156,7 @@ impl Cluster {
         self.node(nth).client()
     }
 
-    fn running(&self) -> impl Iterator<Item = (usize, &Node)> {
+    fn running(&self) -> impl Iterator<Item = (usize, &Node)> + Clone {
         self.nodes.iter().enumerate().filter_map(|(nth, node)| Some((nth, node.as_ref()?)))
     }
 
@@ -280,7 +280,8 @@ fn event(id: &str) -> Event {
 }
 
 fn filler(number: u64) -> Event {
-    let event = Event::builder().id(&number.to_string()).source("/test").ty("t");
+    let id = number.to_string();
+    let event = Event::builder().id(&id).source("/test").ty("t");
     event.data(pelton_event::DataKind::Bytes, &[0; FILLER_BYTES]).build().unwrap()
 }
 

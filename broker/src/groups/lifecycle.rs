@@ -67,7 +67,7 @@ pub(crate) async fn open_held(shared: &Shared, cluster: &ClusterState) -> Result
         let state = Arc::new(EventState::new(group));
         match begin(shared, group, record, state.clone()).await {
             Ok(Begun::Open(raft)) => take_in(shared, raft, state),
-            Ok(Begun::Damaged(mending)) => mend(shared, group, mending, state),
+            Ok(Begun::Damaged(mending)) => mend(shared, group, *mending, state),
             Err(error) => {
                 fail(shared, group, &error);
                 first_error = first_error.and(Err(error));

@@ -63,6 +63,7 @@ impl Machine {
             store: RegistryStore::Sled,
             blocking: Blocking::Threads,
             member: Some(member),
+            scrub_bytes_per_second: 0,
         };
         in_time("the node comes in", Node::open(options)).await
     }
@@ -277,7 +278,7 @@ fn the_cluster_is_what_is_left() {
         let new = state.group(GroupId(3)).unwrap();
         assert_eq!((&new.replicas, new.settled.is_empty(), new.preferred), (&only, true, Some(this)));
     }
-    let observed = crate::cluster::Observed { silent: BTreeMap::new(), lost_after: PATIENCE };
+    let observed = crate::cluster::Observed { silent: BTreeMap::new(), unfit: BTreeSet::new(), lost_after: PATIENCE };
     for command in crate::cluster::plan(&state, &observed) {
         state.apply(40, command).unwrap();
     }

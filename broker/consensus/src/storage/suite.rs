@@ -40,6 +40,10 @@ impl StateMachine for Nothing {
         None
     }
 
+    fn adopt(&self, _watermark: &Watermark) -> Result<(), String> {
+        Ok(())
+    }
+
     fn install(&self, _index: LogIndex, _state: &Bytes) -> Result<(), String> {
         Ok(())
     }
