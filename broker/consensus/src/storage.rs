@@ -266,7 +266,7 @@ impl RaftLogReader<Types> for GroupLog {
     ) -> Result<Vec<RaftEntry>, io::Error> {
         let (mut from, to) = self.read_range(&range);
         // This is how a start asks for the id of the oldest entry, and it asks for no other in this way.
-        if to.0 == from.0 + 1 && from <= *self.shared.applied_at_start.lock() && self.is_faulty(from) {
+        if to.0.checked_sub(1) == Some(from.0) && from <= *self.shared.applied_at_start.lock() && self.is_faulty(from) {
             let log_id = self.log_id(from)?.into_iter();
             return Ok(log_id.map(|log_id| RaftEntry { log_id, payload: EntryPayload::Blank }).collect());
         }

@@ -222,29 +222,6 @@ async fn what_rots_on_a_running_replica_is_repaired_in_place() {
     is_whole(&cluster, 200).await;
 }
 
-/// A follower is behind, and what it needs is damaged on the leader: the leader's reads wait for a copy.
-#[tokio::test(start_paused = true)]
-async fn a_leader_that_cannot_read_what_a_follower_needs_gets_it_from_the_other() {
-    let mut cluster = three(40).await;
-    let leader = cluster.leader().await;
-    let behind = 1 + leader % 3;
-    let disk = cluster.kill(behind).await;
-    commit(&cluster, 40..60).await;
-    flip(&cluster.nodes[&leader].disk, &[45, 46]);
-    let log = cluster.group(leader).log();
-    assert!(!log.is_cached(GROUP, pelton_log::Offset(46)), "what it sends, it has to read");
-    cluster.fabric.no_copies([leader]);
-    cluster.start_on(behind, disk).await;
-    let mut unsound = cluster.group(leader).unsound();
-    within("the leader comes upon it", unsound.wait_for(|unsound| unsound.entries > 0)).await.unwrap();
-    tokio::time::sleep(LONG).await;
-    assert_eq!(cluster.nodes[&behind].lines().len(), 45, "what comes before it is there");
-    assert!(cluster.group(leader).serves(), "it waits, and does not fail");
-    commit(&cluster, 60..62).await;
-    cluster.fabric.no_copies([]);
-    is_whole(&cluster, 62).await;
-}
-
 /// Neither the newest checkpoint nor the one before it can be read, and the log before them is purged.
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_lost_its_checkpoint_goes_on_from_a_snapshot_and_keeps_its_vote() {
