@@ -20,7 +20,7 @@ use crate::node::{Node, OpenError, Options, Reach, assemble_member, open_log, st
 use crate::reports::ReportService;
 use crate::sessions::Caller;
 
-/// What a test exchanges for something of its own.
+/// What a test or a simulation exchanges for something of its own.
 pub(crate) struct Seams {
     /// How groups reach other nodes.
     pub(crate) transport: MakeTransport,
@@ -36,7 +36,7 @@ pub(crate) struct Way<'a> {
     pub(crate) identity: Identity,
 }
 
-type Opening = BoxFuture<'static, Result<(Log, pelton_log::Report), OpenError>>;
+pub(crate) type Opening = BoxFuture<'static, Result<(Log, pelton_log::Report), OpenError>>;
 
 impl Default for Seams {
     fn default() -> Self {
@@ -86,7 +86,7 @@ pub(crate) async fn open(options: Options, member: Member, seams: Seams) -> Resu
     identity::log_was_made(&options.data)?;
     let book = Arc::new(AddressBook::default());
     let peers = Peers::new((seams.transport)(Way { pool: &pool, book: &book, identity }));
-    let reach = Reach { member, started, presence, pool, peers: peers.clone(), book };
+    let reach = Reach { member, started, presence, pool, peers: peers.clone(), book: book.clone() };
     let shared = assemble_member(options, log, BrokerMetrics::register(), reach).await?;
 
     membership.open(shared.registry.clone());
@@ -97,6 +97,7 @@ pub(crate) async fn open(options: Options, member: Member, seams: Seams) -> Resu
     let mut tasks = start_tasks(&shared);
     tasks.push(tokio::spawn(member::lead_registry(shared.clone())));
     tasks.push(tokio::spawn(member::announce(shared.clone())));
+    tasks.push(tokio::spawn(member::learn_addresses(shared.clone(), formation, book)));
     Ok(Node { shared, tasks, report, listener: Some((served, stop)) })
 }
 
