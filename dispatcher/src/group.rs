@@ -278,6 +278,11 @@ impl<C: Client> Group<C> {
 
     /// A session that was over stays over.
     fn look_at_session(&mut self) {
+        #[cfg(feature = "bugs")]
+        if pelton_env::bugs::Bug::SessionOutlived.is_on() {
+            self.served.borrow_and_update();
+            return;
+        }
         self.has_ended |= self.served.borrow_and_update().get(&self.group) != Some(&self.session);
     }
 
