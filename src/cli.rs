@@ -6,7 +6,8 @@ use crate::bench::BenchArgs;
 use crate::command::{
     apply::ApplyArgs, cert::CertArgs, cluster::ClusterArgs, deadletters::DeadLettersArgs, delete::DeleteArgs,
     demo::DemoArgs, display::DisplayArgs, get::GetArgs, group::GroupArgs, log::LogArgs, node::NodeArgs,
-    ready::ReadyArgs, send::SendArgs, server::ServerCommandArgs, status::StatusArgs, trigger::TriggerArgs, up::UpArgs,
+    ready::ReadyArgs, recover::RecoverArgs, send::SendArgs, server::ServerCommandArgs, status::StatusArgs,
+    trigger::TriggerArgs, up::UpArgs,
 };
 
 /// Knative Eventing without Kubernetes: takes CloudEvents in, keeps them in a log, and delivers them.
@@ -56,6 +57,8 @@ pub enum Command {
     Cert(CertArgs),
     /// Look after the log on disk
     Log(LogArgs),
+    /// Make a cluster of one out of the only node that is left
+    Recover(RecoverArgs),
     /// Measure this machine and Pelton on it
     Bench(BenchArgs),
     /// Print the version
@@ -154,6 +157,10 @@ mod tests {
             ("group move orders --from a --to b", false),
             ("group lead 2 b", true),
             ("log verify dir", true),
+            ("recover --data d", true),
+            ("recover --data d --yes-i-may-lose-events", true),
+            ("recover", false),
+            ("recover d", false),
             ("version", true),
             ("", false),
         ];

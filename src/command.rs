@@ -13,6 +13,7 @@ pub mod log;
 pub mod node;
 mod output;
 pub mod ready;
+pub mod recover;
 pub mod send;
 pub mod server;
 pub mod status;

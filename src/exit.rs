@@ -12,6 +12,9 @@ use crate::terminal::escape_block;
 /// The process could not store what it had to: the storage of the log failed (`EX_SOFTWARE` of sysexits.h).
 pub const STORAGE_FAILED: u8 = 70;
 
+/// The process could not go on, and its storage is sound: it may be started again (`EX_TEMPFAIL` of sysexits.h).
+pub const NODE_FAILED: u8 = 75;
+
 /// Ended by a second signal while stopping (128 + SIGINT, as shells count).
 pub const INTERRUPTED: u8 = 130;
 
@@ -22,6 +25,7 @@ pub const HELP: &str = "Exit codes:\n  \
     2    wrong usage, configuration or manifest: nothing was tried\n  \
     3    no answer\n  \
     70   the storage of the log failed\n  \
+    75   a part of the node failed, and its storage is sound: start it again\n  \
     130  ended by a second signal while stopping";
 
 /// Why a command did not do what was asked.
@@ -152,7 +156,7 @@ mod tests {
         let page = include_str!("../docs/configuration.md");
         let failures =
             [Failure::Failed(String::new()), Failure::Usage(String::new()), Failure::NoAnswer(String::new())];
-        for code in failures.iter().map(Failure::code).chain([0, STORAGE_FAILED, INTERRUPTED]) {
+        for code in failures.iter().map(Failure::code).chain([0, STORAGE_FAILED, NODE_FAILED, INTERRUPTED]) {
             assert!(page.contains(&format!("| {code} |")), "{code}");
             assert!(HELP.contains(&code.to_string()), "{code}");
         }

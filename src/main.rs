@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => return bench::run(args),
         Command::Log(args) => command::log::run(&args),
         Command::Cert(args) => command::cert::run(&args),
+        Command::Recover(args) => block_on(command::recover::run(args)),
         Command::Version => command::version::run(),
         Command::Apply(args) => block_on(command::apply::run(args)),
         Command::Get(args) => block_on(command::get::run(args)),

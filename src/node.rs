@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pelton_broker::{Blocking, LocalNode, Member, RegistryStore, Timing};
+use pelton_broker::{Blocking, Ended, LocalNode, Member, RegistryStore, Timing};
 use pelton_client::grpc::Connector;
 use pelton_client::{ApplyError, BrokerName, Client as _, ClusterClient, ClusterOptions, NodeId, Role};
 use pelton_dispatcher::{Dispatcher, DispatcherHandle};
@@ -36,7 +36,7 @@ pub use reach::reachable;
 
 use crate::api::Api;
 use crate::config::{ClusterSettings, Settings};
-use crate::exit::STORAGE_FAILED;
+use crate::exit::{NODE_FAILED, STORAGE_FAILED, with_causes};
 use crate::http::{self, Server};
 use crate::manifests;
 use crate::role_runtime::RoleRuntime;
@@ -312,6 +312,8 @@ fn broker_options(settings: &Settings, clock: &Arc<dyn Clock>, member: Option<Me
         chance: Arc::new(OsChance),
         observer: Arc::new(LogObserver::new()),
         on_fatal: Arc::new(storage_failed),
+        on_ended: Arc::new(node_ended),
+        scrub_bytes_per_second: settings.scrub_bytes_per_second,
         direct_io: settings.direct_io,
         store: RegistryStore::default(),
         blocking: Blocking::default(),
@@ -328,6 +330,26 @@ fn storage_failed(error: &io::Error) {
          then start again."
     );
     std::process::exit(i32::from(STORAGE_FAILED));
+}
+
+/// The node cannot go on, and its disk is sound.
+fn node_ended(ended: &Ended) {
+    let (code, then) = end_of(ended);
+    eprintln!("pelton: {}\n{then}", with_causes(ended));
+    std::process::exit(i32::from(code));
+}
+
+/// The code that the process ends with, and what is to be done.
+fn end_of(ended: &Ended) -> (u8, &'static str) {
+    match ended {
+        Ended::Replica { .. } => (
+            NODE_FAILED,
+            "Nothing more is acknowledged, and the process ends. What was acknowledged is in the log, and the disk is \
+             not to blame: start again.",
+        ),
+        // As a new start would be refused.
+        Ended::Removed { .. } => (1, "The process ends. Its identity is not given again: a new node begins empty."),
+    }
 }
 
 fn ingress_options(settings: &Settings) -> pelton_ingress::Options {
@@ -377,4 +399,18 @@ fn default_broker(client: &AnyClient, resources: &[Resource]) -> Option<Resource
         resource.kind() == broker.kind() && meta.name == name && in_namespace
     };
     (!stored && !resources.iter().any(is_default)).then_some(broker)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 70 says that the disk failed, which a service manager does not start again.
+    #[test]
+    fn only_a_failed_disk_ends_with_the_code_of_one() {
+        assert_eq!(end_of(&Ended::Removed { why: "removed".to_owned() }).0, 1);
+        let failed = Ended::Replica { group: pelton_client::GroupId(0), why: "its core panicked".to_owned() };
+        assert_eq!(end_of(&failed).0, NODE_FAILED);
+        assert_ne!(NODE_FAILED, STORAGE_FAILED);
+    }
 }

@@ -115,6 +115,14 @@ fn the_unit_runs_a_node_with_the_example_configuration() {
     assert!(stop > 20 + 5, "it is killed before shutdown-grace and handing over are done");
 }
 
+/// What goes away by starting again is started again, and nothing else is: docs/configuration.md, "Exit codes".
+#[test]
+fn only_what_a_start_cannot_mend_is_left_alone() {
+    let unit = file("systemd/pelton.service");
+    let value = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).unwrap_or("not there");
+    assert_eq!((value("Restart="), value("RestartPreventExitStatus=")), ("on-failure", "2 70"));
+}
+
 #[test]
 fn systemd_understands_the_unit() {
     let folder = tempfile::tempdir().unwrap();

@@ -12,6 +12,7 @@ mod refusal;
 mod silence;
 mod spread;
 mod state;
+mod survive;
 
 pub(crate) use command::{Answer, ClusterCommand, Outcome};
 pub(crate) use nonce::Nonce;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use pelton_client::grpc::NodeService;
-use pelton_consensus::{ConsensusService, GrpcTransport, Peers, Transport};
-use pelton_log::{Identity, Log};
+use pelton_consensus::{ConsensusService, GroupError, GrpcTransport, Peers, Transport};
+use pelton_log::{Identity, Log, OnDamage};
 use pelton_peer::{Pool, Routes, ServeOptions};
 use pelton_proto::cluster::v1::reports_server::ReportsServer;
 use tokio::sync::oneshot;
@@ -16,7 +16,7 @@ use crate::late::Late;
 use crate::local_node::LocalNode;
 use crate::member::{self, AddressBook, Lent, Member};
 use crate::metrics::BrokerMetrics;
-use crate::node::{Node, OpenError, Options, Reach, assemble_member, open_log, start_tasks};
+use crate::node::{Node, OpenError, Options, Reach, assemble_member, open_log, refusal, start_tasks};
 use crate::reports::ReportService;
 use crate::sessions::Caller;
 
@@ -42,7 +42,7 @@ impl Default for Seams {
     fn default() -> Self {
         Self {
             transport: Box::new(over_grpc),
-            log: Box::new(|options, identity| Box::pin(async move { open_log(&options, identity).await })),
+            log: Box::new(|options, _| Box::pin(async move { open_log(&options, OnDamage::Keep).await })),
         }
     }
 }
@@ -86,14 +86,22 @@ pub(crate) async fn open(options: Options, member: Member, seams: Seams) -> Resu
     identity::log_was_made(&options.data)?;
     let book = Arc::new(AddressBook::default());
     let peers = Peers::new((seams.transport)(Way { pool: &pool, book: &book, identity }));
-    let reach = Reach { member, started, presence, pool, peers: peers.clone(), book: book.clone() };
-    let shared = assemble_member(options, log, BrokerMetrics::register(), reach).await?;
+    // Before any group is open: others may need what this node has, to open theirs.
+    peers.answer_from(&log);
+    consensus.open(ConsensusService::new(peers.clone(), identity).server());
+    let reach = Reach { member, started, presence, pool, peers, book: book.clone() };
+    let shared = match assemble_member(options.clone(), log.clone(), BrokerMetrics::register(), reach).await {
+        Ok(shared) => shared,
+        Err(error @ OpenError::Group(GroupError::Damaged { .. } | GroupError::Checkpoint { .. })) => {
+            return Err(refusal(&options, &log, error).await);
+        }
+        Err(error) => return Err(error),
+    };
 
     membership.open(shared.registry.clone());
     reports.open(ReportsServer::new(ReportService(shared.clone())));
     let remote = LocalNode { shared: shared.clone(), caller: Caller::Remote };
     nodes.open(NodeService::new(remote, identity.cluster, shared.this).into_route());
-    consensus.open(ConsensusService::new(peers, identity).server());
     let mut tasks = start_tasks(&shared);
     tasks.push(tokio::spawn(member::lead_registry(shared.clone())));
     tasks.push(tokio::spawn(member::announce(shared.clone())));

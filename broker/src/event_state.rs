@@ -101,10 +101,13 @@ impl EventState {
             let inner = self.inner.lock();
             (inner.trailing.clone(), inner.trailing_index, inner.live.trim)
         };
+        let group = pelton_log::GroupId(self.group.0);
+        // What is known of a damaged entry may not be right, so it is waited for.
+        let damaged = log.faulty(group).into_iter().find(|stretch| stretch.end().0 > from);
+        let to = damaged.map_or(to, |stretch| to.min(stretch.start().0.max(from + 1) - 1));
         if to <= from {
             return Ok(false);
         }
-        let group = pelton_log::GroupId(self.group.0);
         for index in from + 1..=to {
             let Some(meta) = log.entry_meta(group, LogIndex(index))? else { continue };
             // Batches without keys change nothing but the next offset: their bytes are not read again.
@@ -229,6 +232,15 @@ impl StateMachine for EventState {
         *self.inner.lock() =
             Inner { live: core.clone(), trailing: core, trailing_index: index.0, results: VecDeque::new() };
         self.watched.lock().tail.send_replace(tail);
+        Ok(())
+    }
+
+    fn adopt(&self, watermark: &Watermark) -> Result<(), String> {
+        let trailing = unfold(&watermark.state, self.group)?;
+        let mut inner = self.inner.lock();
+        if watermark.index.0 > inner.trailing_index {
+            (inner.trailing, inner.trailing_index) = (trailing, watermark.index.0);
+        }
         Ok(())
     }
 }

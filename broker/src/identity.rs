@@ -41,6 +41,13 @@ struct Stored {
     /// Whether there has to be a log. Not said in directories from before there were clusters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     log: Option<LogMark>,
+    /// The cluster that the log was made in, when the directory has become another's since ([`crate::Recovery`]): the
+    /// log keeps the name that is in each of its segments.
+    #[serde(default, rename = "log-cluster", skip_serializing_if = "Option::is_none")]
+    log_cluster: Option<String>,
+    /// The cluster that it is to become, while that is not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recovering: Option<String>,
 }
 
 /// Whether a log was ever made in the directory. A node whose log is gone has forgotten what it voted for and what it
@@ -72,6 +79,21 @@ pub(crate) enum Directory {
 /// The directory cannot be read or written, is of another layout, or lacks what it must have.
 pub(crate) fn examine(data: &Path) -> Result<Directory, OpenError> {
     make_durable(data).map_err(|error| refuse(data.to_owned(), error.to_string()))?;
+    let Some(stored) = read_checked(data)? else { return Ok(Directory::New) };
+    let path = data.join(FILE);
+    if stored.recovering.is_some() {
+        let why = "a recovery was begun in this directory and is not finished: run `pelton recover` again";
+        return Err(refuse(path, why.to_owned()));
+    }
+    let alone = stored.log.is_none();
+    if has_entries(&data.join("log")) && stored.log == Some(LogMark::NotYet) {
+        log_was_made(data)?;
+    }
+    Ok(Directory::Known { identity: identity_of(&stored).map_err(|why| refuse(path, why))?, alone })
+}
+
+/// What the directory says of itself, if it has all that belongs to that; `None` in a new one.
+fn read_checked(data: &Path) -> Result<Option<Stored>, OpenError> {
     let path = data.join(FILE);
     let log = data.join("log");
     let stored = match std::fs::read(&path) {
@@ -80,7 +102,7 @@ pub(crate) fn examine(data: &Path) -> Result<Directory, OpenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound && has_entries(&log) => {
             return Err(refuse(path, "it is missing, and there is a log; restore the file from a backup".into()));
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Directory::New),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(refuse(path, error.to_string())),
     };
     // The registry's store is made after the log: with it and without a log, something took the log away.
@@ -89,15 +111,96 @@ pub(crate) fn examine(data: &Path) -> Result<Directory, OpenError> {
                    directory: in a cluster that is a new node";
         return Err(refuse(log, why.to_owned()));
     }
-    let alone = stored.log.is_none();
-    if !alone && !data.join(NONCE).exists() {
+    if stored.log.is_some() && !data.join(NONCE).exists() {
         return Err(refuse(data.join(NONCE), NONCE_MISSING.to_owned()));
     }
-    if has_entries(&log) && stored.log == Some(LogMark::NotYet) {
-        log_was_made(data)?;
-    }
-    let cluster = u128::from_str_radix(&stored.cluster, 16).map_err(|error| refuse(path, damaged(&error)))?;
-    Ok(Directory::Known { identity: Identity { cluster, node: stored.node }, alone })
+    Ok(Some(stored))
+}
+
+fn identity_of(stored: &Stored) -> Result<Identity, String> {
+    Ok(Identity { cluster: parse_cluster(&stored.cluster)?, node: stored.node })
+}
+
+fn log_identity_of(stored: &Stored) -> Result<Identity, String> {
+    let cluster = parse_cluster(stored.log_cluster.as_ref().unwrap_or(&stored.cluster))?;
+    Ok(Identity { cluster, node: stored.node })
+}
+
+fn parse_cluster(text: &str) -> Result<u128, String> {
+    u128::from_str_radix(text, 16).map_err(|error| damaged(&error))
+}
+
+fn cluster_text(cluster: u128) -> String {
+    format!("{cluster:032x}")
+}
+
+/// Under which name the log of a directory with an identity is opened.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn of_log(data: &Path) -> Result<Identity, OpenError> {
+    let path = data.join(FILE);
+    let bytes = std::fs::read(&path).map_err(|error| refuse(path.clone(), error.to_string()))?;
+    parse(&bytes).and_then(|stored| log_identity_of(&stored)).map_err(|why| refuse(path, why))
+}
+
+/// A directory that is to become a cluster of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Recoverable {
+    /// Whose it is.
+    pub(crate) identity: Identity,
+    /// Under which name its log is opened.
+    pub(crate) log: Identity,
+    /// The cluster that it is to become, if that was begun before.
+    pub(crate) recovering: Option<u128>,
+}
+
+/// Looks at a directory and changes nothing.
+///
+/// # Errors
+/// As [`examine`], and when it belongs to nobody.
+pub(crate) fn recoverable(data: &Path) -> Result<Recoverable, OpenError> {
+    let path = data.join(FILE);
+    let nobody = || refuse(path.clone(), "it is missing: this is no node's data directory".to_owned());
+    let stored = read_checked(data)?.ok_or_else(nobody)?;
+    let read = || -> Result<Recoverable, String> {
+        let recovering = stored.recovering.as_deref().map(parse_cluster).transpose()?;
+        Ok(Recoverable { identity: identity_of(&stored)?, log: log_identity_of(&stored)?, recovering })
+    };
+    read().map_err(|why| refuse(path.clone(), why))
+}
+
+/// Remembers which cluster the directory is to become. Until [`finish_recovery`] no node starts in it: half of a
+/// recovery is a second cluster under the name of the first.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub(crate) fn begin_recovery(data: &Path, chance: &dyn Chance) -> Result<u128, OpenError> {
+    let begun = recoverable(data)?;
+    let cluster = begun.recovering.unwrap_or_else(|| found(chance).cluster);
+    change(data, |stored| Stored { recovering: Some(cluster_text(cluster)), ..stored })?;
+    Ok(cluster)
+}
+
+/// The directory is that cluster's from now on.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub(crate) fn finish_recovery(data: &Path) -> Result<(), OpenError> {
+    change(data, |stored| match stored.recovering {
+        Some(cluster) => {
+            let log_cluster = Some(stored.log_cluster.unwrap_or(stored.cluster));
+            Stored { cluster, log_cluster, recovering: None, ..stored }
+        }
+        None => stored,
+    })
+}
+
+fn change(data: &Path, change: impl FnOnce(Stored) -> Stored) -> Result<(), OpenError> {
+    let path = data.join(FILE);
+    let bytes = std::fs::read(&path).map_err(|error| refuse(path.clone(), error.to_string()))?;
+    let stored = parse(&bytes).map_err(|why| refuse(path, why))?;
+    store(data, &change(stored))
 }
 
 /// Reads what tells the directory from others, or makes it, durably.
@@ -127,8 +230,9 @@ pub(crate) fn nonce(data: &Path, chance: &dyn Chance) -> Result<Nonce, OpenError
 /// # Errors
 /// The file cannot be written.
 pub(crate) fn take(data: &Path, identity: Identity) -> Result<(), OpenError> {
-    let cluster = format!("{:032x}", identity.cluster);
-    store(data, &Stored { format: FORMAT, cluster, node: identity.node, log: Some(LogMark::NotYet) })
+    let cluster = cluster_text(identity.cluster);
+    let (log, node) = (Some(LogMark::NotYet), identity.node);
+    store(data, &Stored { format: FORMAT, cluster, node, log, log_cluster: None, recovering: None })
 }
 
 /// Remembers that there is a log now. Without it the node never starts again. To be called before the node votes or
@@ -296,6 +400,28 @@ mod tests {
     }
 
     /// As version 0.1.0 wrote it: without a nonce and without a word of the log.
+    #[test]
+    fn a_recovery_is_begun_once_keeps_nodes_out_and_leaves_the_logs_name() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(recoverable(dir.path()).unwrap_err().to_string().contains("no node's data directory"));
+        let made = read_or_make(dir.path(), &SeededChance::new(1)).unwrap();
+        make_log(dir.path());
+        for round in 1..3 {
+            let before = recoverable(dir.path()).unwrap();
+            assert_eq!((before.log, before.recovering), (made, None), "the log keeps its name, round {round}");
+            let cluster = begin_recovery(dir.path(), &SeededChance::new(2 * round)).unwrap();
+            assert_ne!(cluster, before.identity.cluster);
+            assert!(refusal(dir.path()).contains("run `pelton recover` again"));
+            let again = begin_recovery(dir.path(), &SeededChance::new(99)).unwrap();
+            assert_eq!(again, cluster, "what was begun goes on");
+            finish_recovery(dir.path()).unwrap();
+            finish_recovery(dir.path()).expect("doing it again changes nothing");
+            let known = Directory::Known { identity: Identity { cluster, ..made }, alone: false };
+            assert_eq!(examine(dir.path()).unwrap(), known);
+            assert_eq!(of_log(dir.path()).unwrap(), made);
+        }
+    }
+
     #[test]
     fn a_directory_from_before_there_were_clusters_is_read() {
         let dir = tempfile::tempdir().unwrap();

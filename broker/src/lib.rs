@@ -8,6 +8,7 @@
 //! - `proposer` seals batches; one object a batch wakes its callers at commit.
 //! - `retention` decides what may go: age and bytes, but nothing that a cursor or a live dead letter needs.
 //! - `cluster` is what the registry says of nodes and groups: pure, a function of its commands.
+//! - `recovery` makes one node a cluster of its own when most of the others are gone for ever.
 //! - `formation` is a node's way into a cluster, and how nodes speak with the registry's leader about it.
 //! - `groups` are the replicas that are open here, and what the leader of each does.
 //! - `registry` is one more group. Its applied state is kept in sled, which never holds the only copy of anything.
@@ -19,10 +20,12 @@ mod cluster;
 mod command;
 mod controller;
 mod core;
+mod ended;
 mod enter;
 mod event_state;
 mod formation;
 mod groups;
+mod health;
 mod identity;
 mod ids;
 mod keys;
@@ -32,10 +35,12 @@ mod member;
 mod metrics;
 mod node;
 mod proposer;
+mod recovery;
 mod registrar;
 mod registry;
 mod reports;
 mod retention;
+mod scrub;
 mod sessions;
 mod slabs;
 #[cfg(test)]
@@ -45,7 +50,9 @@ mod view;
 
 pub use ack::Append;
 pub use blocking::Blocking;
+pub use ended::{Ended, EndedHook};
 pub use formation::CannotEnter;
 pub use local_node::LocalNode;
 pub use member::{Member, Timing};
 pub use node::{Node, OpenError, Options, RegistryStore, Retention};
+pub use recovery::{GroupFate, Recovery, RecoveryError, RecoveryPlan};

@@ -7,7 +7,7 @@ use pelton_client::admission::{admit, uid_from_bits};
 use pelton_client::{
     AppendError, ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch,
     GroupCursors, GroupId, Hops, NodeClient, NodeReport, Offset, OperationError, Position, ProducerKey, Progress,
-    ReadError, Resources, Selection, Session, Start, TriggerId, Warning,
+    ReadError, Resources, Selection, Serving, Session, Start, TriggerId, Warning,
 };
 use pelton_consensus::ReadIndexError;
 use pelton_event::Event;
@@ -163,7 +163,7 @@ impl NodeClient for LocalNode {
         Ok(self.led(group)?.state.watch_changes())
     }
 
-    fn serve(&self, group: GroupId) -> Result<watch::Receiver<Option<Session>>, ReadError> {
+    fn serve(&self, group: GroupId) -> Result<watch::Receiver<Serving>, ReadError> {
         Ok(self.led(group)?.sessions.serve(self.caller))
     }
 

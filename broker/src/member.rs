@@ -13,6 +13,7 @@ use pelton_consensus::GroupStatus;
 use pelton_peer::{BoxedIo, Network, PeerAddress, PeerListener, Pool, Security};
 
 use crate::cluster::{ClusterCommand, REGISTRY};
+use crate::ended::Ended;
 use crate::formation::{AnnounceError, Formation, Keeper, Presence, RegistryLink};
 use crate::groups::{Wanted, is_unheard, tend_members};
 use crate::ids;
@@ -74,8 +75,9 @@ impl Default for Timing {
         Self {
             heartbeat: Duration::from_millis(150),
             // A follower waits for the longest of these and then for one of them by chance, so that a group is without a
-            // leader for 1.4 to 1.8 s.
-            election_timeout: (Duration::from_millis(500), Duration::from_millis(900)),
+            // leader for 1.0 to 1.2 s. The shortest is also how long a leader acts as one without an answer: two
+            // heartbeats and a slow disk.
+            election_timeout: (Duration::from_millis(400), Duration::from_millis(600)),
         }
     }
 }
@@ -96,23 +98,29 @@ pub(crate) struct MemberParts {
 
 /// Where the other nodes are: as the registry says, and until it does, as the node was told.
 #[derive(Default)]
-pub(crate) struct AddressBook(OnceLock<(Mutex<BTreeMap<NodeId, PeerAddress>>, Arc<RegistryState>)>);
+pub(crate) struct AddressBook(OnceLock<Known>);
+
+struct Known {
+    told: Mutex<BTreeMap<NodeId, PeerAddress>>,
+    registry: Arc<RegistryState>,
+}
 
 impl AddressBook {
     pub(crate) fn fill(&self, told: BTreeMap<NodeId, PeerAddress>, registry: Arc<RegistryState>) {
-        assert!(self.0.set((Mutex::new(told), registry)).is_ok(), "a node has one registry");
+        let known = Known { told: Mutex::new(told), registry };
+        assert!(self.0.set(known).is_ok(), "a node has one registry");
     }
 
     fn tell(&self, told: impl IntoIterator<Item = (NodeId, PeerAddress)>) {
-        if let Some((known, _)) = self.0.get() {
-            known.lock().extend(told);
+        if let Some(known) = self.0.get() {
+            known.told.lock().extend(told);
         }
     }
 }
 
 impl pelton_consensus::AddressBook for AddressBook {
     fn address(&self, node: pelton_consensus::NodeId) -> Option<String> {
-        let (told, registry) = self.0.get()?;
+        let Known { told, registry } = self.0.get()?;
         let node = ids::node(node);
         let cluster = registry.current_cluster();
         // What the registry knows counts, whatever was told.
@@ -211,7 +219,9 @@ async fn tend_registry(shared: &Shared) {
                 learners: state.registry_learners(),
                 preferred: state.registry.preferred,
             };
-            let done = tend_members(shared.this, &registry.raft, &wanted, &registry.settled, &mut not_before).await;
+            let hand_over = |heir| registry.raft.transfer_leader(ids::raft_node(heir));
+            let done =
+                tend_members(shared.this, &registry.raft, &wanted, &registry.settled, &mut not_before, hand_over).await;
             if let Err(error) = done {
                 tracing::debug!(%error, "the registry's members are not changed yet");
             }
@@ -256,7 +266,7 @@ pub(crate) async fn announce(shared: Shared) {
                 Ok(()) => {}
                 Err(error @ AnnounceError::Removed(_)) if !is_needed(&shared) => {
                     tracing::error!(%error, "the node ends");
-                    (shared.options.on_fatal)(&io::Error::other(error));
+                    (shared.options.on_ended)(&Ended::Removed { why: error.to_string() });
                     return;
                 }
                 Err(error @ AnnounceError::Removed(_)) => {
@@ -290,6 +300,10 @@ pub(crate) fn waits_for(shared: &Shared) -> Option<String> {
     if registry.leader().is_none() {
         return Some("the registry has no leader".to_owned());
     }
+    if !registry.raft.is_current() {
+        // What was stored while the node was down would seem not to be there.
+        return Some("the registry is not read to its end yet".to_owned());
+    }
     let cluster = registry.state.current_cluster();
     if cluster.member(shared.this).is_none() {
         return Some("the registry does not list this node yet".to_owned());
@@ -299,8 +313,13 @@ pub(crate) fn waits_for(shared: &Shared) -> Option<String> {
         return Some(format!("there are no log groups yet: {there} of {wanted} nodes are there"));
     }
     let failed = shared.groups.failures();
+    let unsound = shared.groups.unsound();
     for (group, _) in cluster.held_by(shared.this).filter(|(group, _)| !failed.contains_key(group)) {
         match shared.groups.find(group) {
+            None if unsound.get(&group).is_some_and(|unsound| unsound.is_everywhere) => {}
+            None if unsound.contains_key(&group) => {
+                return Some(format!("log group {group} is repaired from the other replicas"));
+            }
             None => return Some(format!("log group {group} is not open yet")),
             Some(open) if open.leader().is_none() => return Some(format!("log group {group} has no leader")),
             Some(_) => {}
@@ -314,7 +333,7 @@ pub(crate) async fn hand_over(shared: &Shared) {
     let groups = shared.groups.all();
     let events = groups.values().map(|group| async {
         if let Some(heir) = heir(shared.this, &group.raft.status()) {
-            give(group.raft.transfer_leader(heir).await, group.raft.id().0);
+            give(group.hand_over(ids::node(heir)).await, group.raft.id().0);
         }
     });
     let registry = async {
@@ -333,7 +352,18 @@ fn give(given: Result<(), pelton_consensus::MembershipError>, group: u32) {
 
 /// The voter that is furthest of those that answer.
 fn heir(this: NodeId, status: &GroupStatus) -> Option<pelton_consensus::NodeId> {
-    let votes = |node: &pelton_consensus::NodeId| *node != ids::raft_node(this) && status.voters.contains(node);
+    heir_among(this, status, |_| true)
+}
+
+/// The same, of those that `may` lead.
+pub(crate) fn heir_among(
+    this: NodeId,
+    status: &GroupStatus,
+    may: impl Fn(NodeId) -> bool,
+) -> Option<pelton_consensus::NodeId> {
+    let votes = |node: &pelton_consensus::NodeId| {
+        *node != ids::raft_node(this) && status.voters.contains(node) && may(ids::node(*node))
+    };
     let answering = status.followers.iter().filter(|(node, follower)| votes(node) && follower.answered.is_some());
     let furthest = answering.max_by_key(|(node, follower)| (follower.matched, std::cmp::Reverse(**node)));
     furthest.filter(|_| status.is_leader()).map(|(node, _)| *node)

@@ -1,12 +1,12 @@
 //! What the broker counts. Names and meanings are listed in `docs/metrics.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use pelton_client::{GroupId, NodeId};
-use pelton_consensus::{GroupStatus, Role};
+use pelton_consensus::{FollowerStatus, GroupStatus, Role};
 
 /// Handles registered once, so that the hot path only adds.
 #[derive(Clone)]
@@ -26,6 +26,12 @@ struct Handles {
     dead_letters_dropped: Counter,
     keys_forgotten: Counter,
     damaged_reads: Counter,
+    damaged_entries: Gauge,
+    repaired_entries: Counter,
+    scrubbed_bytes: Counter,
+    scrub_damage: Counter,
+    scrubs: Counter,
+    scrub_seconds: Gauge,
 }
 
 impl BrokerMetrics {
@@ -44,6 +50,12 @@ impl BrokerMetrics {
             dead_letters_dropped: counter!("pelton_dead_letters_dropped_total"),
             keys_forgotten: counter!("pelton_broker_deduplication_keys_forgotten_total"),
             damaged_reads: counter!("pelton_log_damaged_reads_total"),
+            damaged_entries: gauge!("pelton_log_damaged_entries"),
+            repaired_entries: counter!("pelton_log_repaired_entries_total"),
+            scrubbed_bytes: counter!("pelton_log_scrubbed_bytes_total"),
+            scrub_damage: counter!("pelton_log_scrub_damage_total"),
+            scrubs: counter!("pelton_log_scrubs_total"),
+            scrub_seconds: gauge!("pelton_log_scrub_seconds"),
         }))
     }
 
@@ -82,11 +94,95 @@ impl BrokerMetrics {
         self.0.keys_forgotten.absolute(forgotten);
     }
 
+    /// A piece of the log was read to look for damage, which was found in so many places.
+    pub(crate) fn scrubbed(&self, bytes: u64, damaged: u64) {
+        self.0.scrubbed_bytes.increment(bytes);
+        self.0.scrub_damage.increment(damaged);
+    }
+
+    /// The whole log was read to look for damage.
+    pub(crate) fn scrub_passed(&self, took: Duration) {
+        self.0.scrubs.increment(1);
+        self.0.scrub_seconds.set(took.as_secs_f64());
+    }
+
+    /// Entries that cannot be read now, and those that were repaired since the start.
+    pub(crate) fn damaged_entries(&self, damaged: u64, repaired: u64) {
+        self.0.damaged_entries.set(damaged as f64);
+        self.0.repaired_entries.absolute(repaired);
+    }
+
     /// Counts a read that found damage.
     pub(crate) fn read_failed(&self, error: &pelton_log::ReadError) {
         if matches!(error, pelton_log::ReadError::Damaged(_)) {
             self.0.damaged_reads.increment(1);
         }
+    }
+}
+
+/// A follower that has not answered for so long is not reached.
+pub(crate) const UNREACHED_AFTER: Duration = Duration::from_secs(3);
+
+/// What is wrong with the cluster as one node sees it at one moment.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ailing {
+    /// Groups that it leads, and of which fewer replicas answer than there should be.
+    groups_short: usize,
+    /// Groups of which it has a replica and knows no leader: no quorum, or an election.
+    groups_without_leader: usize,
+    /// Its own replicas that ended.
+    failed_replicas: usize,
+    /// Nodes that follow it and do not answer.
+    silent_nodes: BTreeSet<NodeId>,
+}
+
+impl Ailing {
+    /// With so many replicas of its own that ended, and are closed or open.
+    pub(crate) fn with_failed(failed_replicas: usize) -> Self {
+        Self { failed_replicas, ..Self::default() }
+    }
+
+    /// Takes in a replica that is open, of a group that should have so many.
+    pub(crate) fn note(&mut self, status: &GroupStatus, replication: usize) {
+        if status.role == Role::Ended {
+            return;
+        }
+        self.groups_without_leader += usize::from(status.leader.is_none());
+        if !status.is_leader() {
+            return;
+        }
+        let silent = |follower: &FollowerStatus| follower.answered.is_none_or(|answered| answered > UNREACHED_AFTER);
+        let followers = status.followers.iter();
+        let silent: BTreeSet<_> = followers.filter(|(_, follower)| silent(follower)).map(|(node, _)| *node).collect();
+        let answering = status.voters.difference(&silent).count();
+        self.groups_short += usize::from(answering < replication);
+        self.silent_nodes.extend(silent.into_iter().map(|node| NodeId(node.0)));
+    }
+}
+
+/// The same as gauges. Each is 0 when all is well.
+pub(crate) struct ClusterMetrics {
+    groups_short: Gauge,
+    groups_without_leader: Gauge,
+    failed_replicas: Gauge,
+    silent_nodes: Gauge,
+}
+
+impl ClusterMetrics {
+    pub(crate) fn register() -> Self {
+        Self {
+            groups_short: gauge!("pelton_cluster_under_replicated_groups"),
+            groups_without_leader: gauge!("pelton_cluster_groups_without_leader"),
+            failed_replicas: gauge!("pelton_cluster_failed_replicas"),
+            silent_nodes: gauge!("pelton_cluster_silent_nodes"),
+        }
+    }
+
+    pub(crate) fn show(&self, ailing: &Ailing) {
+        self.groups_short.set(ailing.groups_short as f64);
+        self.groups_without_leader.set(ailing.groups_without_leader as f64);
+        self.failed_replicas.set(ailing.failed_replicas as f64);
+        self.silent_nodes.set(ailing.silent_nodes.len() as f64);
     }
 }
 
@@ -157,3 +253,6 @@ impl GroupMetrics {
         self.followers.lock().values().for_each(|gauge| gauge.set(0.0));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pelton_client::{ClusterView, GroupId, NodeId, NodeInfo, NodePhase, Offset, OperationError, Role, Start};
 use pelton_consensus::{Group, GroupError, GroupOptions, Peers};
 use pelton_env::{Chance, Clock};
-use pelton_log::{FatalHook, Identity, Log, Observer, RealDisk};
+use pelton_log::{FatalHook, Identity, Log, Observer, OnDamage, RealDisk};
 use pelton_peer::Pool;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -17,9 +17,11 @@ use tokio::task::JoinHandle;
 use crate::blocking::Blocking;
 use crate::cluster::{Answer, ClusterCommand, Refusal};
 use crate::controller::ControllerInput;
+use crate::ended::{Ended, EndedHook};
 use crate::enter::{self, Opening, Seams};
 use crate::formation::{CannotEnter, Keeper, Presence, RegistryLink, SettleError, Started};
 use crate::groups::{DataGroup, Groups, OpenAs};
+use crate::health::{self, Health};
 use crate::ids;
 use crate::local_node::LocalNode;
 use crate::member::{self, AddressBook, Member, MemberParts};
@@ -29,7 +31,7 @@ use crate::registry::RegistryState;
 use crate::reports::Reports;
 use crate::sessions::Caller;
 use crate::view::{self, Problems};
-use crate::{controller, groups, identity, reports, retention};
+use crate::{controller, groups, identity, reports, retention, scrub};
 
 /// The registry's group.
 const REGISTRY: pelton_log::GroupId = pelton_log::GroupId(0);
@@ -76,10 +78,14 @@ pub struct Options {
     pub observer: Arc<dyn Observer>,
     /// Called when the disk failed to write or sync. It should say so and end the process: nothing is tried again.
     pub on_fatal: FatalHook,
+    /// Called when the node cannot go on for another reason. It should say so and end the process.
+    pub on_ended: EndedHook,
     /// Whether the log passes the page cache.
     pub direct_io: pelton_log::DirectIo,
     /// Where the registry's applied state is kept beside the log.
     pub store: RegistryStore,
+    /// How much of the log is read a second to look for damage; 0: none.
+    pub scrub_bytes_per_second: u64,
     /// Where work is done that waits for the disk.
     pub blocking: Blocking,
     /// What makes the node one of several. `None`: a node by itself, which no other reaches.
@@ -167,6 +173,7 @@ pub(crate) struct Parts {
     pub(crate) reports: Reports,
     pub(crate) view: watch::Sender<Arc<ClusterView>>,
     pub(crate) problems: Problems,
+    pub(crate) health: watch::Sender<Health>,
     pub(crate) group_options: GroupOptions,
     pub(crate) peers: Peers,
     /// What a node has that others can reach; `None` on a node by itself.
@@ -250,7 +257,7 @@ impl Node {
 
     async fn open_alone(options: Options) -> Result<Self, OpenError> {
         let identity = identity::read_or_make(&options.data, &*options.chance)?;
-        let (log, report) = open_log(&options, identity).await?;
+        let (log, report) = open_log(&options, OnDamage::Refuse).await?;
         // Now, and not at the next start, which may be on a disk that is full.
         identity::log_was_made(&options.data)?;
         let shared = assemble(options, identity, log, BrokerMetrics::register()).await?;
@@ -322,6 +329,7 @@ impl Node {
         groups.values().for_each(|group| group.proposer.close());
         futures_util::future::join_all(groups.values().map(|group| group.proposer.drained())).await;
         self.tasks.iter().for_each(JoinHandle::abort);
+        self.shared.groups.end_all_mending();
         for group in groups.values() {
             group.stop_tasks();
             if let Err(error) = group.raft.shutdown().await {
@@ -345,8 +353,10 @@ pub(crate) fn start_tasks(shared: &Shared) -> Vec<JoinHandle<()>> {
     vec![
         tokio::spawn(controller::run(shared.clone())),
         tokio::spawn(retention::run(shared.clone())),
+        tokio::spawn(scrub::run(shared.clone())),
         tokio::spawn(reports::run(shared.clone())),
         tokio::spawn(view::run(shared.clone())),
+        tokio::spawn(health::run(shared.clone())),
         tokio::spawn(groups::follow_cluster(shared.clone())),
         tokio::spawn(watch_registry(shared.clone())),
     ]
@@ -395,6 +405,7 @@ fn share(
         reports: Reports::default(),
         view: watch::Sender::default(),
         problems: Problems::default(),
+        health: watch::Sender::default(),
         group_options,
         peers,
         member,
@@ -427,14 +438,18 @@ pub(crate) async fn assemble_member(
         ..GroupOptions::new(ids::raft_node(this))
     };
     let state = open_registry_state(&options, &log);
+    let told: BTreeSet<NodeId> = members.keys().copied().collect();
     book.fill(members, state.clone());
-    let raft = Group::open(REGISTRY, log.clone(), state.clone(), &group_options, peers.clone()).await?;
+    let replicas = ids::raft_nodes(&(&state.current_cluster().registry.holders() | &told));
+    let registry_options = GroupOptions { replicas, ..group_options.clone() };
+    // A registry that is damaged has to be repaired before anything else is known.
+    let raft = Group::open(REGISTRY, log.clone(), state.clone(), &registry_options, peers.clone()).await?;
     if this == FIRST_NODE {
         // It forms the cluster, once. A registry that holds anything stays what it is.
         raft.initialize(&[ids::raft_node(this)].into()).await?;
     }
     let registry = Arc::new(Registry::new(raft, state));
-    let keeper = Keeper::new(registry.clone(), presence.clone(), pool.clone(), member.node_lost_after);
+    let keeper = Keeper::new(registry.clone(), presence.clone(), pool.clone(), peers.clone(), member.node_lost_after);
     let link = RegistryLink {
         registrar: registry.clone(),
         presence: presence.clone(),
@@ -454,6 +469,9 @@ pub(crate) async fn assemble_member(
     let shared = share(options, identity, log, metrics, group_options, registry, peers, Some(parts));
     let cluster = shared.registry.state.current_cluster();
     if let Err(error) = groups::open_held(&shared, &cluster).await {
+        if matches!(error, GroupError::Damaged { .. }) {
+            return Err(error.into());
+        }
         // It is shown as failed, and the node's other replicas go on.
         tracing::error!(%error, "a log group could not be opened");
     }
@@ -499,22 +517,50 @@ async fn change(shared: &Shared, command: ClusterCommand) -> Result<Answer, Open
 /// Ends the process when the registry fails here: the node would never hear of a change again and look alive.
 async fn watch_registry(shared: Shared) {
     let why = shared.registry.raft.failed().await;
-    let failed = GroupError::Failed { group: REGISTRY, why };
-    (shared.options.on_fatal)(&io::Error::other(failed));
+    replica_ended(&shared, GroupId(REGISTRY.0), why);
 }
 
-pub(crate) async fn open_log(options: &Options, identity: Identity) -> Result<(Log, pelton_log::Report), OpenError> {
+/// A replica that the node cannot do without has ended. When the disk did that, the log has said so itself.
+pub(crate) fn replica_ended(shared: &Shared, group: GroupId, why: String) {
+    if shared.log.failure().is_none() {
+        (shared.options.on_ended)(&Ended::Replica { group, why });
+    }
+}
+
+/// Why a node does not start on a log that holds the only replica of what is damaged: as the log says it that keeps no
+/// damage. `open` is the log as it was opened.
+pub(crate) async fn refusal(options: &Options, open: &Log, error: OpenError) -> OpenError {
+    open.shutdown();
+    match open_log(options, OnDamage::Refuse).await {
+        Err(refusal) => refusal,
+        Ok((log, _)) => {
+            log.shutdown();
+            error
+        }
+    }
+}
+
+/// How a node's log is opened, whoever opens it.
+pub(crate) fn log_options(identity: Identity) -> pelton_log::Options {
+    pelton_log::Options {
+        max_record_bytes: MAX_RECORD_BYTES,
+        initial_segment_size_bytes: FIRST_SEGMENT_BYTES,
+        ..pelton_log::Options::new(identity)
+    }
+}
+
+pub(crate) async fn open_log(options: &Options, on_damage: OnDamage) -> Result<(Log, pelton_log::Report), OpenError> {
+    let identity = identity::of_log(&options.data)?;
     let path = options.data.join("log");
     let io = |error: io::Error| OpenError::Directory { path: path.clone(), why: error.to_string() };
     let disk = Arc::new(RealDisk::new(&path).map_err(io)?);
     let (clock, chance) = (options.clock.clone(), options.chance.clone());
     let settings = pelton_log::Options {
-        max_record_bytes: MAX_RECORD_BYTES,
-        initial_segment_size_bytes: FIRST_SEGMENT_BYTES,
         observer: options.observer.clone(),
         on_fatal: Some(options.on_fatal.clone()),
         direct_io: options.direct_io,
-        ..pelton_log::Options::new(identity)
+        on_damage,
+        ..log_options(identity)
     };
     let opened = options.blocking.run(move || Log::open(disk, clock, chance, settings)).await;
     let opened = opened.map_err(|error| OpenError::Directory { path: path.clone(), why: error.to_string() })?;

@@ -28,6 +28,7 @@ use crate::ack::{Append, BatchAck};
 use crate::command::{CHANGE, Change, EVENTS, EVENTS_WITH_KEYS};
 use crate::core::ChangeResult;
 use crate::event_state::EventState;
+use crate::groups::TooFew;
 use crate::ids;
 use crate::keys::Key;
 use crate::metrics::BrokerMetrics;
@@ -47,6 +48,11 @@ const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 /// Batches on their way to the disk at a time. Measured: one leaves the disk idle between batches, more than three
 /// only make them smaller.
 const BATCHES_IN_FLIGHT: usize = 3;
+
+/// What makes another batch worth sending while some are on their way, for each of these. Each voter has a message and a
+/// sync of each batch, however small it is; so what is smaller waits for the end of one, which is at most as long as a
+/// commit takes. A group with one voter has only the sync, which all that wait share.
+const WORTH_A_BATCH_BYTES: usize = 16 * 1024;
 
 /// How long a group that closes waits for what it took: a leader that hears a quorum needs milliseconds.
 const DRAINED_WITHIN: Duration = Duration::from_secs(5);
@@ -91,6 +97,22 @@ pub(crate) enum Gate {
     Open { term: u64 },
     /// It does not.
     NotLeader { leader: Option<NodeId> },
+    /// Nor can anybody else, as far as this node sees.
+    NoQuorum(TooFew),
+    /// It leads, but events of the group are damaged on all replicas.
+    Damaged,
+}
+
+impl Gate {
+    /// What is said of events that do not come in.
+    fn refusal(self, group: GroupId) -> Option<AppendError> {
+        match self {
+            Self::Open { .. } => None,
+            Self::NotLeader { leader } => Some(AppendError::NotLeader { leader }),
+            Self::NoQuorum(TooFew { reached, voters }) => Some(AppendError::NoQuorum { group, reached, voters }),
+            Self::Damaged => Some(AppendError::Damaged),
+        }
+    }
 }
 
 /// The batch that is being filled. Its records are in the slabs' buffer.
@@ -147,16 +169,16 @@ impl Proposer {
         if open.gate == gate {
             return;
         }
-        let stays = matches!((open.gate, gate), (Gate::NotLeader { .. }, Gate::NotLeader { .. }));
+        let stays = !matches!(open.gate, Gate::Open { .. }) && !matches!(gate, Gate::Open { .. });
         open.gate = gate;
         let left: Vec<_> = if stays { Vec::new() } else { std::iter::from_fn(|| open.take()).collect() };
         for batch in &left {
             open.forget(&batch.filled.keys);
         }
         drop(open);
-        let leader = if let Gate::NotLeader { leader } = gate { leader } else { None };
+        let why = gate.refusal(self.0.group).unwrap_or(AppendError::NotLeader { leader: None });
         for batch in left {
-            batch.filled.ack.settle(Err(AppendError::NotLeader { leader }));
+            batch.filled.ack.settle(Err(why.clone()));
             self.0.release(batch.filled.admitted_bytes);
         }
     }
@@ -166,7 +188,7 @@ impl Proposer {
         match self.admit(broker, events) {
             Ok(bytes) => {
                 let mut open = self.0.open.lock();
-                let answer = open.refusal().or_else(|| self.first_try(&mut open, key));
+                let answer = open.refusal(self.0.group).or_else(|| self.first_try(&mut open, key));
                 if let Some(answer) = answer {
                     drop(open);
                     self.0.release(bytes);
@@ -220,7 +242,7 @@ impl Proposer {
         let mut open = self.0.open.lock();
         // Looked up under the lock: a key leaves `keys` only after it is in the committed window.
         open.retire(*self.0.raft.applied().borrow());
-        if let Some(answer) = open.refusal().or_else(|| self.first_try(&mut open, call)) {
+        if let Some(answer) = open.refusal(self.0.group).or_else(|| self.first_try(&mut open, call)) {
             return answer;
         }
         let mut new = Vec::new();
@@ -377,16 +399,15 @@ impl Open {
     }
 
     /// Why nothing may come in, if so.
-    fn refusal(&self) -> Option<Append> {
-        match self.gate {
-            _ if self.closed => Some(Append::refused(AppendError::Unavailable)),
-            Gate::Open { .. } => None,
-            Gate::NotLeader { leader } => Some(Append::refused(AppendError::NotLeader { leader })),
+    fn refusal(&self, group: GroupId) -> Option<Append> {
+        if self.closed {
+            return Some(Append::refused(AppendError::Unavailable));
         }
+        self.gate.refusal(group).map(Append::refused)
     }
 
     /// Makes the filling batch one that `bytes` more fit into. Returns the number its next event gets, and whether the
-    /// proposing task may be asleep.
+    /// proposing task may be asleep and has something to do now.
     fn reserve(&mut self, bytes: usize) -> (u32, bool) {
         if self.filling.count > 0 && self.slabs.len() + bytes > SEAL_BYTES {
             let batch = self.seal();
@@ -398,7 +419,9 @@ impl Open {
             self.filling.since = Some(Instant::now());
         }
         self.filling.admitted_bytes += bytes;
-        (first, first == 0)
+        let before = self.slabs.len();
+        let is_worth_more = before / WORTH_A_BATCH_BYTES != (before + bytes) / WORTH_A_BATCH_BYTES;
+        (first, first == 0 || is_worth_more)
     }
 
     fn seal(&mut self) -> Batch {
@@ -419,13 +442,21 @@ impl Open {
 async fn run(shared: Arc<Shared>) {
     loop {
         shared.work.notified().await;
-        while shared.in_flight.load(Ordering::Acquire) < BATCHES_IN_FLIGHT {
+        loop {
+            let in_flight = shared.in_flight.load(Ordering::Acquire);
+            if in_flight >= BATCHES_IN_FLIGHT {
+                break;
+            }
             let waiting = {
                 let open = shared.open.lock();
                 if open.filling.count == 0 && open.sealed.is_empty() {
                     if open.closed {
                         return;
                     }
+                    break;
+                }
+                let is_small = open.sealed.is_empty() && open.slabs.len() < in_flight * WORTH_A_BATCH_BYTES;
+                if is_small && !shared.raft.is_only_voter() {
                     break;
                 }
                 !open.sealed.is_empty()

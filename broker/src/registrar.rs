@@ -107,7 +107,8 @@ fn not_leader(leader: Option<pelton_consensus::NodeId>) -> OperationError {
     OperationError::NotLeader { leader: leader.map(ids::node) }
 }
 
-fn encoded(command: &RegistryCommand) -> Command {
+/// As an entry of the registry's log.
+pub(crate) fn encoded(command: &RegistryCommand) -> Command {
     let (kind, body) = command.encode();
     Command { kind, event_count: 0, body, space: Space::Reserve }
 }

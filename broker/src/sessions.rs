@@ -2,12 +2,16 @@
 //!
 //! A session ends with the leader's term and with its holder. The next one begins only once no progress of the one
 //! before is on its way: whoever begins reads cursors that nothing older changes any more.
+//!
+//! Before a planned hand-over the holder is asked to finish: it stores what it did and gives the session back, so that the
+//! next leader's dispatcher does none of it again. Events come in meanwhile.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use pelton_client::{NodeId, OperationError, Session};
+use pelton_client::{Grant, NodeId, OperationError, Serving, Session};
 use tokio::sync::{Notify, watch};
 
 /// Most dispatchers that wait for one group. Each is a node of the cluster.
@@ -35,6 +39,8 @@ struct Shared {
     first_grant: u64,
     inner: Mutex<Inner>,
     changed: Notify,
+    /// Told when nobody has the session and nothing is on its way.
+    given_back: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -49,9 +55,11 @@ struct Inner {
     waiting: VecDeque<Seat>,
     /// Progress of sessions of this term on its way.
     on_the_way: usize,
+    /// The group is about to be handed over: no session begins.
+    is_ending: bool,
 }
 
-type Seat = watch::Sender<Option<Session>>;
+type Seat = watch::Sender<Serving>;
 
 /// Keeps the next session from beginning while progress of the current one is on its way.
 #[derive(Debug)]
@@ -78,12 +86,18 @@ impl Sessions {
         let first_grant = this.0 << 32;
         let only = if has_dispatcher { Caller::Own } else { Caller::Remote };
         let inner = Inner { grants: first_grant, ..Inner::default() };
-        Self(Arc::new(Shared { only, first_grant, inner: Mutex::new(inner), changed: Notify::new() }))
+        Self(Arc::new(Shared {
+            only,
+            first_grant,
+            inner: Mutex::new(inner),
+            changed: Notify::new(),
+            given_back: Notify::new(),
+        }))
     }
 
-    /// A seat for a dispatcher: `Some` for as long as it has the session. It is given up by dropping the receiver.
-    pub(crate) fn serve(&self, caller: Caller) -> watch::Receiver<Option<Session>> {
-        let (seat, session) = watch::channel(None);
+    /// A seat for a dispatcher: granted for as long as it has the session. It is given up by dropping the receiver.
+    pub(crate) fn serve(&self, caller: Caller) -> watch::Receiver<Serving> {
+        let (seat, session) = watch::channel(Serving::Waits);
         if caller == Caller::Own || self.0.only == Caller::Remote {
             let mut inner = self.0.inner.lock();
             inner.waiting.retain(|seat| !seat.is_closed());
@@ -103,15 +117,49 @@ impl Sessions {
             return;
         }
         if let Some((_, seat)) = inner.current.take() {
-            seat.send_replace(None);
+            seat.send_replace(Serving::Waits);
             // It is the first that gets it when this node leads again.
             inner.waiting.push_front(seat);
         }
         inner.serves = term.is_some();
+        inner.is_ending = false;
         // A leader that serves no more may serve again in the same term, with progress still on its way.
         if let Some(term) = term.filter(|term| *term != inner.term) {
             (inner.term, inner.grants, inner.on_the_way) = (term, self.0.first_grant, 0);
         }
+        inner.settle();
+        self.0.changed.notify_one();
+    }
+
+    /// Asks whoever has the session to finish, and returns once it was given back, or `within` is over. None begins after
+    /// that, until [`go_on`](Self::go_on) or another term.
+    pub(crate) async fn finish(&self, within: Duration) {
+        {
+            let mut inner = self.0.inner.lock();
+            inner.is_ending = true;
+            if let Some((session, seat)) = &inner.current {
+                seat.send_replace(Serving::Granted(Grant { session: *session, is_to_finish: true }));
+            }
+        }
+        let given_back = async {
+            loop {
+                let told = self.0.given_back.notified();
+                tokio::pin!(told);
+                told.as_mut().enable();
+                if self.0.inner.lock().is_given_back() {
+                    return;
+                }
+                told.await;
+            }
+        };
+        // What is not finished by then is done again.
+        let _ = tokio::time::timeout(within, given_back).await;
+    }
+
+    /// The group stays with this node, after all.
+    pub(crate) fn go_on(&self) {
+        let mut inner = self.0.inner.lock();
+        inner.is_ending = false;
         inner.settle();
         self.0.changed.notify_one();
     }
@@ -143,17 +191,26 @@ impl Sessions {
                 () = self.0.changed.notified() => {}
                 () = gone => {}
             }
-            self.0.inner.lock().settle();
+            let mut inner = self.0.inner.lock();
+            inner.settle();
+            if inner.is_given_back() {
+                self.0.given_back.notify_waiters();
+            }
         }
     }
 }
 
 impl Inner {
+    /// Whether nobody has the session and nothing of it is on its way.
+    fn is_given_back(&self) -> bool {
+        self.current.as_ref().is_none_or(|(_, seat)| seat.is_closed()) && self.on_the_way == 0
+    }
+
     fn settle(&mut self) {
         if self.current.as_ref().is_some_and(|(_, seat)| seat.is_closed()) {
             self.current = None;
         }
-        if !self.serves || self.current.is_some() || self.on_the_way > 0 {
+        if !self.serves || self.is_ending || self.current.is_some() || self.on_the_way > 0 {
             return;
         }
         while let Some(seat) = self.waiting.pop_front() {
@@ -162,7 +219,7 @@ impl Inner {
             }
             self.grants += 1;
             let session = Session { term: self.term, grant: self.grants };
-            seat.send_replace(Some(session));
+            seat.send_replace(Serving::Granted(session.into()));
             self.current = Some((session, seat));
             return;
         }
@@ -179,8 +236,8 @@ mod tests {
         Session { term, grant: (2 << 32) + nth }
     }
 
-    async fn until(seat: &mut watch::Receiver<Option<Session>>, want: Option<Session>) {
-        let changed = seat.wait_for(|session| *session == want);
+    async fn until(seat: &mut watch::Receiver<Serving>, want: Option<Session>) {
+        let changed = seat.wait_for(|serving| serving.session() == want);
         tokio::time::timeout(std::time::Duration::from_secs(30), changed).await.expect("in time").unwrap();
     }
 
@@ -193,14 +250,14 @@ mod tests {
         });
         let mut first = sessions.serve(Caller::Remote);
         let mut second = sessions.serve(Caller::Remote);
-        assert_eq!((*first.borrow(), *second.borrow()), (None, None), "this node does not lead");
+        assert_eq!((*first.borrow(), *second.borrow()), (Serving::Waits, Serving::Waits), "this node does not lead");
         sessions.set_term(Some(3));
         let former = session(3, 1);
         until(&mut first, Some(former)).await;
         let hold = sessions.hold(former).unwrap();
         drop(first);
         tokio::task::yield_now().await;
-        assert_eq!(*second.borrow(), None, "progress of the first is on its way");
+        assert_eq!(*second.borrow(), Serving::Waits, "progress of the first is on its way");
         drop(hold);
         let next = session(3, 2);
         until(&mut second, Some(next)).await;
@@ -212,11 +269,50 @@ mod tests {
         assert_eq!(sessions.hold(next).err(), Some(OperationError::SessionEnded));
         sessions.set_term(Some(3));
         tokio::task::yield_now().await;
-        assert_eq!(*second.borrow(), None, "the same term again, and progress is still on its way");
+        assert_eq!(*second.borrow(), Serving::Waits, "the same term again, and progress is still on its way");
         sessions.set_term(Some(5));
         until(&mut second, Some(session(5, 1))).await;
         drop(late);
         assert_eq!(sessions.hold(next).err(), Some(OperationError::SessionEnded), "of an older term");
+        running.abort();
+    }
+
+    /// Before a hand-over: the holder finishes what is on its way, and nobody begins until it is known who leads.
+    #[tokio::test(start_paused = true)]
+    async fn a_session_is_finished_before_a_hand_over() {
+        let sessions = Sessions::new(THIS, false);
+        let running = tokio::spawn({
+            let sessions = sessions.clone();
+            async move { sessions.run().await }
+        });
+        let long = Duration::from_secs(3_600);
+        sessions.finish(long).await;
+        sessions.set_term(Some(3));
+        let (mut first, mut second) = (sessions.serve(Caller::Remote), sessions.serve(Caller::Remote));
+        until(&mut first, Some(session(3, 1))).await;
+        let finishing = tokio::spawn({
+            let sessions = sessions.clone();
+            async move { sessions.finish(long).await }
+        });
+        let asked = Serving::Granted(Grant { session: session(3, 1), is_to_finish: true });
+        first.wait_for(|serving| *serving == asked).await.unwrap();
+        let hold = sessions.hold(session(3, 1)).expect("what it did may still be stored");
+        drop(first);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!finishing.is_finished(), "progress is on its way");
+        drop(hold);
+        finishing.await.unwrap();
+        assert_eq!(*second.borrow(), Serving::Waits, "the group is about to move");
+        sessions.go_on();
+        until(&mut second, Some(session(3, 2))).await;
+        // One that does not finish is not waited for.
+        let begun = tokio::time::Instant::now();
+        sessions.finish(Duration::from_secs(1)).await;
+        assert_eq!(begun.elapsed(), Duration::from_secs(1));
+        sessions.set_term(None);
+        until(&mut second, None).await;
+        sessions.set_term(Some(5));
+        until(&mut second, Some(session(5, 1))).await;
         running.abort();
     }
 
@@ -225,9 +321,9 @@ mod tests {
         let sessions = Sessions::new(THIS, true);
         sessions.set_term(Some(1));
         let remote = sessions.serve(Caller::Remote);
-        assert_eq!(*remote.borrow(), None);
+        assert_eq!(*remote.borrow(), Serving::Waits);
         let own = sessions.serve(Caller::Own);
-        assert_eq!(*own.borrow(), Some(session(1, 1)));
+        assert_eq!(own.borrow().session(), Some(session(1, 1)));
         assert!(remote.has_changed().is_err(), "there is nothing to wait for");
     }
 

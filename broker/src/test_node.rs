@@ -71,8 +71,10 @@ impl TestNode {
             chance,
             observer: Arc::new(pelton_log::NoObserver),
             on_fatal: Arc::new(|error| panic!("the disk failed: {error}")),
+            on_ended: Arc::new(|error| panic!("the node ended: {error}")),
             direct_io: pelton_log::DirectIo::Off,
             store: RegistryStore::Sled,
+            scrub_bytes_per_second: 0,
             blocking: Blocking::Threads,
             member: None,
         };

@@ -9,7 +9,7 @@ use pelton_resource::{Resource, ResourceKey};
 use tokio::sync::watch;
 
 use crate::{
-    AppendError, ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch,
+    AppendError, ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch, Grant,
     GroupCursors, GroupId, Hops, NodeId, NodeReport, Offset, OperationError, Position, Progress, ReadError, Resources,
     Selection, Session, Start, TriggerId,
 };
@@ -82,7 +82,10 @@ pub trait Client: Clone + Send + Sync + 'static {
 
     /// The groups whose events the dispatcher behind this client is to deliver now, and by which right. It starts and
     /// stops as they come and go.
-    fn served(&self) -> watch::Receiver<Arc<BTreeMap<GroupId, Session>>>;
+    fn served(&self) -> watch::Receiver<Arc<BTreeMap<GroupId, Grant>>>;
+
+    /// Gives a session back: whoever held it has stored what it did, and does nothing more.
+    fn release(&self, group: GroupId, session: Session);
 
     /// Stores what a dispatcher did while it held `session`. Returns once it is committed.
     ///

@@ -144,6 +144,23 @@ pub struct ReplicaReport {
     pub backlog: u64,
     /// What is wrong, with the time since when. Empty when nothing is.
     pub problems: Vec<Problem>,
+    /// Since when no leader that has a quorum is known to it.
+    #[serde(default)]
+    pub unled_since: Option<Time>,
+    /// That its group has fewer voters than it should.
+    #[serde(default)]
+    pub too_few: Option<TooFew>,
+}
+
+/// A group with fewer voters than it should have: it outlives the loss of fewer nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TooFew {
+    /// Those it has.
+    pub has: u32,
+    /// Those it should have: the replicas that the cluster was asked for.
+    pub wanted: u32,
+    /// Since when.
+    pub since: Time,
 }
 
 /// Something that is not as it should be.
@@ -209,6 +226,45 @@ pub struct Session {
     pub term: u64,
     /// Counts the sessions of a term.
     pub grant: u64,
+}
+
+/// A session that a dispatcher was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Grant {
+    /// The session.
+    pub session: Session,
+    /// The leader is about to hand the group over: what has begun is to be finished and stored and the session given back,
+    /// so that whoever delivers next does none of it again. What is not finished within half a second is done again.
+    pub is_to_finish: bool,
+}
+
+impl From<Session> for Grant {
+    fn from(session: Session) -> Self {
+        Self { session, is_to_finish: false }
+    }
+}
+
+/// What has become of a dispatcher's wish to deliver a group's events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Serving {
+    /// Nothing yet, or no longer: another dispatcher has the session, or nobody has.
+    #[default]
+    Waits,
+    /// It has the session.
+    Granted(Grant),
+    /// The node that was asked does not lead the group; who does, as far as it knows. Nothing else follows.
+    Elsewhere(Option<NodeId>),
+}
+
+impl Serving {
+    /// The session, if it has one.
+    #[must_use]
+    pub fn session(self) -> Option<Session> {
+        match self {
+            Self::Granted(grant) => Some(grant.session),
+            Self::Waits | Self::Elsewhere(_) => None,
+        }
+    }
 }
 
 /// What makes a second try of an append known: who tries, and its how-manieth append it is. In the deduplication window

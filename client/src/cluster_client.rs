@@ -13,11 +13,17 @@
 //! that it is written once whatever answers were lost. One whose outcome is not known stays with its group. While a caller
 //! waits for one append before it begins the next, events of one key keep their order.
 //!
+//! **No quorum.** An election is waited for, a majority that is gone is not: once the replica in this process says that it
+//! reaches too few of the others, or every replica says so or is not reached, an append is refused with
+//! [`AppendError::NoQuorum`](crate::AppendError::NoQuorum). One that may go to any group is tried in the others first.
+//!
 //! **Reads, cursors, dead letters** are asked of the group's leader, resources and the cluster of the registry's. What
 //! changes something there has no producer key and is not repeated once its outcome is not known.
 
 mod append;
+mod lost;
 mod nodes;
+mod retries;
 mod serving;
 mod views;
 
@@ -45,9 +51,9 @@ use crate::either::Either;
 use crate::retry::{Next, Refused, Tries};
 use crate::routing::{Deduplicating, Routes};
 use crate::{
-    ApplyError, BrokerName, Client, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch, GroupCursors,
-    GroupId, Hops, NodeClient, NodeId, NodeReport, Offset, OperationError, Position, Progress, ReadError, Resources,
-    Selection, Session, Start, TriggerId, Warning,
+    ApplyError, BrokerName, Client, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch, Grant,
+    GroupCursors, GroupId, Hops, NodeClient, NodeId, NodeReport, Offset, OperationError, Position, Progress, ReadError,
+    Resources, Selection, Session, Start, TriggerId, Warning,
 };
 
 /// How long a change of resources made on another node may take to be seen here before its maker is answered all the same.
@@ -81,7 +87,9 @@ struct Inner<L, C: Connect> {
     sequence: AtomicU64,
     /// Spreads what may go anywhere.
     turn: AtomicU64,
-    served: OnceLock<watch::Sender<Arc<BTreeMap<GroupId, Session>>>>,
+    /// Sessions that were given back.
+    released: Arc<serving::Released>,
+    served: OnceLock<watch::Sender<Arc<BTreeMap<GroupId, Grant>>>>,
     /// What follows views and sessions. Ends with the last handle.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -125,6 +133,7 @@ impl<L: NodeClient, C: Connect> ClusterClient<L, C> {
     }
 
     fn new(nodes: Nodes<L, C>, mut tasks: JoinSet<()>, options: ClusterOptions, chance: Arc<dyn Chance>) -> Self {
+        retries::describe();
         let nodes = Arc::new(nodes);
         let now = Routes::of(&nodes.view(), Deduplicating::of(&nodes.resources.borrow()));
         let routes = Arc::new(ArcSwap::from_pointee(now));
@@ -137,6 +146,7 @@ impl<L: NodeClient, C: Connect> ClusterClient<L, C> {
             chance,
             sequence: AtomicU64::new(0),
             turn: AtomicU64::new(0),
+            released: Arc::default(),
             served: OnceLock::new(),
             tasks: Mutex::new(tasks),
         }))
@@ -218,6 +228,9 @@ impl<L: NodeClient, C: Connect> Inner<L, C> {
         deadline: Instant,
     ) -> Option<Option<NodeId>> {
         let next = tries.after(error);
+        if next != Next::GiveUp {
+            retries::count(error);
+        }
         if next != Next::GiveUp
             && let Some(asked) = asked
         {
@@ -287,14 +300,18 @@ where
         self.watch(group, |leader| leader.cursor_changes(group))
     }
 
-    fn served(&self) -> watch::Receiver<Arc<BTreeMap<GroupId, Session>>> {
+    fn served(&self) -> watch::Receiver<Arc<BTreeMap<GroupId, Grant>>> {
         let served = self.0.served.get_or_init(|| {
             let served = watch::Sender::default();
-            let follow = serving::follow(self.0.nodes.clone(), served.clone());
+            let follow = serving::follow(self.0.nodes.clone(), self.0.released.clone(), served.clone());
             self.0.tasks.lock().spawn_on(follow, &self.0.nodes.runtime);
             served
         });
         served.subscribe()
+    }
+
+    fn release(&self, group: GroupId, session: Session) {
+        self.0.released.add(group, session);
     }
 
     async fn progress(&self, group: GroupId, session: Session, progress: Progress) -> Result<(), OperationError> {

@@ -1,6 +1,7 @@
 //! What every [`NodeClient`] and every [`Client`] must do, for the tests of those who implement them.
 //!
-//! [`node`] and [`client`] run every check, each on a fixture of its own. A check that fails panics.
+//! [`node`] and [`client`] run every check, each on a fixture of its own; [`node_without_quorum`] and
+//! [`client_without_quorum`] what holds once too few replicas are left. A check that fails panics.
 
 #![allow(clippy::unwrap_used, reason = "a check fails where something is not as it says")]
 
@@ -17,13 +18,16 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::{
-    Appended, ApplyError, BrokerName, Cause, Client, CursorUpdate, DeadLetter, GroupId, Hops, LastAnswer, NodeClient,
-    Offset, OperationError, Position, ProducerKey, Progress, ReadError, Selection, Session, Start, TriggerId, Upto,
-    Warning,
+    AppendError, Appended, ApplyError, BrokerName, Cause, Client, CursorUpdate, DeadLetter, Grant, GroupId, Hops,
+    LastAnswer, NodeClient, Offset, OperationError, Position, ProducerKey, Progress, ReadError, Selection, Serving,
+    Session, Start, TriggerId, Upto, Warning,
 };
 
 /// The longest that a check waits for something that will come.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The longest that an append to a group without a quorum may take: far less than anybody's patience.
+const REFUSED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Something to check, new and empty.
 pub struct Fixture<T> {
@@ -96,6 +100,29 @@ pub async fn node<N: NodeClient, F: Future<Output = Fixture<N>>>(new: impl Fn() 
         assert!(ended.is_ok(), "it took too long: {name}");
         drop(keep);
     }
+}
+
+/// Checks one of three replicas of the group that reaches none of the others, and has found that out.
+pub async fn node_without_quorum<N: NodeClient>(Fixture { subject, group, keep }: Fixture<N>) {
+    for event in [event("1"), keyed("1", "k")] {
+        let refused = timeout(REFUSED_WITHIN, subject.append(group, &broker(), &[event], Hops::FULL, None)).await;
+        let error = refused.expect("it need not ask anybody").unwrap_err();
+        assert_eq!(error, AppendError::NoQuorum { group, reached: 1, voters: 3 });
+        assert!(error.is_retryable());
+        assert_eq!(error.to_string(), format!("log group {group} has no quorum: 1 of 3 replicas can be reached"));
+    }
+    drop(keep);
+}
+
+/// Checks a client of three groups, of whose three replicas one is left. It is as patient as by default.
+pub async fn client_without_quorum<C: Client>(Fixture { subject, keep, .. }: Fixture<C>) {
+    let several: Vec<_> = (0..20).map(|n: u32| keyed(&n.to_string(), &n.to_string())).collect();
+    for events in [vec![event("1")], vec![keyed("1", "k")], several] {
+        let refused = timeout(REFUSED_WITHIN, subject.append(&broker(), &events, Hops::FULL)).await;
+        let error = refused.expect("nobody is waited for who cannot come").unwrap_err();
+        assert!(matches!(error, AppendError::NoQuorum { reached: 1, voters: 3, .. }), "{error}");
+    }
+    drop(keep);
 }
 
 type Check = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -184,7 +211,7 @@ async fn an_unknown_group_is_refused<N: NodeClient>(node: N, _group: GroupId) {
     assert!(matches!(error, OperationError::UnknownGroup(_) | OperationError::NotLeader { .. }), "{error:?}");
     // From afar it is known only later: then what is watched ends.
     if let Ok(mut session) = node.serve(none) {
-        let ended = timeout(PATIENCE, session.wait_for(Option::is_some)).await.expect("it ends");
+        let ended = timeout(PATIENCE, session.wait_for(|serving| serving.session().is_some())).await.expect("it ends");
         assert!(ended.is_err(), "nobody can deliver what is not there");
     }
 }
@@ -217,10 +244,10 @@ async fn a_trigger_starts_at_the_end<N: NodeClient>(node: N, group: GroupId) {
     until("the rewind is told", &mut changes, |index| *index > before).await;
 }
 
-async fn session<N: NodeClient>(node: &N, group: GroupId) -> (watch::Receiver<Option<Session>>, Session) {
+async fn session<N: NodeClient>(node: &N, group: GroupId) -> (watch::Receiver<Serving>, Session) {
     let mut receiver = node.serve(group).unwrap();
-    let session = until("there is a session", &mut receiver, Option::is_some).await;
-    (receiver, session.unwrap())
+    let serving = until("there is a session", &mut receiver, |serving| serving.session().is_some()).await;
+    (receiver, serving.session().unwrap())
 }
 
 async fn one_dispatcher_has_the_session<N: NodeClient>(node: N, group: GroupId) {
@@ -231,7 +258,7 @@ async fn one_dispatcher_has_the_session<N: NodeClient>(node: N, group: GroupId) 
     let scanned = |to| Progress { scanned: Offset(to), cursors: vec![] };
     assert_eq!(node.progress(group, session, scanned(2)).await, Ok(()));
     assert_eq!(node.cursors(group).await.unwrap().scanned, Offset(2));
-    assert_eq!(*second.borrow(), None, "there is one at a time");
+    assert_eq!(*second.borrow(), Serving::Waits, "there is one at a time");
     for other in [
         Session { grant: session.grant + 1, ..session },
         Session { term: session.term + 1, ..session },
@@ -240,7 +267,8 @@ async fn one_dispatcher_has_the_session<N: NodeClient>(node: N, group: GroupId) 
         assert_eq!(node.progress(group, other, scanned(4)).await, Err(OperationError::SessionEnded), "{other:?}");
     }
     drop(first);
-    let next = until("the next has it", &mut second, Option::is_some).await.unwrap();
+    let next = until("the next has it", &mut second, |serving| serving.session().is_some()).await;
+    let next = next.session().unwrap();
     assert!(next > session, "{next:?} after {session:?}");
     assert_eq!(node.progress(group, session, scanned(4)).await, Err(OperationError::SessionEnded));
     assert_eq!(node.cursors(group).await.unwrap().scanned, Offset(2));
@@ -432,11 +460,11 @@ async fn dead_letters_are_one_list<C: Client>(client: C) {
         client.append(&broker(), &[keyed(&n.to_string(), &format!("key {n}"))], Hops::FULL).await.unwrap();
     }
     let groups = client.groups();
-    let all_served = |served: &std::sync::Arc<BTreeMap<GroupId, Session>>| served.len() == groups.len();
+    let all_served = |served: &std::sync::Arc<BTreeMap<GroupId, Grant>>| served.len() == groups.len();
     let served = until("every group is served", &mut client.served(), all_served).await;
     let mut letters = Vec::new();
-    for (group, session) in served.iter() {
-        client.progress(*group, *session, gave_up(id, *group, 5, &[0, 2, 4], &[])).await.unwrap();
+    for (group, grant) in served.iter() {
+        client.progress(*group, grant.session, gave_up(id, *group, 5, &[0, 2, 4], &[])).await.unwrap();
         letters.extend([0, 2, 4].map(|offset| Position { group: *group, offset: Offset(offset) }));
     }
     let (mut listed, mut after) = (Vec::new(), None);

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::{
     ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch, GroupCursors, GroupId,
     Hops, NodeClient, NodeReport, Offset, OperationError, Position, ProducerKey, Progress, ReadError, Resources,
-    Selection, Session, Start, TriggerId, Warning,
+    Selection, Serving, Session, Start, TriggerId, Warning,
 };
 
 /// One of two kinds of node.
@@ -66,7 +66,7 @@ impl<L: NodeClient, R: NodeClient> NodeClient for Either<L, R> {
         either!(self, node => node.cursor_changes(group))
     }
 
-    fn serve(&self, group: GroupId) -> Result<watch::Receiver<Option<Session>>, ReadError> {
+    fn serve(&self, group: GroupId) -> Result<watch::Receiver<Serving>, ReadError> {
         either!(self, node => node.serve(group))
     }
 

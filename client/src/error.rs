@@ -16,6 +16,10 @@ pub enum AppendError {
     /// The disk has no room for new events. Nothing was written; delivery goes on.
     #[error("the log's disk is full")]
     StorageFull,
+    /// Events of the log group are damaged on all of its replicas, so it takes no new ones until somebody has looked at
+    /// it. Nothing was written; delivery of what can be read goes on.
+    #[error("the log group is damaged on all of its replicas, and takes no events")]
+    Damaged,
     /// The events do not fit into one batch. Nothing was written.
     #[error("{size_bytes} B do not fit into one batch of at most {limit_bytes} B")]
     TooLarge {
@@ -33,6 +37,16 @@ pub enum AppendError {
     /// No leader took it: the group has none, or this node is going down. Nothing was written.
     #[error("the log group has no leader that takes events now")]
     Unavailable,
+    /// A replica of the group reaches too few of the others for any of them to lead. Nothing was written.
+    #[error("log group {group} has no quorum: {reached} of {voters} replicas can be reached")]
+    NoQuorum {
+        /// The group.
+        group: GroupId,
+        /// Replicas that can be reached, with the one that says so.
+        reached: u32,
+        /// All of them.
+        voters: u32,
+    },
     /// It was handed over and no answer came: it may or may not be in the log.
     #[error("the outcome of the append is not known")]
     OutcomeUnknown,
@@ -45,8 +59,10 @@ impl AppendError {
         match self {
             Self::Overloaded { .. }
             | Self::StorageFull
+            | Self::Damaged
             | Self::NotLeader { .. }
             | Self::Unavailable
+            | Self::NoQuorum { .. }
             | Self::OutcomeUnknown => true,
             Self::TooLarge { .. } => false,
         }

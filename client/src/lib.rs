@@ -32,8 +32,8 @@ pub mod status;
 pub use batch::{BadBatch, DedupKey, EventBatch, Hops, RECORD_OVERHEAD_BYTES, Record, encode_record, records};
 pub use client::{Appended, Client, Warning};
 pub use cluster::{
-    ClusterChange, ClusterView, FollowerReport, GroupInfo, NodeId, NodeInfo, NodePhase, NodeReport, PRODUCER_WINDOW,
-    Problem, ProducerKey, ReplicaReport, ReplicaRole, Role, Session,
+    ClusterChange, ClusterView, FollowerReport, Grant, GroupInfo, NodeId, NodeInfo, NodePhase, NodeReport,
+    PRODUCER_WINDOW, Problem, ProducerKey, ReplicaReport, ReplicaRole, Role, Serving, Session, TooFew,
 };
 pub use cluster_client::{ClusterAppend, ClusterClient, ClusterOptions, Connect};
 pub use cursor::{Cursor, CursorUpdate, GroupCursors, Progress, Start, TriggerId, Upto};

@@ -22,7 +22,7 @@ use crate::admission::{admit, uid_from_bits};
 use crate::status::{Facts, reconcile};
 use crate::{
     AppendError, Appended, ApplyError, BrokerName, Client, ClusterChange, ClusterError, ClusterView, DeadLetter,
-    EventBatch, GroupCursors, GroupId, GroupState, Hops, NodeId, NodeReport, Offset, OperationError, Position,
+    EventBatch, Grant, GroupCursors, GroupId, GroupState, Hops, NodeId, NodeReport, Offset, OperationError, Position,
     Progress, ReadError, Resources, Selection, Session, Start, TriggerId, Warning, encode_record,
 };
 
@@ -42,7 +42,7 @@ struct Shared {
     tail: watch::Sender<Offset>,
     changes: watch::Sender<u64>,
     resources: watch::Sender<Arc<Resources>>,
-    served: watch::Sender<Arc<BTreeMap<GroupId, Session>>>,
+    served: watch::Sender<Arc<BTreeMap<GroupId, Grant>>>,
     cluster: watch::Sender<Arc<ClusterView>>,
     held: watch::Sender<bool>,
     clock: ManualClock,
@@ -88,7 +88,7 @@ impl MemoryClient {
             tail: watch::Sender::new(Offset(0)),
             changes: watch::Sender::new(0),
             resources: watch::Sender::new(Arc::default()),
-            served: watch::Sender::new(Arc::new(BTreeMap::from([(group, Session { term: 1, grant: 1 })]))),
+            served: watch::Sender::new(Arc::new(BTreeMap::from([(group, Session { term: 1, grant: 1 }.into())]))),
             cluster: watch::Sender::default(),
             held: watch::Sender::new(false),
             clock: ManualClock::new(UnixMillis(1_700_000_000_000)),
@@ -163,7 +163,16 @@ impl MemoryClient {
             state.terms += 1;
             Session { term: 1 + state.terms, grant: 1 }
         };
-        self.0.served.send_replace(Arc::new(BTreeMap::from([(self.0.group, next)])));
+        self.0.served.send_replace(Arc::new(BTreeMap::from([(self.0.group, next.into())])));
+    }
+
+    /// Has the dispatcher finish and give its session back, as before a planned hand-over. It has when
+    /// [`Client::served`] is empty; [`end_session`](Self::end_session) then gives the next one.
+    pub fn finish_session(&self) {
+        self.0.served.send_modify(|served| {
+            let finish = |(group, grant): (&GroupId, &Grant)| (*group, Grant { is_to_finish: true, ..*grant });
+            *served = Arc::new(served.iter().map(finish).collect());
+        });
     }
 
     /// Ends the session without giving a next one: another dispatcher has [`GROUP`], until
@@ -174,7 +183,7 @@ impl MemoryClient {
 
     /// From now on this session is the one that counts.
     pub(crate) fn give_session(&self, session: Session) {
-        self.0.served.send_replace(Arc::new(BTreeMap::from([(self.0.group, session)])));
+        self.0.served.send_replace(Arc::new(BTreeMap::from([(self.0.group, session.into())])));
     }
 
     /// Takes resources over as they are stored elsewhere: triggers that are new start here, those that are gone end.
@@ -358,15 +367,25 @@ impl Client for MemoryClient {
         if group == self.0.group { Ok(self.0.changes.subscribe()) } else { Err(ReadError::UnknownGroup(group)) }
     }
 
-    fn served(&self) -> watch::Receiver<Arc<BTreeMap<GroupId, Session>>> {
+    fn served(&self) -> watch::Receiver<Arc<BTreeMap<GroupId, Grant>>> {
         self.0.served.subscribe()
+    }
+
+    fn release(&self, group: GroupId, session: Session) {
+        self.0.served.send_if_modified(|served| {
+            let is_held = served.get(&group).is_some_and(|grant| grant.session == session);
+            if is_held {
+                *served = Arc::default();
+            }
+            is_held
+        });
     }
 
     async fn progress(&self, group: GroupId, session: Session, progress: Progress) -> Result<(), OperationError> {
         if group != self.0.group {
             return Err(OperationError::UnknownGroup(group));
         }
-        if self.0.served.borrow().get(&group) != Some(&session) {
+        if self.0.served.borrow().get(&group).map(|grant| grant.session) != Some(session) {
             return Err(OperationError::SessionEnded);
         }
         let mut state = self.0.state.lock();

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::{
     AppendError, Appended, ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch,
     GroupCursors, GroupId, Hops, NodeReport, Offset, OperationError, Position, ProducerKey, Progress, ReadError,
-    Resources, Selection, Session, Start, TriggerId, Warning,
+    Resources, Selection, Serving, Session, Start, TriggerId, Warning,
 };
 
 /// One node: what it leads, it does; what it does not, it refuses with `NotLeader`, which says who does. In process it
@@ -60,12 +60,12 @@ pub trait NodeClient: Clone + Send + Sync + 'static {
     /// [`ReadError::UnknownGroup`], [`ReadError::NotLeader`].
     fn cursor_changes(&self, group: GroupId) -> Result<watch::Receiver<u64>, ReadError>;
 
-    /// The right to deliver a group's events, for as long as the receiver holds `Some`. `None` from the beginning when
-    /// another dispatcher has it; it may come later.
+    /// The right to deliver a group's events, for as long as the receiver holds [`Serving::Granted`]. It may come later,
+    /// when another dispatcher has it. It is given back by dropping the receiver.
     ///
     /// # Errors
     /// [`ReadError::UnknownGroup`], [`ReadError::NotLeader`].
-    fn serve(&self, group: GroupId) -> Result<watch::Receiver<Option<Session>>, ReadError>;
+    fn serve(&self, group: GroupId) -> Result<watch::Receiver<Serving>, ReadError>;
 
     /// As [`crate::Client::progress`].
     fn progress(

@@ -19,6 +19,8 @@ pub(crate) enum Verdict {
     Elsewhere(Option<NodeId>),
     /// Nothing was done, and it may be later.
     Later,
+    /// Nothing was done, and nobody can do it as far as this node sees.
+    NoQuorum,
     /// Nobody knows whether it was done.
     Unknown,
     /// Another try gives the same answer.
@@ -39,9 +41,10 @@ impl Refused for AppendError {
         match self {
             Self::NotLeader { leader } => Verdict::Elsewhere(*leader),
             Self::Unavailable => Verdict::Later,
+            Self::NoQuorum { .. } => Verdict::NoQuorum,
             Self::OutcomeUnknown => Verdict::Unknown,
             // Whoever is at a bound says so to the producer, who waits better than we do.
-            Self::Overloaded { .. } | Self::StorageFull | Self::TooLarge { .. } => Verdict::Final,
+            Self::Overloaded { .. } | Self::StorageFull | Self::Damaged | Self::TooLarge { .. } => Verdict::Final,
         }
     }
 
@@ -176,7 +179,7 @@ impl Tries {
                 self.redirects += 1;
                 Next::Follow(leader)
             }
-            Verdict::Elsewhere(_) | Verdict::Later => self.wait(),
+            Verdict::Elsewhere(_) | Verdict::Later | Verdict::NoQuorum => self.wait(),
             Verdict::Unknown => {
                 self.may_be_done = true;
                 if self.is_repeatable { self.wait() } else { Next::GiveUp }
@@ -195,7 +198,7 @@ impl Tries {
     pub(crate) fn verdict<E: Refused>(&self, last: E) -> E {
         match last.verdict() {
             _ if self.may_be_done => E::unknown(),
-            Verdict::Unknown | Verdict::Final => last,
+            Verdict::Unknown | Verdict::Final | Verdict::NoQuorum => last,
             // Who leads is the client's business; its caller has nobody else to ask.
             Verdict::Elsewhere(_) | Verdict::Later => E::unavailable(),
         }

@@ -117,6 +117,21 @@ impl Routes {
             nth(&self.led, n).or_else(|| nth(&self.groups, n))
         }
     }
+
+    /// As [`any`](Self::any), leaving out groups that nobody can lead.
+    pub(crate) fn any_but(&self, turn: u64, failed: u32, is_lost: impl Fn(GroupId) -> bool) -> Option<GroupId> {
+        if !self.groups.iter().any(|group| is_lost(*group)) {
+            return self.any(turn, failed);
+        }
+        let others = |groups: &[GroupId]| groups.iter().copied().filter(|group| !is_lost(*group)).collect();
+        let others = Self {
+            led_here: others(&self.led_here),
+            led: others(&self.led),
+            groups: others(&self.groups),
+            ..Self::default()
+        };
+        others.any(turn, failed)
+    }
 }
 
 /// The number of an event's key: of its `partitionkey`; else, where events are deduplicated, of `source` and `id`, so that

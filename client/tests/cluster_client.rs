@@ -101,6 +101,80 @@ async fn an_append_waits_for_a_leader_as_long_as_it_has_patience() {
     assert_eq!(ids(&cluster, GROUP), ["1"]);
 }
 
+/// Too few replicas are left, here and wherever else is asked: there is nothing to wait for.
+#[tokio::test(start_paused = true)]
+async fn without_a_quorum_nobody_is_waited_for() {
+    let cluster = MemoryCluster::new(4, 3);
+    let client = beside(&cluster, 1);
+    let none = |group| Err(AppendError::NoQuorum { group, reached: 2, voters: 4 });
+    cluster.gone(NodeId(4), true);
+    append(&client, "three of four are enough").await.unwrap();
+    cluster.gone(NodeId(3), true);
+    let begun = Instant::now();
+    assert!(matches!(append(&client, "1").await, Err(AppendError::NoQuorum { reached: 2, voters: 4, .. })));
+    let keyed = client.append(&broker(), &[keyed("2")], Hops::FULL).await;
+    assert!((1..=3).map(GroupId).any(|group| keyed.clone().map(|_| group) == none(group)), "{keyed:?}");
+    assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
+    // A leader may come back as long as one more answers.
+    cluster.lead(GROUP, None);
+    cluster.lead(GroupId(2), None);
+    cluster.lead(GroupId(3), None);
+    cluster.gone(NodeId(3), false);
+    let moves = cluster.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        moves.lead(GroupId(2), Some(NodeId(3)));
+    });
+    assert_eq!(append(&client, "3").await, Ok(GroupId(2)));
+    assert!(begun.elapsed() >= Duration::from_secs(4));
+}
+
+/// Each try that another follows is counted, by why it failed.
+#[tokio::test(start_paused = true)]
+async fn retries_are_counted() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let cluster = MemoryCluster::new(3, 3);
+    let client = beside(&cluster, 1);
+    append(&client, "1").await.unwrap();
+    let counted = |reason: &str| {
+        let name = format!("pelton_client_retries_total{{reason=\"{reason}\"}} ");
+        recorder.handle().render().lines().find_map(|line| line.strip_prefix(&name)?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let all = || ["not-leader", "unavailable", "no-quorum", "outcome-unknown"].map(counted);
+    assert_eq!(all(), [0; 4]);
+    cluster.blind(NodeId(1), true);
+    cluster.lead(GROUP, Some(NodeId(3)));
+    append(&client, "2").await.unwrap();
+    assert!(counted("not-leader") >= 1);
+    cluster.lose_answers(1);
+    append(&client, "3").await.unwrap();
+    assert_eq!(counted("outcome-unknown"), 1);
+    cluster.lose_quorum(GROUP, true);
+    append(&client, "4").await.unwrap();
+    assert!(counted("no-quorum") >= 1);
+    let known = all();
+    client.append(&broker(), &[event(&"x".repeat(10))], Hops::FULL).await.unwrap();
+    cluster.group(GroupId(2)).fail_appends([AppendError::StorageFull]);
+    cluster.group(GroupId(3)).fail_appends([AppendError::StorageFull]);
+    assert_eq!(append(&client, "5").await.unwrap_err(), AppendError::StorageFull);
+    assert_eq!(counted("unavailable"), known[1], "a refusal for good is no retry");
+}
+
+/// Replicas of one group are gone, of the others not.
+#[tokio::test(start_paused = true)]
+async fn an_event_without_a_key_goes_to_a_group_that_has_a_quorum() {
+    let cluster = MemoryCluster::new(3, 3);
+    let client = beside(&cluster, 1);
+    cluster.lose_quorum(GROUP, true);
+    let begun = Instant::now();
+    let group = append(&client, "1").await.unwrap();
+    assert_ne!(group, GROUP);
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    cluster.lose_quorum(GROUP, false);
+    assert_eq!(append(&client, "2").await, Ok(GROUP), "and to the group at its node as soon as that is there again");
+}
+
 /// A leader that is cut off gives no answer: whoever may know is asked, and nothing is said to be refused.
 #[tokio::test(start_paused = true)]
 async fn a_node_that_is_away_leaves_the_outcome_open() {
@@ -239,6 +313,7 @@ enum Trouble {
     Lead(u32, Option<u64>),
     Blind(u64, bool),
     Away(u64, bool),
+    Gone(u64, bool),
     LoseAnswers(u32),
     Wait(u64),
 }
@@ -249,6 +324,7 @@ fn trouble() -> impl Strategy<Value = Trouble> {
         3 => (1_u32..=2, proptest::option::weighted(0.8, node())).prop_map(|(group, node)| Trouble::Lead(group, node)),
         2 => (node(), any::<bool>()).prop_map(|(node, blind)| Trouble::Blind(node, blind)),
         1 => (node(), any::<bool>()).prop_map(|(node, away)| Trouble::Away(node, away)),
+        1 => (node(), any::<bool>()).prop_map(|(node, gone)| Trouble::Gone(node, gone)),
         2 => (0_u32..4).prop_map(Trouble::LoseAnswers),
         1 => (0_u64..15_000).prop_map(Trouble::Wait),
     ]
@@ -259,6 +335,7 @@ fn befall(cluster: &MemoryCluster, trouble: &Trouble) {
         Trouble::Lead(group, node) => cluster.lead(GroupId(group), node.map(NodeId)),
         Trouble::Blind(node, is_blind) => cluster.blind(NodeId(node), is_blind),
         Trouble::Away(node, is_away) => cluster.away(NodeId(node), is_away),
+        Trouble::Gone(node, is_gone) => cluster.gone(NodeId(node), is_gone),
         Trouble::LoseAnswers(answers) => cluster.lose_answers(answers),
         Trouble::Wait(_) => {}
     }

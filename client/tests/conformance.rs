@@ -90,3 +90,45 @@ async fn a_client_whose_leaders_move() {
     })
     .await;
 }
+
+/// Of three nodes the first is left.
+fn without_quorum() -> MemoryCluster {
+    let cluster = MemoryCluster::new(3, 3);
+    cluster.gone(NodeId(2), true);
+    cluster.gone(NodeId(3), true);
+    cluster
+}
+
+#[tokio::test]
+async fn a_node_without_quorum_in_memory() {
+    let cluster = without_quorum();
+    let fixture = Fixture { subject: cluster.node(NodeId(1)), group: GroupId(3), keep: Box::new(cluster) };
+    conformance::node_without_quorum(fixture).await;
+}
+
+#[tokio::test]
+async fn a_node_without_quorum_over_grpc() {
+    let cluster = without_quorum();
+    let (over, served) = OverGrpc::serve(&cluster, 1).await;
+    let keep = Box::new((cluster, served));
+    conformance::node_without_quorum(Fixture { subject: over.remote(NodeId(1)), group: GroupId(3), keep }).await;
+}
+
+#[tokio::test]
+async fn a_client_without_quorum_beside_the_node_that_is_left() {
+    let cluster = without_quorum();
+    let client = ClusterClient::beside(cluster.node(NodeId(1)), cluster.clone(), ClusterOptions::default(), chance());
+    conformance::client_without_quorum(Fixture { subject: client, group: GROUP, keep: Box::new(cluster) }).await;
+}
+
+#[tokio::test]
+async fn a_client_without_quorum_apart_over_grpc() {
+    let cluster = without_quorum();
+    let (over, served) = OverGrpc::serve(&cluster, 3).await;
+    let seeds = vec!["n1.test:7400".to_owned()];
+    let client = ClusterClient::<RemoteNode, _>::apart(None, seeds, over, ClusterOptions::default(), chance());
+    let mut view = pelton_client::Client::cluster(&client);
+    view.wait_for(|view| view.groups.len() == 3).await.unwrap();
+    let keep = Box::new((cluster, served));
+    conformance::client_without_quorum(Fixture { subject: client, group: GROUP, keep }).await;
+}

@@ -12,7 +12,7 @@ use futures_util::stream::{self, StreamExt as _};
 use pelton_client::grpc::{NodeService, RemoteNode, WINDOW_BYTES};
 use pelton_client::memory::{GROUP, MemoryCluster, MemoryNode};
 use pelton_client::{
-    AppendError, BrokerName, Client as _, ClusterClient, ClusterOptions, GroupId, Hops, NodeClient as _, NodeId,
+    AppendError, BrokerName, Client as _, ClusterClient, ClusterOptions, Grant, GroupId, Hops, NodeClient as _, NodeId,
     Offset, OperationError, ProducerKey, Progress, ReadError, Selection, Session,
 };
 use pelton_env::SeededChance;
@@ -231,7 +231,7 @@ async fn a_stream_that_breaks_says_what_is_known() {
     let remote = RemoteNode::new(pool().channels(&address), CLUSTER, Some(NODE));
     remote.append(GROUP, &broker(), &[event("1")], Hops::FULL, None).await.unwrap();
     let mut session = remote.serve(GROUP).unwrap();
-    timeout(PATIENCE, session.wait_for(Option::is_some)).await.unwrap().unwrap();
+    timeout(PATIENCE, session.wait_for(|serving| serving.session().is_some())).await.unwrap().unwrap();
     cluster.away(NODE, true);
     let pending = remote.append(GROUP, &broker(), &[event("2")], Hops::FULL, None);
     let mut pending = tokio::spawn(pending);
@@ -241,7 +241,7 @@ async fn a_stream_that_breaks_says_what_is_known() {
     let refused = remote.append(GROUP, &broker(), &[event("3")], Hops::FULL, None);
     assert_eq!(timeout(PATIENCE, refused).await.unwrap(), Err(AppendError::Unavailable), "nobody is there");
     assert_eq!(remote.discard(GROUP, Selection::All).await, Err(OperationError::Unavailable));
-    let ended = timeout(PATIENCE, session.wait_for(Option::is_none)).await.unwrap();
+    let ended = timeout(PATIENCE, session.wait_for(|serving| serving.session().is_none())).await.unwrap();
     assert!(ended.is_ok(), "the session is over with its stream");
 }
 
@@ -293,7 +293,7 @@ async fn a_client_apart_goes_on_when_a_node_is_gone() {
     for n in 30..60 {
         client.append(&broker(), &[event(&n.to_string())], Hops::FULL).await.unwrap();
     }
-    timeout(PATIENCE, served.wait_for(|served| served.get(&GROUP).is_some_and(|session| session.term == 2)))
+    timeout(PATIENCE, served.wait_for(|served| served.get(&GROUP).is_some_and(|grant| grant.session.term == 2)))
         .await
         .unwrap()
         .unwrap();
@@ -309,4 +309,68 @@ async fn a_client_apart_goes_on_when_a_node_is_gone() {
     let gone = client.append(&broker(), &[event("60")], Hops::FULL);
     assert!(timeout(PATIENCE, gone).await.unwrap().is_err());
     timeout(PATIENCE, served.wait_for(|served| served.is_empty())).await.unwrap().unwrap();
+}
+
+/// No view says who leads the group now. The node that led it does.
+#[tokio::test]
+async fn a_session_is_asked_of_the_leader_that_is_named() {
+    let cluster = MemoryCluster::new(3, 1);
+    let (over, _served) = OverGrpc::serve(&cluster, 3).await;
+    let seeds = (1..=3).map(|n| format!("n{n}.test:7400")).collect();
+    let chance = Arc::new(SeededChance::new(3));
+    let client = ClusterClient::<RemoteNode, _>::apart(None, seeds, over, ClusterOptions::default(), chance);
+    let mut served = client.served();
+    timeout(PATIENCE, served.wait_for(|served| served.contains_key(&GROUP))).await.unwrap().unwrap();
+    (1..=3).for_each(|node| cluster.blind(NodeId(node), true));
+    cluster.lead(GROUP, Some(NodeId(3)));
+    let moved = served.wait_for(|served| served.get(&GROUP).is_some_and(|grant| grant.session.term == 2));
+    timeout(PATIENCE, moved).await.expect("the leader that is named is asked").unwrap();
+}
+
+/// A session that is to be finished is given back, and comes again when the leader stays.
+#[tokio::test]
+async fn a_session_is_given_back() {
+    let cluster = MemoryCluster::new(1, 1);
+    let (over, _served) = OverGrpc::serve(&cluster, 1).await;
+    let (seeds, chance) = (vec!["n1.test:7400".to_owned()], Arc::new(SeededChance::new(3)));
+    let client = ClusterClient::<RemoteNode, _>::apart(None, seeds, over, ClusterOptions::default(), chance);
+    let mut served = client.served();
+    let now = timeout(PATIENCE, served.wait_for(|served| served.contains_key(&GROUP))).await.unwrap().unwrap().clone();
+    let session = now[&GROUP].session;
+    assert!(!now[&GROUP].is_to_finish);
+    cluster.finish_session(GROUP);
+    let told = served.wait_for(|served| served.get(&GROUP) == Some(&Grant { session, is_to_finish: true }));
+    timeout(PATIENCE, told).await.expect("it is told").unwrap();
+    // What was given before is not this one's to give back.
+    client.release(GROUP, Session { grant: session.grant - 1, ..session });
+    client.release(GROUP, session);
+    let again = served.wait_for(|served| served.get(&GROUP).is_some_and(|grant| grant.session > session));
+    assert!(!timeout(PATIENCE, again).await.expect("it is given anew").unwrap()[&GROUP].is_to_finish);
+}
+
+/// A node that stops does not wait for those who watch it or may append to it.
+#[tokio::test]
+async fn streams_end_when_the_listener_stops() {
+    let cluster = MemoryCluster::new(1, 1);
+    let listener = TcpNetwork.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap().to_string().parse().unwrap();
+    let routes = Routes::default().with(NodeService::new(cluster.node(NODE), CLUSTER, NODE).into_route());
+    let options = ServeOptions { drain_timeout: Duration::from_secs(3_600), ..ServeOptions::default() };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let served = tokio::spawn(serve(listener, Security::Plaintext, routes, options, async {
+        let _ = stopped.await;
+    }));
+    let remote = RemoteNode::new(pool().channels(&address), CLUSTER, Some(NODE));
+    remote.append(GROUP, &broker(), &[event("1")], Hops::FULL, None).await.unwrap();
+    let mut session = remote.serve(GROUP).unwrap();
+    timeout(PATIENCE, session.wait_for(|serving| serving.session().is_some())).await.unwrap().unwrap();
+    let mut view = remote.cluster();
+    timeout(PATIENCE, view.wait_for(|view| view.version > 0)).await.unwrap().unwrap();
+    stop.send(()).unwrap();
+    timeout(PATIENCE, served).await.expect("no stream keeps it").unwrap();
+    let over = session.wait_for(|serving| serving.session().is_none());
+    assert!(timeout(PATIENCE, over).await.unwrap().is_ok(), "the session is over");
+    let refused = remote.append(GROUP, &broker(), &[event("2")], Hops::FULL, None);
+    let refused = timeout(PATIENCE, refused).await.unwrap().unwrap_err();
+    assert!(matches!(refused, AppendError::Unavailable | AppendError::OutcomeUnknown), "{refused:?}");
 }

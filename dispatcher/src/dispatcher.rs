@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt};
 use parking_lot::Mutex;
-use pelton_client::{Client, GroupId, Session};
+use pelton_client::{Client, Grant, GroupId, Session};
 use pelton_env::{Chance, Clock};
 use pelton_peer::Network;
 use tokio::sync::watch;
@@ -99,7 +99,7 @@ impl DispatcherHandle {
 struct Sessions<C: Client> {
     client: C,
     shared: Arc<Shared>,
-    served: watch::Receiver<Arc<BTreeMap<GroupId, Session>>>,
+    served: watch::Receiver<Arc<BTreeMap<GroupId, Grant>>>,
     stopped: watch::Receiver<Option<Instant>>,
     tasks: JoinSet<End>,
     running: HashMap<Id, (GroupId, Session)>,
@@ -142,12 +142,18 @@ impl<C: Client> Sessions<C> {
     /// Begins what is to be served and does not run. What runs and is not to be served ends by itself.
     fn begin_all(&mut self, now: Instant) {
         let served = self.served.borrow_and_update().clone();
-        self.over.retain(|group, session| served.get(group) == Some(session));
+        self.over.retain(|group, session| served.get(group).is_some_and(|grant| grant.session == *session));
         self.again.retain(|group, _| served.contains_key(group));
-        for (&group, &session) in served.iter() {
+        for (&group, &Grant { session, is_to_finish }) in served.iter() {
             let is_running = self.running.values().any(|(running, _)| *running == group);
             let waits = self.again.get(&group).is_some_and(|again| *again > now);
-            if !is_running && !waits && !self.over.contains_key(&group) {
+            if is_running || waits || self.over.contains_key(&group) {
+                continue;
+            }
+            if is_to_finish {
+                // Nothing was begun.
+                self.give_back(group, session);
+            } else {
                 self.begin(group, session, now);
             }
         }
@@ -158,6 +164,7 @@ impl<C: Client> Sessions<C> {
         match Group::new(self.client.clone(), id, session, self.shared.clone(), snapshot.clone()) {
             Ok(group) => {
                 self.again.remove(&id);
+                tracing::info!(group = %id, term = session.term, grant = session.grant, "the session begins");
                 let task = self.tasks.spawn(group.run(self.stopped.clone()));
                 self.running.insert(task.id(), (id, session));
                 self.snapshots.lock().insert(id, snapshot);
@@ -169,6 +176,11 @@ impl<C: Client> Sessions<C> {
         }
     }
 
+    fn give_back(&mut self, group: GroupId, session: Session) {
+        self.over.insert(group, session);
+        self.client.release(group, session);
+    }
+
     /// A group that panicked, which only a bug of ours can bring about, begins again from what is stored: at most what
     /// was not stored is delivered twice, and the other groups go on.
     fn on_end(&mut self, ended: Result<(Id, End), JoinError>, now: Instant) {
@@ -177,6 +189,10 @@ impl<C: Client> Sessions<C> {
         self.snapshots.lock().remove(&group);
         match ended {
             Ok((_, End::Stopped)) => {}
+            Ok((_, End::Finished)) => {
+                tracing::info!(group = %group, term = session.term, grant = session.grant, "the session is given back");
+                self.give_back(group, session);
+            }
             Ok((_, End::SessionEnded)) => {
                 tracing::info!(group = %group, term = session.term, grant = session.grant, "the session has ended");
                 self.over.insert(group, session);

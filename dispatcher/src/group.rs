@@ -26,8 +26,8 @@ use foldhash::{HashMap, HashMapExt};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use pelton_client::{
-    AppendError, BrokerName, Client, EventBatch, GroupCursors, GroupId, Offset, OperationError, ReadError, Resources,
-    Session,
+    AppendError, BrokerName, Client, EventBatch, Grant, GroupCursors, GroupId, Offset, OperationError, ReadError,
+    Resources, Session,
 };
 use pelton_env::{Chance, Clock};
 use tokio::sync::{mpsc, watch};
@@ -102,6 +102,8 @@ type Work = FuturesUnordered<Pin<Box<dyn Future<Output = Happened> + Send>>>;
 pub(crate) enum End {
     /// It was told to.
     Stopped,
+    /// The group's leader asked for it, and what was done is stored.
+    Finished,
     /// Another dispatcher has the group now, or nobody has.
     SessionEnded,
 }
@@ -111,7 +113,7 @@ pub(crate) struct Group<C: Client> {
     client: C,
     group: GroupId,
     session: Session,
-    served: watch::Receiver<Arc<BTreeMap<GroupId, Session>>>,
+    served: watch::Receiver<Arc<BTreeMap<GroupId, Grant>>>,
     /// The session counts no more: nothing starts, and nothing that was done is stored.
     has_ended: bool,
     shared: Arc<Shared>,
@@ -153,6 +155,8 @@ pub(crate) struct Group<C: Client> {
     /// Replies that are being stored.
     appending: usize,
     stopping: Option<Instant>,
+    /// The leader asked for it.
+    is_finishing: bool,
     snapshot: Arc<GroupSnapshot>,
 }
 
@@ -171,7 +175,7 @@ impl<C: Client> Group<C> {
         let (outbox, inbox) = mpsc::channel(INBOX);
         let resource_changes = client.resources();
         let mut served = client.served();
-        let has_ended = served.borrow_and_update().get(&group) != Some(&session);
+        let has_ended = served.borrow_and_update().get(&group).is_none_or(|grant| grant.session != session);
         Ok(Self {
             committed: client.committed(group)?,
             cursor_changes: client.cursor_changes(group)?,
@@ -212,6 +216,7 @@ impl<C: Client> Group<C> {
             outbox,
             appending: 0,
             stopping: None,
+            is_finishing: false,
             shared,
             snapshot,
         })
@@ -228,7 +233,7 @@ impl<C: Client> Group<C> {
                 return End::SessionEnded;
             }
             if self.is_finished() {
-                return End::Stopped;
+                return if self.is_finishing { End::Finished } else { End::Stopped };
             }
             let wake = self.next_timer();
             tokio::select! {
@@ -283,7 +288,17 @@ impl<C: Client> Group<C> {
             self.served.borrow_and_update();
             return;
         }
-        self.has_ended |= self.served.borrow_and_update().get(&self.group) != Some(&self.session);
+        let grant = self.served.borrow_and_update().get(&self.group).copied();
+        match grant.filter(|grant| grant.session == self.session) {
+            Some(grant) if grant.is_to_finish && !self.is_finishing => {
+                self.is_finishing = true;
+                // A stop that was asked for may give less time, and more is no use.
+                let deadline = Instant::now() + self.shared.options.finish_within;
+                self.stopping = Some(self.stopping.map_or(deadline, |stop| stop.min(deadline)));
+            }
+            Some(_) => {}
+            None => self.has_ended = true,
+        }
     }
 
     /// Does what can be done without waiting.

@@ -34,6 +34,9 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// How long a connection is kept that nobody uses.
     pub idle_timeout: Duration,
+    /// How long attempts that are on their way may take before a planned hand-over. Those that take longer are made again
+    /// by whoever delivers next. The leader waits for half a second, within which progress has to be stored, too.
+    pub finish_within: Duration,
     /// When a target's circuit opens.
     pub circuit: CircuitOptions,
     /// How often a trigger's gauges are set when nothing happens to it.
@@ -57,6 +60,7 @@ impl Default for Options {
             reply_bytes: 32 * 1024 * 1024,
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
+            finish_within: Duration::from_millis(300),
             circuit: CircuitOptions::default(),
             gauges_every: Duration::from_secs(5),
             max_labelled_triggers: 300,

@@ -52,7 +52,9 @@ reasons! {
     TooManyConnections "too-many-connections"
     Overloaded "overloaded"
     StorageFull "storage-full"
+    Damaged "damaged"
     Unavailable "unavailable"
+    NoQuorum "no-quorum"
     OutcomeUnknown "outcome-unknown"
 }
 

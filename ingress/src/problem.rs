@@ -242,9 +242,13 @@ fn append_verdict(error: &AppendError) -> Verdict {
             Verdict::new(BUSY, Reason::Overloaded, "Too much at once").retry_after(*retry_after)
         }
         AppendError::StorageFull => Verdict::new(BUSY, Reason::StorageFull, "The disk is full").retry_after(ROOM),
+        AppendError::Damaged => Verdict::new(BUSY, Reason::Damaged, "The log is damaged").retry_after(ROOM),
         AppendError::TooLarge { .. } => too_large(),
         AppendError::NotLeader { .. } | AppendError::Unavailable => {
             Verdict::new(BUSY, Reason::Unavailable, "The log takes no events now").retry_after(SOON)
+        }
+        AppendError::NoQuorum { .. } => {
+            Verdict::new(BUSY, Reason::NoQuorum, "Too few replicas can be reached").retry_after(SOON)
         }
         AppendError::OutcomeUnknown => outcome_unknown(),
     }
@@ -254,15 +258,19 @@ fn after_append(error: &AppendError) -> &'static str {
     match error {
         AppendError::Overloaded { .. }
         | AppendError::StorageFull
+        | AppendError::Damaged
         | AppendError::TooLarge { .. }
         | AppendError::NotLeader { .. }
-        | AppendError::Unavailable => "; nothing was stored",
+        | AppendError::Unavailable
+        | AppendError::NoQuorum { .. } => "; nothing was stored",
         AppendError::OutcomeUnknown => ": the event may or may not be stored",
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use pelton_client::GroupId;
+
     use super::*;
 
     /// Our fault is 5xx, theirs is 4xx; what may pass says when to ask again.
@@ -274,8 +282,10 @@ mod tests {
             (later(Duration::from_millis(20)), 503, Some(1)),
             (later(Duration::from_millis(2_001)), 503, Some(3)),
             (AppendError::StorageFull, 503, Some(5)),
+            (AppendError::Damaged, 503, Some(5)),
             (AppendError::NotLeader { leader: None }, 503, Some(1)),
             (AppendError::Unavailable, 503, Some(1)),
+            (AppendError::NoQuorum { group: GroupId(3), reached: 1, voters: 3 }, 503, Some(1)),
             (AppendError::OutcomeUnknown, 503, Some(1)),
             (AppendError::TooLarge { size_bytes: 2, limit_bytes: 1 }, 413, None),
         ] {

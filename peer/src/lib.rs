@@ -8,6 +8,7 @@
 
 mod address;
 mod channel;
+mod ending;
 mod handshakes;
 pub mod limits;
 mod network;

@@ -1,5 +1,6 @@
 //! The listener for other nodes.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tonic::body::Body;
 
+use crate::ending::Ending;
 use crate::handshakes::{Handshake, Handshakes};
 use crate::preface::expect_preface;
 use crate::stall::StallGuard;
@@ -62,8 +64,8 @@ const CONNECTIONS: &str = "pelton_peer_connections";
 
 /// Serves `routes` to whoever connects and passes `security`, until `shutdown` is done.
 ///
-/// Nothing that a peer does ends it, nor does a lack of descriptors. After `shutdown` no request is taken, those that
-/// run have [`ServeOptions::drain_timeout`], and then the connections are cut. The connections also end when the future
+/// Nothing that a peer does ends it, nor does a lack of descriptors. After `shutdown` no request is taken and streams of
+/// answers end; requests that are not answered yet have [`ServeOptions::drain_timeout`], and then the connections are cut. The connections also end when the future
 /// is dropped.
 pub async fn serve(
     listener: Box<dyn PeerListener>,
@@ -159,7 +161,11 @@ impl Peers {
         let peers = Arc::clone(&self);
         let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
             let peers = Arc::clone(&peers);
-            async move { peers.routes.answer(request.map(Body::new)).await }
+            async move {
+                let answer = peers.routes.answer(request.map(Body::new)).await?;
+                let ending = |body| Body::new(Ending::new(body, peers.stopped.clone()));
+                Ok::<_, Infallible>(answer.map(ending))
+            }
         });
         let mut served = pin!(self.http2.serve_connection(TokioIo::new(io), service));
         let result = tokio::select! {

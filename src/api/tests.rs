@@ -98,7 +98,7 @@ impl Setup {
             attempts: vec![],
             dead_letters: letters,
         };
-        let session = client.served().borrow()[&group];
+        let session = client.served().borrow()[&group].session;
         client.progress(group, session, Progress { scanned: last, cursors: vec![update] }).await.unwrap();
     }
 }

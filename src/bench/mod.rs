@@ -41,7 +41,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
 
 use disk_probe::probe;
@@ -165,7 +164,7 @@ async fn measure(args: BenchArgs) -> Result<ExitCode, BenchError> {
     let rounds = usize::from(args.rounds.unwrap_or(if args.quick { 3 } else { 5 }));
     let seconds = args.seconds.unwrap_or(if args.quick { 2 } else { 5 });
     let workers = args.workers.map_or_else(default_workers, usize::from);
-    let workloads = if args.workloads.is_empty() { Workload::value_variants() } else { &args.workloads };
+    let workloads = Workload::chosen(&args.workloads);
     let mut lab = Lab::new(&args.data, rounds, Duration::from_secs(seconds), args.quick, workers)?;
     lab.show_progress(workloads.len() as u64);
     let watch = StealWatch::start();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use pelton_client::NodePhase;
+use pelton_client::{NodePhase, Role};
 use tokio::time::{Instant, sleep};
 
 use super::output::{Output, json};
@@ -100,9 +100,15 @@ pub async fn run(args: NodeArgs) -> Result<(), Failure> {
 async fn until_drained(admin: &mut Admin, node: &str, wait: Duration) -> Result<(), Failure> {
     let deadline = Instant::now() + wait;
     loop {
-        let left = left_on(&admin.cluster().await?, node);
+        let status = admin.cluster().await?;
+        let left = left_on(&status, node);
         if left == Left::Nothing {
             return Ok(());
+        }
+        if matches!(left, Left::Replicas(_))
+            && let Some(why) = stays(&status, node)
+        {
+            return Err(Failure::Failed(why));
         }
         if Instant::now() + POLL > deadline {
             return Err(Failure::Failed(match left {
@@ -143,3 +149,28 @@ fn left_on(status: &ClusterStatus, node: &str) -> Left {
         }
     }
 }
+
+/// Why a draining node keeps a replica however long one waits: nobody can take it.
+fn stays(status: &ClusterStatus, node: &str) -> Option<String> {
+    let holds = |group: &GroupStatus, node: &str| group.replicas.iter().any(|replica| replica.node == node);
+    let takers = |group: &GroupStatus| {
+        let keeps = status.nodes.iter().filter(|other| other.name != node && other.roles.contains(&Role::Broker));
+        keeps.filter(|other| other.phase == NodePhase::Active && !holds(group, &other.name)).count()
+    };
+    // One that is on its way out is followed by one that comes in.
+    let stuck = |group: &&GroupStatus| {
+        group.name != REGISTRY_NAME
+            && group.replicas.iter().any(|replica| replica.node == node && replica.wanted)
+            && takers(group) == 0
+    };
+    let stuck: Vec<&str> = status.groups.iter().filter(stuck).map(|group| group.name.as_str()).collect();
+    let (first, groups) = (stuck.first()?, stuck.len());
+    let which = if groups == 1 { format!("group {first}") } else { format!("{groups} groups, {first} among them") };
+    Some(format!(
+        "node {node} hands over its leaders and keeps its replicas of {which}: every other node that may hold them has \
+         them already. Add a node and they go there, or stop {node} and remove it as it is"
+    ))
+}
+
+#[cfg(test)]
+mod tests;

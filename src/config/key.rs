@@ -131,6 +131,12 @@ pub const KEYS: &[Key] = &[
     ),
     Key::one("retention-bytes", "SIZE", "10GiB", "How many bytes of log are kept for reading again, such as 512MiB"),
     Key::one("dead-letter-age", "DURATION", "7d", "How long dead letters are kept, such as 90m, 7d or PT24H"),
+    Key::one(
+        "scrub-bytes-per-second",
+        "SIZE",
+        "4MiB",
+        "How much of the log is read a second to look for damage; 0 reads nothing",
+    ),
     Key::one("direct-io", "WHEN", "auto", "Whether the log is written past the page cache: auto, on or off"),
     Key::one("max-event-bytes", "SIZE", "1MiB", "The largest event taken in; never below 96KiB"),
     Key::one("shutdown-grace", "DURATION", "20s", "How long a stop waits for what was begun"),

@@ -41,6 +41,8 @@ pub struct Settings {
     pub workers: NonZeroUsize,
     /// How much is kept.
     pub retention: Retention,
+    /// Bytes of the log that are read a second to look for damage; 0: none.
+    pub scrub_bytes_per_second: u64,
     /// Whether the log passes the page cache.
     pub direct_io: DirectIo,
     /// The largest event taken in, in bytes.
@@ -99,6 +101,7 @@ impl Settings {
         let bytes = reader.one("retention-bytes", |text| at_least(MIN_RETENTION_BYTES, "64MiB", parse_size(text)?));
         let dead_letters =
             reader.one("dead-letter-age", |text| at_least(Duration::from_secs(1), "1s", parse_duration(text)?));
+        let scrub = reader.one("scrub-bytes-per-second", parse_size);
         let direct_io = reader.one("direct-io", direct_io);
         let max_event_bytes = reader.one("max-event-bytes", event_size);
         let shutdown_grace = reader.one("shutdown-grace", parse_duration);
@@ -131,6 +134,7 @@ impl Settings {
             ready_file,
             workers: workers.unwrap_or_else(default_workers),
             retention: Retention { bytes: bytes.expect(NO_MISTAKE), dead_letters: dead_letters.expect(NO_MISTAKE) },
+            scrub_bytes_per_second: scrub.expect(NO_MISTAKE),
             direct_io: direct_io.expect(NO_MISTAKE),
             max_event_bytes: max_event_bytes.expect(NO_MISTAKE),
             shutdown_grace: shutdown_grace.expect(NO_MISTAKE),

@@ -12,6 +12,10 @@ pub fn all() {
 }
 
 fn groups() {
+    describe_gauge!("pelton_cluster_under_replicated_groups", "Groups led here of which too few replicas answer");
+    describe_gauge!("pelton_cluster_groups_without_leader", "Groups with a replica here and no leader that is known");
+    describe_gauge!("pelton_cluster_failed_replicas", "Replicas here that ended and do not come back by themselves");
+    describe_gauge!("pelton_cluster_silent_nodes", "Nodes that follow this one and do not answer");
     describe_gauge!("pelton_group_leads", "1 while this node leads the log group");
     describe_gauge!("pelton_group_votes", "1 while this node's replica of the log group votes");
     describe_gauge!("pelton_group_term", "The Raft term of this node's replica");
@@ -29,7 +33,17 @@ fn log() {
     describe_histogram!("pelton_log_flush_records", "Records of one write of the log");
     describe_histogram!("pelton_log_segment_wait_seconds", Unit::Seconds, "Time that a new segment was waited for");
     describe_counter!("pelton_log_damaged_reads_total", "Reads that found a record damaged on disk");
+    describe_gauge!(
+        "pelton_log_damaged_entries",
+        "Entries that cannot be read until other replicas have repaired them"
+    );
+    describe_counter!("pelton_log_repaired_entries_total", "Damaged entries that were repaired from other replicas");
+    describe_counter!("pelton_log_scrubbed_bytes_total", Unit::Bytes, "Bytes of the log read to look for damage");
+    describe_counter!("pelton_log_scrub_damage_total", "Places that were found damaged in this way");
+    describe_counter!("pelton_log_scrubs_total", "Times that the whole log was read to look for damage");
+    describe_gauge!("pelton_log_scrub_seconds", Unit::Seconds, "Time that the last of them took");
     describe_gauge!("pelton_log_storage_full", "1 while the disk has no room for new events");
+    describe_gauge!("pelton_log_hung", "1 while what was written is not synced for 1.5 seconds or longer");
     describe_gauge!("pelton_log_bytes", Unit::Bytes, "Bytes of the log on disk");
     describe_gauge!("pelton_log_segments", "Segments of the log that hold records");
     describe_gauge!(
@@ -49,6 +63,7 @@ fn broker() {
         "pelton_broker_deduplication_keys_forgotten_total",
         "Events that left a deduplication window before their time"
     );
+    describe_gauge!("pelton_broker_fit_to_lead", "0 while the disk is full, slow or hung, or was so a moment ago");
     describe_gauge!("pelton_dead_letters", "Dead letters kept");
     describe_counter!("pelton_dead_letters_dropped_total", "Dead letters dropped because too many were kept");
     describe_counter!(

@@ -1,26 +1,26 @@
 //! Nodes that make a cluster, and what is done to them.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::time::Instant;
 
+use pelton_log::OnDamage;
 use rustix::process::Signal;
 
 use crate::authority::Authority;
 use crate::command::{pelton, run};
-use crate::load::{Ledger, Load};
+use crate::logs::{self, Agreed};
 use crate::network::Network;
-use crate::oracle::{Outcome, Subscriber, check};
+pub use crate::scene::{Plan, Scene, planned, scenario, scenario_with};
+use crate::sessions::{self, Sessions};
 use crate::status::Status;
+use crate::subscriber::Subscriber;
 use crate::support::event::TYPE_A;
 use crate::support::node::INGRESS_PORT;
-use crate::support::{Node, Start, trigger, wait_for};
-use crate::{logs, one_at_a_time, rounds};
+use crate::support::{Node, Start, trigger, wait_for, wait_until};
 
 /// Where nodes listen for each other.
 pub const PEER_PORT: u16 = 7400;
-
-/// So many more acknowledged events of a node are progress.
-const PROGRESS: usize = 25;
 
 /// Machines of a network that have no node at first.
 const SPARE_MACHINES: usize = 2;
@@ -33,7 +33,13 @@ pub struct Cluster {
     /// How each node is started.
     starts: Vec<Start>,
     nodes: Vec<Option<Node>>,
-    subscriber: Subscriber,
+    /// Those that stand still.
+    paused: BTreeSet<usize>,
+    /// What nodes said that have ended, and when they had.
+    said: Vec<(String, Instant)>,
+    pub subscriber: Subscriber,
+    /// Whether logs may have been damaged and repaired.
+    pub on_damage: OnDamage,
     folder: tempfile::TempDir,
 }
 
@@ -41,6 +47,7 @@ impl Cluster {
     /// So many nodes that form a cluster, with one Trigger. `dress` may change how a node is started.
     #[track_caller]
     pub fn start(count: usize, dress: impl Fn(usize, Start) -> Start) -> Self {
+        sessions::start_clock();
         let network = Network::new(count + SPARE_MACHINES);
         if let Err(why) = network.can_cut() {
             crate::support::skipped("nodes in name spaces of the network; they are on loopback", &why);
@@ -50,7 +57,9 @@ impl Cluster {
         let subscriber = Subscriber::start(network.own());
         let (starts, nodes) = (Vec::new(), Vec::new());
         let names = (0..count).map(|machine| format!("node-{machine}")).collect();
-        let mut cluster = Self { network, authority, names, starts, nodes, subscriber, folder };
+        let (paused, said, on_damage) = (BTreeSet::new(), Vec::new(), OnDamage::Refuse);
+        let mut cluster =
+            Self { network, authority, names, starts, nodes, paused, said, subscriber, on_damage, folder };
         for machine in 0..count {
             let start = cluster.prepared(machine, &cluster.names[machine], count);
             cluster.starts.push(dress(machine, start));
@@ -108,7 +117,8 @@ impl Cluster {
     #[track_caller]
     fn says(&self, words: &[&str], is_good: impl Fn(i32, &str) -> bool) -> String {
         wait_for(&format!("pelton {words:?}"), || {
-            let node = self.nodes.iter().flatten().next().expect("a node is up");
+            let awake = self.up().into_iter().find(|machine| !self.paused.contains(machine));
+            let node = self.node(awake.expect("a node is up"));
             let (code, stdout, stderr) = run(pelton().args(words).env("PELTON_API", format!("http://{}", node.api)));
             if is_good(code, &stdout) { Ok(stdout) } else { Err(format!("exit code {code}: {stderr}")) }
         })
@@ -137,20 +147,30 @@ impl Cluster {
     /// SIGKILL.
     #[track_caller]
     pub fn kill(&mut self, machine: usize) {
-        self.nodes[machine].take().expect("the node is up").process.kill();
+        self.node(machine).process.kill();
+        self.bury(machine);
     }
 
     /// SIGKILL of all nodes, and only then a look at whether they are gone.
     #[track_caller]
     pub fn kill_all(&mut self) {
         self.nodes.iter().flatten().for_each(|node| node.process.killer().kill());
-        self.nodes.iter_mut().for_each(|node| node.take().expect("the node was up").process.kill());
+        self.up().into_iter().for_each(|machine| self.kill(machine));
     }
 
     /// SIGTERM, and the end in good order.
     #[track_caller]
     pub fn stop(&mut self, machine: usize) {
-        self.nodes[machine].take().expect("the node is up").process.stop();
+        self.node(machine).process.stop();
+        self.bury(machine);
+    }
+
+    /// Forgets a node that has ended, and keeps what it said.
+    fn bury(&mut self, machine: usize) -> String {
+        let died = Instant::now();
+        let said = self.nodes[machine].take().expect("the node was up").process.said_in_all();
+        self.said.push((said.clone(), died));
+        said
     }
 
     /// Starts what was killed or stopped, all at once, and waits until they are ready.
@@ -162,13 +182,19 @@ impl Cluster {
         }
     }
 
-    /// SIGSTOP. To the others it is silent; to the system it has every connection it had.
-    pub fn pause(&self, machine: usize) {
-        self.node(machine).process.signal(Signal::STOP);
+    /// SIGSTOP. To the others it is silent; to the system it has every connection it had. It stands still when this is
+    /// done.
+    #[track_caller]
+    pub fn pause(&mut self, machine: usize) {
+        let process = &self.node(machine).process;
+        process.signal(Signal::STOP);
+        wait_until("the process to stand still", || process.state() == Some('T'));
+        self.paused.insert(machine);
     }
 
     /// SIGCONT.
-    pub fn resume(&self, machine: usize) {
+    pub fn resume(&mut self, machine: usize) {
+        self.paused.remove(&machine);
         self.node(machine).process.signal(Signal::CONT);
     }
 
@@ -208,83 +234,48 @@ impl Cluster {
         wait_for("every replica to catch up", || self.status().caught_up(nodes));
     }
 
+    /// Waits until all of these events were delivered.
+    #[track_caller]
+    pub fn wait_until_delivered(&self, numbers: &BTreeSet<u64>) {
+        self.subscriber.wait_for("what was held to be delivered", numbers);
+    }
+
     /// Forgets a node that was told to end by itself, once it has; gives its exit code and what it said.
     #[track_caller]
     pub fn ended(&mut self, machine: usize) -> (Option<i32>, String) {
-        let node = self.nodes[machine].take().expect("the node was up");
-        let status = node.process.wait();
-        (status.code(), node.process.said())
+        let status = self.node(machine).process.wait();
+        (status.code(), self.bury(machine))
+    }
+
+    /// What the nodes that have ended said of a group, in the order of its time.
+    pub fn said_of(&self, group: u64) -> String {
+        let word = format!("group={group}");
+        let lines = self.said.iter().flat_map(|(said, _)| said.lines());
+        let mut lines: Vec<&str> = lines.filter(|line| line.split(' ').any(|part| part == word)).collect();
+        // Each begins with its time.
+        lines.sort_unstable();
+        lines.join("\n")
+    }
+
+    /// Stops all nodes. Gives what their logs say, once they agree, and who delivered when.
+    #[track_caller]
+    pub fn autopsy(&mut self, what: &str) -> (Agreed, Sessions) {
+        let machines = self.up();
+        machines.iter().for_each(|machine| self.stop(*machine));
+        let data = machines.iter().map(|machine| self.starts[*machine].data_folder());
+        let data: Vec<_> = data.filter(|data| data.join("log").exists()).collect();
+        let agreed = logs::agree(data.iter().copied(), self.on_damage);
+        eprintln!("{what}: the logs of {} nodes agree on {} events", data.len(), agreed.events);
+        let mut sessions = Sessions::new();
+        for (said, died) in &self.said {
+            let panic = said.lines().find(|line| line.contains("panicked at"));
+            assert!(panic.is_none(), "{what}: {panic:?} in {said}");
+            sessions::collect(&mut sessions, said, *died);
+        }
+        (agreed, sessions)
     }
 }
 
 fn strs(words: &[String]) -> Vec<&str> {
     words.iter().map(String::as_str).collect()
-}
-
-/// A cluster under load, from calm to calm.
-pub struct Scene {
-    pub cluster: Cluster,
-    pub load: Load,
-    pub ledger: Arc<Ledger>,
-}
-
-/// Runs a scenario on three nodes: `fault` as often as the environment says, and all that must hold at the end.
-#[track_caller]
-pub fn scenario(what: &str, fault: impl FnMut(&mut Scene, usize)) {
-    scenario_with(what, |_, start| start, fault);
-}
-
-/// The same, with nodes that are started in a way of their own.
-#[track_caller]
-pub fn scenario_with(what: &str, dress: impl Fn(usize, Start) -> Start, mut fault: impl FnMut(&mut Scene, usize)) {
-    let _one = one_at_a_time();
-    let mut scene = Scene::new(Cluster::start(3, dress), false);
-    for round in 0..rounds() {
-        fault(&mut scene, round);
-        scene.all_take("once all is healed");
-    }
-    scene.ends(what);
-}
-
-impl Scene {
-    /// Producers for a cluster, `forgetful` ones or not, that have begun.
-    #[track_caller]
-    pub fn new(cluster: Cluster, forgetful: bool) -> Self {
-        let ledger = Arc::<Ledger>::default();
-        let load = Load::start(&cluster.ingresses(), &ledger, forgetful);
-        let scene = Self { cluster, load, ledger };
-        scene.all_take("before anything has happened");
-        scene
-    }
-
-    /// Waits until every node that is up, and takes events, acknowledges some.
-    #[track_caller]
-    pub fn all_take(&self, when: &str) {
-        self.take(&self.cluster.up_with_ingress(), when);
-    }
-
-    /// Waits until these nodes acknowledge events.
-    #[track_caller]
-    pub fn take(&self, machines: &[usize], when: &str) {
-        self.load.wait_for(&format!("events to be taken {when}"), machines, PROGRESS);
-    }
-
-    /// Everything has come; then the nodes stop, and their logs say the same. Gives what came of it, and how many
-    /// events are in the logs.
-    #[track_caller]
-    pub fn ends(self, what: &str) -> (Outcome, u64) {
-        let Self { mut cluster, load, ledger } = self;
-        load.stop();
-        let outcome = check(what, &ledger, &cluster.subscriber);
-        let machines = cluster.up();
-        let letters = cluster.node(machines[0]).dead_letters("all");
-        assert!(letters.is_empty(), "{what}: a subscriber that takes everything has dead letters: {letters:?}");
-        cluster.wait_until_caught_up();
-        machines.iter().for_each(|machine| cluster.stop(*machine));
-        let data = machines.iter().map(|machine| cluster.starts[*machine].data_folder());
-        let data: Vec<_> = data.filter(|data| data.join("log").exists()).collect();
-        let events = logs::agree(data.iter().copied());
-        eprintln!("{what}: the logs of {} nodes agree on {events} events", data.len());
-        (outcome, events)
-    }
 }

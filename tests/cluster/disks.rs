@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::cluster::{Scene, scenario_with};
 use crate::replace::replaced_under_its_name;
@@ -20,6 +21,9 @@ const DISK_MEBIBYTES: u64 = 448;
 /// Runs a program so that its syncs can be interfered with.
 const STRACE: [&str; 10] =
     ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "signal=none"];
+
+/// Generous: metrics are as old as a second, and the machine is busy. The disk hangs for longer.
+const HANDED_OVER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Events that nobody subscribes to, to fill a log with.
 const FILLER_BYTES: usize = 256 * 1024;
@@ -42,12 +46,26 @@ fn a_node_whose_disk_is_full_is_done_without_and_catches_up() {
             files.filter(|file| file.path().extension().is_some_and(|extension| extension == "seg")).count() >= 3
         });
         fill(&ballast);
-        let others: Vec<_> = (0..3).filter(|other| *other != VICTIM).collect();
         fill_log(scene);
-        scene.take(&others, &format!("while node {VICTIM} has no space, in round {round}"));
+        // Nobody is at the keyboard. Events of every key are taken, on every node.
+        leads_nothing(scene);
+        scene.all_take(&format!("while node {VICTIM} has no space, in round {round}"));
         fs::remove_file(&ballast).unwrap();
         wait_until("the alarm to end", || scene.cluster.node(VICTIM).metric("pelton_log_storage_full") == 0.0);
+        leads_again(scene);
     });
+}
+
+/// Waits until the victim leads no group.
+#[track_caller]
+fn leads_nothing(scene: &Scene) {
+    wait_until("the node to lead nothing", || scene.cluster.node(VICTIM).metric("pelton_group_leads") == 0.0);
+}
+
+/// Waits until it leads again what it is the home of.
+#[track_caller]
+fn leads_again(scene: &Scene) {
+    wait_until("the node to lead again", || scene.cluster.node(VICTIM).metric("pelton_group_leads") > 0.0);
 }
 
 /// Writes until there is no byte left.
@@ -67,8 +85,11 @@ fn fill_log(scene: &Scene) {
     wait_for("a log to be full", || {
         number += 1;
         let answer = connection.post(&TestEvent::sized(number, TYPE_C, FILLER_BYTES)).unwrap();
-        let full = scene.cluster.node(VICTIM).metric("pelton_log_storage_full");
-        if full == 1.0 { Ok(()) } else { Err(format!("event {number}: {}", answer.status())) }
+        let victim = scene.cluster.node(VICTIM);
+        // The alarm comes while there is still room in what was prepared.
+        let is_full =
+            victim.metric("pelton_log_storage_full") == 1.0 && victim.metric("pelton_broker_fit_to_lead") == 0.0;
+        if is_full { Ok(()) } else { Err(format!("event {number}: {}", answer.status())) }
     });
 }
 
@@ -115,6 +136,49 @@ fn a_node_whose_disk_is_slow_loses_nothing() {
     scenario_with("slow disk", dress, |scene, round| {
         let others: Vec<_> = (0..3).filter(|other| *other != VICTIM).collect();
         scene.take(&others, &format!("beside a node with a slow disk, in round {round}"));
+    });
+}
+
+/// F15: on a disk that makes each sync take a quarter of a second more nothing is led as long as others can.
+#[test]
+fn a_leader_whose_disk_is_slow_hands_over() {
+    if let Err(why) = can_inject() {
+        return skipped("a leader with a slow disk in a cluster", &why);
+    }
+    let words = [&STRACE[..], &["-e", "inject=fdatasync:delay_exit=250ms"]].concat();
+    let dress = |machine, start: Start| {
+        if machine == VICTIM { start.wrapped(&words).args(&["--direct-io", "off"]) } else { start }
+    };
+    scenario_with("slow leader", dress, |scene, round| {
+        leads_nothing(scene);
+        scene.all_take(&format!("while node {VICTIM} leads nothing, in round {round}"));
+    });
+}
+
+/// F6: a sync of a leader does not return for a while, and its network lives.
+#[test]
+fn a_leader_whose_disk_hangs_hands_over() {
+    if let Err(why) = can_inject() {
+        return skipped("a leader with a disk that hangs", &why);
+    }
+    // Counted for each thread: it is the one that syncs the log that comes so far, well into the load.
+    let words = [&STRACE[..], &["-e", "inject=fdatasync:delay_exit=30s:when=1000"]].concat();
+    let dress = |machine, start: Start| {
+        if machine == VICTIM { start.wrapped(&words).args(&["--direct-io", "off"]) } else { start }
+    };
+    scenario_with("hung disk", dress, |scene, round| {
+        // It hangs once.
+        if round == 0 {
+            wait_until("the disk to hang", || scene.cluster.node(VICTIM).metric("pelton_log_hung") == 1.0);
+            let since = Instant::now();
+            leads_nothing(scene);
+            let took = since.elapsed();
+            eprintln!("hung disk: the node led nothing {took:.1?} after it was known");
+            assert!(took < HANDED_OVER_WITHIN, "{took:?}");
+            scene.all_take("while a disk hangs");
+            wait_until("the disk to answer", || scene.cluster.node(VICTIM).metric("pelton_log_hung") == 0.0);
+            leads_again(scene);
+        }
     });
 }
 

@@ -21,6 +21,11 @@ impl Status {
         self.0["groups"].as_array().expect("it lists the groups").iter()
     }
 
+    /// Everything that is wrong.
+    pub fn problems(&self) -> String {
+        self.0["problems"].to_string()
+    }
+
     fn terms(&self) -> BTreeMap<String, u64> {
         let term =
             |group: &Value| (group["name"].as_str().unwrap_or("?").to_owned(), group["term"].as_u64().unwrap_or(0));
@@ -32,6 +37,12 @@ impl Status {
         let before = before.terms();
         let grown = |(name, term): (&String, &u64)| term - before.get(name).copied().unwrap_or(*term).min(*term);
         self.terms().iter().map(grown).max().unwrap_or(0)
+    }
+
+    /// The groups of events that a node leads, each with its term.
+    pub fn led_by(&self, node: &str) -> BTreeMap<u64, u64> {
+        let led = self.groups().filter(|group| group["leader"] == node);
+        led.filter_map(|group| Some((group["name"].as_str()?.parse().ok()?, group["term"].as_u64()?))).collect()
     }
 
     /// Whether every group of events has as many replicas as it should, all on nodes that answer.

@@ -116,6 +116,23 @@ impl Transport for Mangle {
         sent.boxed()
     }
 
+    fn fetch(
+        &self,
+        to: NodeId,
+        request: proto::FetchRequest,
+    ) -> BoxFuture<'static, Result<proto::FetchResponse, NoAnswer>> {
+        // It changes nothing where it arrives, so a copy says nothing.
+        self.0.inner.fetch(to, request)
+    }
+
+    fn fetch_snapshot(
+        &self,
+        to: NodeId,
+        request: proto::FetchSnapshotRequest,
+    ) -> BoxFuture<'static, Result<Incoming<proto::SnapshotChunk>, NoAnswer>> {
+        self.0.inner.fetch_snapshot(to, request)
+    }
+
     fn transfer_leader(
         &self,
         to: NodeId,

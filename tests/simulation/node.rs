@@ -9,7 +9,7 @@ use futures_util::future::pending;
 use parking_lot::Mutex;
 use pelton_consensus::{ConsensusService, Group, GroupOptions, GrpcTransport, MembershipError, NodeId, Peers};
 use pelton_env::{Clock, SeededChance, UnixMillis};
-use pelton_log::{Disk, Identity, Log, Options};
+use pelton_log::{Disk, Identity, Log, OnDamage, Options};
 use pelton_peer::{Network, Pool, Routes, Security, ServeOptions, limits, serve};
 use pelton_proto::consensus::v1::consensus_server::ConsensusServer;
 use tokio::sync::{Notify, mpsc};
@@ -65,6 +65,7 @@ fn log_options(node: u64) -> Options {
         spare_segments: 1,
         max_flush_bytes: 128 << 10,
         max_record_bytes: 256 << 10,
+        on_damage: OnDamage::Keep,
         ..Options::small(identity)
     }
 }

@@ -38,7 +38,7 @@ pub struct Witness {
 #[tonic::async_trait]
 impl Consensus for Witness {
     type AppendStream = BoxStream<'static, Result<proto::AppendResponse, Status>>;
-    type FetchStream = BoxStream<'static, Result<proto::FetchResponse, Status>>;
+    type FetchSnapshotStream = BoxStream<'static, Result<proto::SnapshotChunk, Status>>;
 
     async fn append(
         &self,
@@ -97,7 +97,14 @@ impl Consensus for Witness {
         self.service.transfer_leader(request).await
     }
 
-    async fn fetch(&self, request: Request<proto::FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {
+    async fn fetch(&self, request: Request<proto::FetchRequest>) -> Result<Response<proto::FetchResponse>, Status> {
         self.service.fetch(request).await
+    }
+
+    async fn fetch_snapshot(
+        &self,
+        request: Request<proto::FetchSnapshotRequest>,
+    ) -> Result<Response<Self::FetchSnapshotStream>, Status> {
+        self.service.fetch_snapshot(request).await
     }
 }

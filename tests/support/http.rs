@@ -108,6 +108,12 @@ impl Connection {
     /// # Errors
     /// There was no answer: whatever was asked may have been done or not.
     pub fn call(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> io::Result<Message> {
+        self.send(method, path, headers, body)?;
+        self.answer()
+    }
+
+    /// Sends a request and does not read its answer. `headers` are whole lines.
+    pub fn send(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> io::Result<()> {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\n{headers}content-length: {}\r\n\r\n",
             self.host,
@@ -115,8 +121,7 @@ impl Connection {
         );
         let mut request = head.into_bytes();
         request.extend_from_slice(body);
-        self.write(&request)?;
-        self.answer()
+        self.write(&request)
     }
 
     /// Posts one event in binary mode.

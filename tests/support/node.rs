@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
@@ -112,14 +113,14 @@ impl Start {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (stderr, said) = (child.stderr.take().expect("it is piped"), Arc::<Mutex<Vec<u8>>>::default());
         let saying = Arc::clone(&said);
-        std::thread::spawn(move || {
+        let listener = std::thread::spawn(move || {
             let mut lines = BufReader::new(stderr);
             let mut line = Vec::new();
             while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
                 saying.lock().append(&mut line);
             }
         });
-        Process { child: Arc::new(Mutex::new(child)), said }
+        Process { child: Arc::new(Mutex::new(child)), said, listener: Mutex::new(Some(listener)) }
     }
 
     /// Starts the process and waits until it is ready.
@@ -159,6 +160,8 @@ impl Start {
 pub struct Process {
     child: Arc<Mutex<Child>>,
     said: Arc<Mutex<Vec<u8>>>,
+    /// Ends with standard error.
+    listener: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// Kills a child from anywhere. Does nothing once it was reaped.
@@ -183,6 +186,20 @@ impl Process {
     /// Everything on standard error so far.
     pub fn said(&self) -> String {
         String::from_utf8_lossy(&self.said.lock()).into_owned()
+    }
+
+    /// Everything that it ever said, once it has ended.
+    pub fn said_in_all(&self) -> String {
+        if let Some(listener) = self.listener.lock().take() {
+            listener.join().unwrap();
+        }
+        self.said()
+    }
+
+    /// What the system has it do: the letter of proc(5), such as `T` for one that is stopped.
+    pub fn state(&self) -> Option<char> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).ok()?;
+        stat.rsplit_once(") ")?.1.chars().next()
     }
 
     /// How it ended, if it did.

@@ -81,6 +81,13 @@ pub trait StateMachine: Send + Sync + 'static {
     /// # Errors
     /// The bytes are not a state of this version; says why.
     fn install(&self, index: LogIndex, state: &Bytes) -> Result<(), String>;
+
+    /// Takes another replica's [`watermark`](Self::watermark) for its own, and keeps the state that it has: its own way
+    /// there leads over an entry that nobody has any more. The index is not above the last applied one.
+    ///
+    /// # Errors
+    /// The bytes are not a state of this version; says why.
+    fn adopt(&self, watermark: &Watermark) -> Result<(), String>;
 }
 
 /// A place in the log up to which nothing is needed any more, and the small state as of it.

@@ -10,7 +10,7 @@ use crate::types::Payload;
 use crate::{Command, Space};
 
 const KIND_BLANK: u8 = 0;
-const KIND_MEMBERSHIP: u8 = 1;
+pub(crate) const KIND_MEMBERSHIP: u8 = 1;
 
 /// An entry's content.
 pub(crate) struct Content {
@@ -45,6 +45,11 @@ pub(crate) fn content(payload: Payload) -> Content {
             Content { kind: command.kind, event_count: command.event_count, body: command.body }
         }
     }
+}
+
+/// Whether entries of this kind say who votes.
+pub(crate) fn is_membership(kind: u8) -> bool {
+    kind == KIND_MEMBERSHIP
 }
 
 /// What [`content`] was made of.

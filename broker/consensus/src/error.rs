@@ -4,8 +4,8 @@ use std::io;
 
 use pelton_log::GroupId;
 
-use crate::NodeId;
 use crate::group::LEAD_WITHIN;
+use crate::{NodeId, Unsound};
 
 /// Why a group could not be opened, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,14 @@ pub enum GroupError {
         group: GroupId,
         /// What is wrong with it.
         why: String,
+    },
+    /// Entries are damaged, and there is no other replica.
+    #[error("log group {group} holds {what}, and has no other replica", group = group.0)]
+    Damaged {
+        /// The group.
+        group: GroupId,
+        /// What is damaged.
+        what: Unsound,
     },
     /// The core stopped.
     #[error("log group {group} failed: {why}", group = group.0)]
@@ -106,6 +114,12 @@ pub enum MembershipError {
     /// The node does not answer, or is too far behind to take over without a pause. Nothing was changed.
     #[error("node {node} is not ready to lead: it is behind, or does not answer")]
     Behind {
+        /// The node.
+        node: NodeId,
+    },
+    /// The node's replica is damaged, and does not lead before it is repaired. Nothing was changed.
+    #[error("the replica on node {node} is damaged")]
+    Damaged {
         /// The node.
         node: NodeId,
     },

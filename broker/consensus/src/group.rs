@@ -3,21 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{InitializeError, LinearizableReadError, RaftError};
 use openraft::storage::RaftLogStorage;
 use openraft::{EmptyNode, LinearizerOption, Raft};
-use pelton_log::{GroupId, GroupView, Log, LogIndex, Term};
+use pelton_log::{GroupId, Log, LogIndex, Term};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::admission::room_for;
+use crate::care::Care;
 use crate::heard::Heard;
-use crate::leadership::{Watcher, other_leader};
+use crate::leadership::{Watcher, is_alone, other_leader};
 use crate::machine::Machine;
+use crate::mend::{Mend, Unsound};
 use crate::network::{Network, Quiet};
+use crate::opening::{Begun, Opening};
 use crate::peers::Replica;
 use crate::proposal::{Discarded, Proposal, Ticket};
 use crate::replica::{LocalReplica, NOBODY};
@@ -33,11 +37,13 @@ use crate::{
 pub(crate) const LEAD_WITHIN: Duration = Duration::from_secs(30);
 
 /// A log group as this node runs it. Clones are handles of the same group.
-pub struct Group<S: StateMachine>(Arc<Shared<S>>);
+pub struct Group<S: StateMachine>(pub(crate) Arc<Shared<S>>);
 
-struct Shared<S: StateMachine> {
+pub(crate) struct Shared<S: StateMachine> {
     id: GroupId,
     log: Log,
+    mend: Mend,
+    unsound: watch::Receiver<Unsound>,
     store: GroupLog,
     raft: Raft<Types, Machine<S>>,
     machine: Machine<S>,
@@ -48,6 +54,8 @@ struct Shared<S: StateMachine> {
     watcher: Watcher<S>,
     leadership: watch::Receiver<Leadership>,
     heard: Arc<Heard>,
+    votes_held_until: Option<Instant>,
+    stands: AtomicBool,
     options: GroupOptions,
     /// Held while the members are changed: what a change is checked against must still hold when the core gets it.
     changing: tokio::sync::Mutex<()>,
@@ -73,13 +81,38 @@ impl<S: StateMachine> Group<S> {
         options: &GroupOptions,
         peers: Peers,
     ) -> Result<Self, GroupError> {
-        let discarded = Arc::new(Discarded::default());
-        let store = GroupLog::new(log.clone(), id, options.node);
-        let machine = Machine::new(state.clone(), store.clone(), discarded.clone());
+        match Self::begin(id, log, state, options, peers).await? {
+            Begun::Open(group) => Ok(group),
+            Begun::Damaged(mending) => mending.mended().await,
+        }
+    }
+
+    /// As [`open`](Self::open), and returns at once where the replica is damaged and first has to be repaired from the
+    /// others.
+    ///
+    /// # Errors
+    /// See [`GroupError`].
+    pub async fn begin(
+        id: GroupId,
+        log: Log,
+        state: Arc<S>,
+        options: &GroupOptions,
+        peers: Peers,
+    ) -> Result<Begun<S>, GroupError> {
         #[cfg(feature = "bugs")]
         cut_to_commit(&log, id);
+        Opening::new(id, log, state, options, peers)?.begin().await
+    }
+
+    /// Takes part.
+    pub(crate) async fn start(opening: Opening<S>) -> Result<Self, GroupError> {
+        let has_others = opening.nodes().iter().any(|node| *node != opening.options.node);
+        let Opening { id, log, state, options, peers, discarded, store, machine, mend, .. } = opening;
+        let options = &options;
         let view = log.group(id);
-        restore(id, &view, &machine)?;
+        store.started_at(machine.applied_index());
+        store.set_mended(has_others);
+        let unsound = mend.unsound();
         let mut config = options.config(id)?;
         // It may have voted before it stopped.
         let holds_nothing = view.vote.is_none() && view.last.is_none() && view.purged.is_none();
@@ -91,16 +124,24 @@ impl<S: StateMachine> Group<S> {
             saved.map_err(|source| GroupError::Log { group: id, source })?;
         }
         let holds_vote = options.hold_votes && (!holds_nothing || forgot);
-        config.enable_elect = !holds_vote;
+        config.enable_elect = !holds_vote && unsound.is_nothing();
         let quiet = Quiet::new();
         let hung_after = options.election_timeout.1;
-        let network = Network { peers: peers.clone(), group: id, hung_after, quiet: quiet.clone() };
+        let network = Network { peers: peers.clone(), group: id, log: store.clone(), hung_after, quiet: quiet.clone() };
         let raft = Raft::new(options.node.0, Arc::new(config), network, store.clone(), machine.clone())
             .await
             .map_err(|error| failed(id, error))?;
         let votes_held_until = hold_vote(id, &raft, holds_vote, options).await?;
         let heard = Arc::new(Heard::new());
-        let local = LocalReplica { id, log: log.clone(), raft: raft.clone(), votes_held_until, heard: heard.clone() };
+        let local = LocalReplica {
+            id,
+            log: log.clone(),
+            node: options.node,
+            raft: raft.clone(),
+            machine: machine.clone(),
+            votes_held_until,
+            heard: heard.clone(),
+        };
         let replica: Arc<dyn Replica> = Arc::new(local);
         peers.open(id, replica.clone());
         let watcher = Watcher {
@@ -120,9 +161,14 @@ impl<S: StateMachine> Group<S> {
             ended.passed(u64::MAX - 1);
         });
         let options = options.clone();
-        Ok(Self(Arc::new(Shared {
+        let (unsound_told, unsound) = watch::channel(unsound);
+        let (caring, look_every) = (mend.clone(), 4 * options.heartbeat);
+        let care_store = store.clone();
+        let group = Self(Arc::new(Shared {
             id,
             log,
+            mend,
+            unsound,
             store,
             raft,
             machine,
@@ -133,9 +179,15 @@ impl<S: StateMachine> Group<S> {
             watcher,
             leadership,
             heard,
+            votes_held_until,
+            stands: AtomicBool::new(true),
             options,
             changing: tokio::sync::Mutex::default(),
-        })))
+        }));
+        let (mend, told, store) = (caring, unsound_told, care_store);
+        let care = Care { group: Arc::downgrade(&group.0), mend, store, told, votes_held_until, look_every };
+        tokio::spawn(care.run());
+        Ok(group)
     }
 
     /// Opens a group whose only voter is this node, and waits until it leads and has re-applied what was committed.
@@ -210,8 +262,40 @@ impl<S: StateMachine> Group<S> {
         &self.0.raft
     }
 
+    pub(crate) fn machine(&self) -> &Machine<S> {
+        &self.0.machine
+    }
+
+    pub(crate) fn mend(&self) -> &Mend {
+        &self.0.mend
+    }
+
+    /// What is damaged here and not repaired yet, and how that changes.
+    #[must_use]
+    pub fn unsound(&self) -> watch::Receiver<Unsound> {
+        self.0.unsound.clone()
+    }
+
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.0.peers
+    }
+
+    /// How long ago a leader was heard, if one was since the group was opened.
+    pub(crate) fn leader_heard(&self) -> Option<Duration> {
+        self.0.heard.leader_heard()
+    }
+
     pub(crate) fn changing(&self) -> &tokio::sync::Mutex<()> {
         &self.0.changing
+    }
+
+    /// Whether the node is fit to stand for election, as it was told last.
+    pub(crate) fn stands(&self) -> &AtomicBool {
+        &self.0.stands
+    }
+
+    pub(crate) fn votes_held_until(&self) -> Option<Instant> {
+        self.0.votes_held_until
     }
 
     pub(crate) fn election_timeout(&self) -> (Duration, Duration) {
@@ -308,6 +392,12 @@ impl<S: StateMachine> Group<S> {
         self.0.leadership.borrow().serves && self.0.watcher.look().0.serves
     }
 
+    /// Whether this node is the only voter, so that nobody else is asked for a commit.
+    #[must_use]
+    pub fn is_only_voter(&self) -> bool {
+        is_alone(&self.0.watcher.metrics.borrow_watched(), self.0.options.node)
+    }
+
     /// Whether the state here has everything that was committed a moment ago: this node serves as the leader, or has
     /// applied all that a leader, which had committed an entry of its own term, has named within an election timeout.
     /// Never true of what was only read from the disk.
@@ -378,6 +468,8 @@ impl<S: StateMachine> Group<S> {
     pub async fn shutdown(&self) -> Result<(), GroupError> {
         self.0.peers.close(self.0.id, &self.0.replica);
         let stored = self.checkpoint().await;
+        // A read that waits for a copy would hold up the end.
+        self.0.store.set_mended(false);
         // A core that panicked has said so already, and there is nothing left to end.
         let _ = self.0.raft.shutdown().await;
         self.0.machine.end().await;
@@ -422,29 +514,6 @@ fn failed(group: GroupId, error: impl std::fmt::Display) -> GroupError {
     GroupError::Failed { group, why: error.to_string() }
 }
 
-/// Gives the machine what the log's checkpoint holds, if that is enough to go on from.
-fn restore<S: StateMachine>(id: GroupId, view: &GroupView, machine: &Machine<S>) -> Result<(), GroupError> {
-    let unusable = |why: String| GroupError::Checkpoint { group: id, why };
-    if let Some((_, checkpoint)) = &view.checkpoint {
-        machine.restore(checkpoint).map_err(unusable)?;
-    }
-    let Some((_, _, purged)) = view.purged else { return Ok(()) };
-    let applied = *machine.watch_applied().borrow();
-    if purged > applied {
-        return Err(unusable(format!("it ends at index {}, and the log is purged up to {}", applied.0, purged.0)));
-    }
-    // The log falls back on an older checkpoint when the newest is damaged, and cannot see what is in it.
-    let watermark = machine.stored_watermark().unwrap_or(LogIndex(0));
-    if purged > watermark {
-        return Err(unusable(format!(
-            "the newest one is damaged, and the log is purged up to index {}, beyond the watermark {} of the one \
-             before it: restore the data directory from a copy",
-            purged.0, watermark.0
-        )));
-    }
-    Ok(())
-}
-
 /// Holds the vote of a voter that has just started, unless it is the only one; says until when.
 async fn hold_vote<S: StateMachine>(
     id: GroupId,
@@ -463,11 +532,6 @@ async fn hold_vote<S: StateMachine>(
         raft.runtime_config().elect(true);
         return Ok(None);
     }
-    let raft = raft.clone();
-    tokio::spawn(async move {
-        tokio::time::sleep_until(until).await;
-        raft.runtime_config().elect(true);
-    });
     Ok(Some(until))
 }
 

@@ -43,6 +43,11 @@ impl Heard {
         }
     }
 
+    /// How long ago a leader was heard, if one was.
+    pub(crate) fn leader_heard(&self) -> Option<Duration> {
+        self.last.lock().at.map(|at| at.elapsed())
+    }
+
     /// For how long no leader has been heard.
     pub(crate) fn silent_for(&self) -> Duration {
         self.last.lock().at.unwrap_or(self.opened).elapsed()
@@ -74,11 +79,13 @@ mod tests {
         let (heard, second) = (Heard::new(), Duration::from_secs(1));
         tokio::time::advance(second).await;
         assert_eq!((heard.silent_for(), heard.committed(second)), (second, None));
+        assert_eq!(heard.leader_heard(), None);
         heard.leader(Some(LogIndex(3)));
         tokio::time::advance(second).await;
         heard.leader(None);
         assert_eq!((heard.silent_for(), heard.committed(second)), (Duration::ZERO, Some(LogIndex(3))));
         tokio::time::advance(second).await;
         assert_eq!((heard.silent_for(), heard.committed(second)), (second, None));
+        assert_eq!(heard.leader_heard(), Some(second));
     }
 }

@@ -129,6 +129,6 @@ impl<S: StateMachine> Watcher<S> {
 }
 
 /// Whether the node is the only voter, so that a quorum is itself.
-fn is_alone(metrics: &RaftMetrics<Types>, node: NodeId) -> bool {
+pub(crate) fn is_alone(metrics: &RaftMetrics<Types>, node: NodeId) -> bool {
     metrics.membership_config.voter_ids().eq([node.0])
 }

@@ -16,6 +16,13 @@
 //! bytes in flight and the end of a stream are on this side of the transport, the same for all. What comes from a peer
 //! is checked for everything that openraft asserts (`wire`, `replica`).
 //!
+//! # Damage
+//!
+//! A replica whose log is damaged gets copies from the others, by log id: whoever has an entry of that id has the same one
+//! (`fetch`, `mend`). What openraft reads when it starts is repaired before the group is opened here (`opening`:
+//! [`Group::begin`]); the rest is repaired in place, by a replica that follows and votes and does not lead (`care`).
+//! Reads of the core wait for the copy, because a storage error ends a group for good.
+//!
 //! # What is known of openraft alpha.37, and what is done about it
 //!
 //! - **Leases are forgotten by a restart.** [`GroupOptions::hold_votes`]; and reads ask a quorum, never a lease
@@ -41,12 +48,15 @@
 //! - **Node ids are never reused.** That is the registry's to keep; a data directory of another node is not opened.
 
 mod admission;
+mod care;
 mod checkpoint;
 mod chunks;
 mod codec;
 mod command;
 mod entry;
 mod error;
+mod fetch;
+mod fitness;
 mod group;
 mod grpc;
 mod heard;
@@ -54,16 +64,20 @@ mod heartbeats;
 mod leadership;
 mod machine;
 mod membership;
+mod mend;
 mod network;
+mod opening;
 mod options;
 mod peers;
 mod proposal;
+mod reach;
 mod replica;
 mod responder;
 mod runtime;
 mod snapshot;
 mod status;
 mod storage;
+mod survivor;
 mod transport;
 mod types;
 mod wire;
@@ -73,9 +87,13 @@ pub use error::{GroupError, MembershipError, ReadIndexError};
 pub use group::Group;
 pub use grpc::{AddressBook, ConsensusService, GrpcTransport};
 pub use leadership::Leadership;
+pub use mend::Unsound;
+pub use opening::{Begun, Mending};
 pub use options::GroupOptions;
 pub use peers::Peers;
+pub use reach::Reach;
 pub use runtime::simulated;
 pub use status::{FollowerStatus, GroupStatus, Role};
+pub use survivor::{Survivor, SurvivorError};
 pub use transport::{Incoming, NoAnswer, Transport};
 pub use types::NodeId;

@@ -146,6 +146,28 @@ impl<S: StateMachine> Machine<S> {
         Ok(())
     }
 
+    /// The memberships that were committed, as far as they are remembered.
+    pub(crate) fn memberships(&self) -> Vec<StoredMembership> {
+        self.shared.place.lock().memberships.clone()
+    }
+
+    /// Takes the watermark of another replica's snapshot for this one's; `false` when that is no way on. It takes effect
+    /// with the next checkpoint.
+    pub(crate) fn adopt(&self, snapshot: SnapshotBytes) -> io::Result<bool> {
+        // The lock that applying takes.
+        let place = self.shared.place.lock();
+        let is_ahead = place.applied.is_none_or(|applied| applied.index < snapshot.index.0);
+        let is_known = place.stored.as_ref().is_some_and(|stored| stored.index >= snapshot.index);
+        if is_ahead || is_known {
+            return Ok(false);
+        }
+        let (index, next_offset) = (snapshot.index, snapshot.next_offset);
+        let watermark = Watermark { index, state: snapshot.state };
+        self.shared.state.adopt(&watermark).map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
+        self.shared.log.installed(index, next_offset);
+        Ok(true)
+    }
+
     /// Stores no checkpoint any more, and returns when none is being stored.
     pub(crate) async fn end(&self) {
         *self.shared.storing.lock().await = Storing::Ended;
@@ -193,7 +215,8 @@ impl<S: StateMachine> Machine<S> {
         }
     }
 
-    fn snapshot(&self) -> io::Result<Option<Snapshot>> {
+    /// The snapshot that another replica can start from, if there is one.
+    pub(crate) fn snapshot(&self) -> io::Result<Option<Snapshot>> {
         let place = self.shared.place.lock();
         let Some(Watermark { index, state }) = &place.stored else { return Ok(None) };
         #[cfg(feature = "bugs")]
@@ -209,9 +232,8 @@ impl<S: StateMachine> Machine<S> {
         let Some(last_log_id) = self.shared.log.log_id(*index)?.or_else(installed) else { return Ok(None) };
         let in_force = |membership: &&StoredMembership| membership.log_id().is_none_or(|id| id.index <= index.0);
         let last_membership = place.memberships.iter().rev().find(in_force).cloned().unwrap_or_default();
-        let next_offset = self.shared.log.next_offset_after(*index)?;
-        let next_offset =
-            next_offset.ok_or_else(|| io::Error::other("the log does not say where the snapshot ends"))?;
+        // The entry there is damaged, and says it again once it is mended.
+        let Some(next_offset) = self.shared.log.next_offset_after(*index)? else { return Ok(None) };
         let snapshot = SnapshotBytes { index: *index, next_offset, state: state.clone() }.encode();
         Ok(Some(Snapshot { meta: SnapshotMeta { last_log_id: Some(last_log_id), last_membership }, snapshot }))
     }
@@ -266,7 +288,7 @@ impl<S: StateMachine> RaftStateMachine<Types> for Machine<S> {
     }
 
     async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Self> {
-        self.shared.place.lock().stored.as_ref().map(|_| self.clone())
+        self.snapshot().ok().flatten().map(|_| self.clone())
     }
 
     async fn get_snapshot_builder(&mut self) -> Self {

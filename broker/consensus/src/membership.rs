@@ -121,6 +121,10 @@ impl<S: StateMachine> Group<S> {
                 return Err(MembershipError::Behind { node: to });
             }
         }
+        // It would refuse, and by then this node has stopped.
+        if self.mend().is_damaged(to).await {
+            return Err(MembershipError::Damaged { node: to });
+        }
         self.raft().trigger().transfer_leader(to.0).await.map_err(ended)?;
         let mut metrics = self.raft().metrics();
         let leads = async {

@@ -1,6 +1,7 @@
 //! openraft's network over a [`Transport`](crate::Transport): deadlines, the bound on what is in flight, refusals.
 
 mod append;
+mod pace;
 mod quiet;
 
 pub(crate) use quiet::{Quiet, is_silent};
@@ -8,7 +9,7 @@ pub(crate) use quiet::{Quiet, is_silent};
 use std::future::Future;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
@@ -23,15 +24,17 @@ use openraft::{EmptyNode, OptionalSend};
 use pelton_log::GroupId;
 use pelton_proto::consensus::v1 as proto;
 
+use crate::storage::GroupLog;
 use crate::transport::NoAnswer;
 use crate::types::{Snapshot, Types, Vote};
 use crate::wire::{self, BadMessage};
-use crate::{NodeId, Peers, chunks, codec};
+use crate::{NodeId, Peers, chunks};
 
 /// Makes the clients of one group.
 pub(crate) struct Network {
     pub(crate) peers: Peers,
     pub(crate) group: GroupId,
+    pub(crate) log: GroupLog,
     /// How long a follower may leave requests of a stream unanswered.
     pub(crate) hung_after: Duration,
     pub(crate) quiet: Quiet,
@@ -42,6 +45,7 @@ impl Network {
         Client {
             peers: self.peers.clone(),
             group: self.group,
+            log: self.log.clone(),
             to: NodeId(target),
             hung_after: self.hung_after,
             quiet: self.quiet.clone(),
@@ -66,6 +70,7 @@ impl RaftNetworkFactory<Types> for Network {
 pub(crate) struct Client {
     peers: Peers,
     group: GroupId,
+    log: GroupLog,
     to: NodeId,
     hung_after: Duration,
     quiet: Quiet,
@@ -97,6 +102,12 @@ impl From<BadMessage> for RPCError<Types> {
 }
 
 impl Client {
+    /// How far the log here goes.
+    fn newest(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+        let log = self.log.clone();
+        move || log.newest()
+    }
+
     /// Waits for an answer for the time that openraft gives.
     async fn within<T>(
         &self,
@@ -179,18 +190,7 @@ impl NetSnapshot<Types> for Client {
         if self.quiet.is_quiet() {
             return Err(unreachable("this leader is quiet, for no quorum answers it").into());
         }
-        let mut membership = BytesMut::new();
-        codec::put_membership(&mut membership, snapshot.meta.last_membership.membership());
-        let head = proto::snapshot_chunk::Head {
-            group: self.group.0,
-            vote: Some(wire::vote_to_wire(&vote)),
-            last: snapshot.meta.last_log_id.map(wire::log_id_to_wire),
-            membership_at: snapshot.meta.last_membership.log_id().map(wire::log_id_to_wire),
-            membership: membership.freeze(),
-            // Filled in with the chunks.
-            size_bytes: 0,
-            crc32c: 0,
-        };
+        let head = wire::snapshot_head(self.group, Some(&vote), &snapshot.meta);
         let chunks = chunks::split(head, snapshot.snapshot);
         let transport = self.peers.transport().map_err(RpcError::from)?;
         let sent = self.within(&option, transport.snapshot(self.to, self.group, chunks));
@@ -235,7 +235,7 @@ impl NetStreamAppend<Types> for Client {
         #[cfg(feature = "bugs")]
         if pelton_env::bugs::Bug::NoPauseAfterFailure.is_on() && !self.beats {
             return Box::pin(async move {
-                let (requests, in_flight) = append::limited(self.group, input, self.quiet.clone());
+                let (requests, in_flight) = append::limited(self.group, self.newest(), input, self.quiet.clone());
                 let transport = self.peers.transport()?;
                 let answers = self.within(&option, transport.append(self.to, self.group, requests)).await?;
                 Ok(append::watched(answers, in_flight, self.hung_after))
@@ -255,7 +255,7 @@ impl NetStreamAppend<Types> for Client {
                 return Ok(futures_util::stream::iter([answer]).boxed());
             }
             let input = futures_util::stream::iter([first]).chain(input);
-            let (requests, in_flight) = append::limited(self.group, input, self.quiet.clone());
+            let (requests, in_flight) = append::limited(self.group, self.newest(), input, self.quiet.clone());
             let transport = self.peers.transport()?;
             let answers = self.within(&option, transport.append(self.to, self.group, requests)).await?;
             Ok(append::watched(answers, in_flight, self.hung_after))

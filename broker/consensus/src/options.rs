@@ -1,5 +1,6 @@
 //! How a group is run.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
@@ -29,6 +30,8 @@ pub struct GroupOptions {
     /// A node that was in the group, and forgot what it held of it, gives no vote in this term or an older one: it may
     /// have given it already. 0 where it never was. Of no effect on a node that holds something of the group.
     pub at_least_term: Term,
+    /// Nodes that should have a replica: whom to ask where the group's own memberships are damaged.
+    pub replicas: BTreeSet<NodeId>,
 }
 
 impl GroupOptions {
@@ -41,6 +44,7 @@ impl GroupOptions {
             election_timeout: (Duration::from_secs(2), Duration::from_millis(3_500)),
             hold_votes: true,
             at_least_term: Term(0),
+            replicas: BTreeSet::new(),
         }
     }
 

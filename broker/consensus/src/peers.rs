@@ -3,21 +3,23 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
-use pelton_log::GroupId;
+use pelton_log::{GroupId, Log, LogIndex};
 use pelton_proto::consensus::v1 as proto;
 use proto::refusal::Reason;
 use tokio::sync::Semaphore;
 
-use crate::chunks;
+use crate::NodeId;
 use crate::heartbeats::Heartbeats;
 use crate::transport::{Incoming, NoAnswer, Transport};
 use crate::wire::{self, refusal};
+use crate::{chunks, fetch};
 
 /// Snapshots that a node takes in at a time; one more is refused and tried again.
 const MAX_INCOMING_SNAPSHOTS: usize = 4;
@@ -47,7 +49,10 @@ pub(crate) trait Replica: Send + Sync {
         &self,
         request: proto::TransferLeaderRequest,
     ) -> BoxFuture<'static, proto::TransferLeaderResponse>;
-    fn fetch(&self, request: proto::FetchRequest) -> BoxStream<'static, proto::FetchResponse>;
+    /// How far everything in the log here is known to be committed.
+    fn committed(&self) -> Option<LogIndex>;
+    /// The state as of the watermark.
+    fn give_snapshot(&self) -> BoxFuture<'static, Result<(proto::snapshot_chunk::Head, bytes::Bytes), proto::Refusal>>;
 }
 
 /// The other nodes, for all groups of this node. Clones are handles of the same.
@@ -63,6 +68,10 @@ struct Shared {
     replicas: Mutex<HashMap<GroupId, Arc<dyn Replica>>>,
     heartbeats: Heartbeats,
     snapshots: Semaphore,
+    log: Mutex<Option<Log>>,
+    /// Entries of this node that were repaired with copies of others.
+    repaired: AtomicU64,
+    unfit: AtomicBool,
 }
 
 impl fmt::Debug for Peers {
@@ -90,6 +99,9 @@ impl Peers {
             transport,
             replicas: Mutex::default(),
             snapshots: Semaphore::new(MAX_INCOMING_SNAPSHOTS),
+            log: Mutex::default(),
+            repaired: AtomicU64::new(0),
+            unfit: AtomicBool::new(false),
         }))
     }
 
@@ -97,8 +109,35 @@ impl Peers {
         self.0.transport.as_ref().ok_or_else(|| NoAnswer::because("this node reaches no others"))
     }
 
+    pub(crate) fn unfit(&self) -> &AtomicBool {
+        &self.0.unfit
+    }
+
     pub(crate) fn heartbeats(&self) -> &Heartbeats {
         &self.0.heartbeats
+    }
+
+    /// Answers other nodes that repair their replicas from this log: the one of all groups of this node.
+    pub fn answer_from(&self, log: &Log) {
+        self.0.log.lock().get_or_insert_with(|| log.clone());
+    }
+
+    /// How many entries of this node were repaired with copies of other nodes.
+    #[must_use]
+    pub fn repaired_entries(&self) -> u64 {
+        self.0.repaired.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_repaired(&self, entries: u64) {
+        self.0.repaired.fetch_add(entries, Ordering::Relaxed);
+    }
+
+    /// Whether a node answers within a time, whatever it keeps.
+    pub(crate) async fn is_reached(&self, node: NodeId, within: Duration) -> bool {
+        let Ok(transport) = self.transport() else { return false };
+        let within_millis = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
+        let no_beats = proto::HeartbeatRequest { beats: Vec::new(), within_millis };
+        matches!(tokio::time::timeout(within, transport.heartbeat(node, no_beats)).await, Ok(Ok(_)))
     }
 
     pub(crate) fn open(&self, group: GroupId, replica: Arc<dyn Replica>) {
@@ -159,7 +198,7 @@ impl Peers {
         let mut answers = join_all(answers).await;
         let unanswered = proto::heartbeat_response::Answer { group: 0, response: None };
         answers.extend(std::iter::repeat_n(unanswered, too_many.min(MAX_BEATS)));
-        proto::HeartbeatResponse { answers }
+        proto::HeartbeatResponse { answers, unfit: self.is_unfit() }
     }
 
     /// Takes in a snapshot.
@@ -188,14 +227,26 @@ impl Peers {
         }
     }
 
-    /// Committed entries of a group, for a replica whose own are damaged.
+    /// Entries of a group, for a replica whose own are damaged, from the log of this node. The group need not be open.
+    #[must_use]
+    pub fn fetch(&self, request: proto::FetchRequest) -> proto::FetchResponse {
+        let Some(log) = self.0.log.lock().clone() else {
+            let refusal = refusal(Reason::NotReady, "the log of this node is not open");
+            return proto::FetchResponse { refusal: Some(refusal), ..proto::FetchResponse::default() };
+        };
+        let committed = self.replica(request.group).ok().and_then(|replica| replica.committed());
+        fetch::answer(&log, committed, &request)
+    }
+
+    /// The snapshot of a group, for a replica that has lost its own state.
     ///
     /// # Errors
-    /// The group is not open on this node.
-    pub fn fetch(
+    /// The group is not open on this node, or there is no snapshot of it.
+    pub async fn fetch_snapshot(
         &self,
-        request: proto::FetchRequest,
-    ) -> Result<BoxStream<'static, proto::FetchResponse>, proto::Refusal> {
-        Ok(self.replica(request.group)?.fetch(request))
+        request: proto::FetchSnapshotRequest,
+    ) -> Result<BoxStream<'static, proto::SnapshotChunk>, proto::Refusal> {
+        let (head, bytes) = self.replica(request.group)?.give_snapshot().await?;
+        Ok(chunks::split(head, bytes))
     }
 }

@@ -19,12 +19,10 @@ use crate::admission::room_for;
 use crate::heard::{Heard, committed_by};
 use crate::machine::Machine;
 use crate::peers::Replica;
-use crate::snapshot::SnapshotBytes;
-use crate::storage::READ_BYTES;
 use crate::transport::Incoming;
-use crate::types::{Snapshot, SnapshotMeta, StoredMembership, Types, Vote};
+use crate::types::{Snapshot, Types, Vote};
 use crate::wire::{self, BadMessage, refusal};
-use crate::{Space, StateMachine, codec};
+use crate::{NodeId, Space, StateMachine, codec};
 
 /// No node has this id. A stored vote for it in some term is a vote for nobody in that term: its leader is followed, and
 /// nobody is helped to become it.
@@ -34,7 +32,9 @@ pub(crate) const NOBODY: u64 = 0;
 pub(crate) struct LocalReplica<S: StateMachine> {
     pub(crate) id: GroupId,
     pub(crate) log: Log,
+    pub(crate) node: NodeId,
     pub(crate) raft: Raft<Types, Machine<S>>,
+    pub(crate) machine: Machine<S>,
     /// Until then no vote is given, unless the leader itself asks for it.
     pub(crate) votes_held_until: Option<Instant>,
     pub(crate) heard: Arc<Heard>,
@@ -224,59 +224,55 @@ impl<S: StateMachine> Replica for LocalReplica<S> {
         request: proto::TransferLeaderRequest,
     ) -> BoxFuture<'static, proto::TransferLeaderResponse> {
         let raft = self.raft.clone();
+        let is_heir = request.to == self.node.0;
+        let is_damaged = !self.log.faulty(self.id).is_empty();
         let taken = async move {
+            // The others only take note that nobody leads.
+            if is_heir && is_damaged {
+                return Err(refusal(Reason::Damaged, "entries are damaged here, and a damaged replica does not lead"));
+            }
             let answer = raft.handle_transfer_leader(wire::transfer(request)?).await.map_err(ended)?;
             answer.map_err(|error| refusal(Reason::NotReady, error))
         };
         taken.map(|taken| proto::TransferLeaderResponse { refusal: taken.err() }).boxed()
     }
 
-    fn fetch(&self, request: proto::FetchRequest) -> BoxStream<'static, proto::FetchResponse> {
-        let committed = self.raft.metrics().borrow_watched().local_committed.map_or(0, |id| id.index + 1);
-        let end = committed.min(request.last_index.saturating_add(1));
-        let (log, id) = (self.log.clone(), self.id);
-        // In portions: the reader takes them at its own pace, and one is held at a time.
-        let portions = stream::unfold(request.first_index, move |from| {
-            let log = log.clone();
-            async move {
-                if from >= end {
-                    return None;
-                }
-                // Purged or damaged here, too: the stream ends, and the reader asks another.
-                let entries = log.read(id, LogIndex(from), LogIndex(end), READ_BYTES).ok()?;
-                let next = entries.last()?.index.0 + 1;
-                Some((stream::iter(entries.into_iter().map(wire::stored_to_wire)), next))
-            }
-        });
-        portions.flatten().map(|entry| proto::FetchResponse { entry: Some(entry) }).boxed()
+    fn committed(&self) -> Option<LogIndex> {
+        self.raft.metrics().borrow_watched().local_committed.map(|id| LogIndex(id.index))
+    }
+
+    fn give_snapshot(&self) -> BoxFuture<'static, Result<(proto::snapshot_chunk::Head, Bytes), proto::Refusal>> {
+        let (machine, id) = (self.machine.clone(), self.id);
+        let given = async move {
+            let snapshot = machine.snapshot().map_err(|error| refusal(Reason::Damaged, error))?;
+            let snapshot = snapshot.ok_or_else(|| refusal(Reason::NotReady, "there is no snapshot here"))?;
+            // Nobody is told to follow.
+            Ok((wire::snapshot_head(id, None, &snapshot.meta), snapshot.snapshot))
+        };
+        given.boxed()
     }
 }
 
-/// A snapshot that openraft and the state machine can take. What cannot be would end the group, or the process.
+/// A snapshot that a leader may send.
 fn checked<S: StateMachine>(
     raft: &Raft<Types, Machine<S>>,
     head: proto::snapshot_chunk::Head,
     bytes: Bytes,
 ) -> Result<(Vote, Snapshot), proto::Refusal> {
-    let invalid = |why: &dyn std::fmt::Display| refusal(Reason::Invalid, why);
     let vote = wire::vote(head.vote)?;
     if !vote.committed {
         return Err(BadMessage::NotALeader.into());
     }
-    let last = wire::log_id(head.last.ok_or(BadMessage::Missing("last log id"))?)?;
-    let membership_at = head.membership_at.map(wire::log_id).transpose()?;
-    let membership = codec::get_membership(&mut head.membership.clone()).map_err(|error| invalid(&error))?;
-    let decoded = SnapshotBytes::decode(&bytes).map_err(|error| invalid(&error))?;
-    if decoded.index.0 != last.index || last.leader_id > vote.leader_id || membership_at > Some(last) {
+    let (snapshot, _) = wire::snapshot(head, bytes)?;
+    let last = snapshot.meta.last_log_id;
+    if last.is_some_and(|last| last.leader_id > vote.leader_id) {
         return Err(BadMessage::Order.into());
     }
     // What is committed here is committed everywhere: a snapshot that says otherwise is of another history.
     let metrics = raft.metrics();
     let committed = metrics.borrow_watched().local_committed;
-    if committed.is_some_and(|committed| last > committed && last.index <= committed.index) {
-        return Err(invalid(&"the snapshot contradicts what is committed"));
+    if committed.is_some_and(|committed| last > Some(committed) && last.is_some_and(|id| id.index <= committed.index)) {
+        return Err(refusal(Reason::Invalid, "the snapshot contradicts what is committed"));
     }
-    let last_membership = StoredMembership::new(membership_at, membership);
-    let meta = SnapshotMeta { last_log_id: Some(last), last_membership };
-    Ok((vote, Snapshot { meta, snapshot: bytes }))
+    Ok((vote, snapshot))
 }

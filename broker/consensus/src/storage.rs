@@ -2,15 +2,17 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, RangeBounds, RangeInclusive};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::{Stream, stream};
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use openraft::{EntryPayload, OptionalSend};
 use parking_lot::Mutex;
-use pelton_log::{Entry, GroupId, Log, LogIndex, Offset, Term};
-use tokio::sync::oneshot;
+use pelton_log::{Entry, GroupId, Log, LogIndex, Offset, ReadError, Term};
+use tokio::sync::{Notify, oneshot};
 
 use crate::types::{LeaderId, LogId, RaftEntry, Types, Vote};
 use crate::{Applied, Command, NodeId, codec, entry};
@@ -18,6 +20,9 @@ use crate::{Applied, Command, NodeId, codec, entry};
 /// Most bytes that one read brings: replication keeps several requests in flight, each of this size at most, or of one
 /// entry.
 pub(crate) const READ_BYTES: u64 = 1 << 20;
+
+/// How long a reader waits before it looks again whether a damaged entry is mended.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// One group's part of the shared log.
 #[derive(Clone)]
@@ -33,6 +38,12 @@ struct Shared {
     /// Where the last installed snapshot ends, and the offset of the event after it: nothing before it is in the log.
     installed: Mutex<Option<(LogIndex, Offset)>>,
     elections: Mutex<Elections>,
+    /// Of the entries up to here only the ids are asked for while the group is opened.
+    applied_at_start: Mutex<LogIndex>,
+    /// Other replicas may have a copy of what is damaged here, so it is waited for.
+    is_mended: AtomicBool,
+    /// A read came upon damage.
+    damaged: Notify,
 }
 
 /// Counted where a leader writes its first entry, so none is missed however short it was.
@@ -47,6 +58,27 @@ impl GroupLog {
         Self { log, group, node, shared: Arc::default() }
     }
 
+    /// The state as of `applied` is there: nobody reads the content of entries up to it.
+    pub(crate) fn started_at(&self, applied: LogIndex) {
+        *self.shared.applied_at_start.lock() = applied;
+    }
+
+    /// Whether somebody brings copies of damaged entries, so that a read waits for them. What waits now fails when
+    /// nobody does any more.
+    pub(crate) fn set_mended(&self, is_mended: bool) {
+        self.shared.is_mended.store(is_mended, Ordering::Relaxed);
+    }
+
+    /// Returns when a read came upon damage since the last time.
+    pub(crate) async fn came_upon_damage(&self) {
+        self.shared.damaged.notified().await;
+    }
+
+    /// Whether the entry cannot be read.
+    fn is_faulty(&self, index: LogIndex) -> bool {
+        self.log.faulty(self.group).iter().any(|stretch| stretch.contains(&index))
+    }
+
     /// How often this node became leader since it opened the group.
     pub(crate) fn elections_won(&self) -> u64 {
         self.shared.elections.lock().won
@@ -59,11 +91,15 @@ impl GroupLog {
 
     /// The offset of the first event after `index`, which is in the log or the last that was purged.
     pub(crate) fn next_offset_after(&self, index: LogIndex) -> io::Result<Option<Offset>> {
-        if let Some(meta) = self.entry_meta(index)? {
-            return Ok(Some(Offset(meta.first_offset.0 + u64::from(meta.event_count))));
-        }
         if let Some((_, offset)) = self.shared.installed.lock().filter(|(at, _)| *at == index) {
             return Ok(Some(offset));
+        }
+        // Of an entry that a hole swallowed the log does not know it.
+        if self.is_faulty(index) {
+            return Ok(None);
+        }
+        if let Some(meta) = self.entry_meta(index)? {
+            return Ok(Some(Offset(meta.first_offset.0 + u64::from(meta.event_count))));
         }
         let view = self.log.group(self.group);
         Ok(view.purged.filter(|(_, _, purged)| *purged == index).map(|_| view.first_offset))
@@ -96,6 +132,11 @@ impl GroupLog {
         }
     }
 
+    /// The index of the newest entry; 0 when there was none yet.
+    pub(crate) fn newest(&self) -> u64 {
+        self.log.group(self.group).last.map_or(0, |(_, _, last)| last.0)
+    }
+
     /// The term, leader and index of a stored entry.
     pub(crate) fn log_id(&self, index: LogIndex) -> io::Result<Option<LogId>> {
         let view = self.log.group(self.group);
@@ -125,13 +166,50 @@ impl GroupLog {
 
     /// The next entries of `from..to`, about `max_bytes` of them and at least one.
     fn read_some(&self, from: LogIndex, to: LogIndex, max_bytes: u64) -> io::Result<Vec<RaftEntry>> {
-        let entries = self.log.read(self.group, from, to, max_bytes).map_err(io::Error::other)?;
-        entries.into_iter().map(decode_entry).collect()
+        Ok(self.try_read_some(from, to, max_bytes)??)
+    }
+
+    /// As [`read_some`](Self::read_some); the inner error is damage that may be mended.
+    fn try_read_some(
+        &self,
+        from: LogIndex,
+        to: LogIndex,
+        max_bytes: u64,
+    ) -> io::Result<Result<Vec<RaftEntry>, Damaged>> {
+        match self.log.read(self.group, from, to, max_bytes) {
+            Ok(entries) => Ok(Ok(entries.into_iter().map(decode_entry).collect::<io::Result<_>>()?)),
+            Err(error @ ReadError::Damaged(_)) => {
+                self.shared.damaged.notify_one();
+                Ok(Err(Damaged(error)))
+            }
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
+    /// As [`read_some`](Self::read_some), and waits for what is damaged as long as somebody may mend it.
+    async fn read_mended(&self, from: LogIndex, to: LogIndex, max_bytes: u64) -> io::Result<Vec<RaftEntry>> {
+        loop {
+            match self.try_read_some(from, to, max_bytes)? {
+                Err(_) if self.shared.is_mended.load(Ordering::Relaxed) => tokio::time::sleep(LOOK_AGAIN_AFTER).await,
+                read => return Ok(read?),
+            }
+        }
+    }
+}
+
+/// An entry is not what was written.
+struct Damaged(ReadError);
+
+impl From<Damaged> for io::Error {
+    fn from(Damaged(error): Damaged) -> Self {
+        Self::other(error)
     }
 }
 
 /// Awaits a completion of the shared log.
-async fn completed(submit: impl FnOnce(Box<dyn FnOnce(Result<(), Arc<io::Error>>) + Send>)) -> Result<(), io::Error> {
+pub(crate) async fn completed(
+    submit: impl FnOnce(Box<dyn FnOnce(Result<(), Arc<io::Error>>) + Send>),
+) -> Result<(), io::Error> {
     let (done, answer) = oneshot::channel();
     submit(Box::new(move |result| {
         // The receiver is gone only when the core was stopped, and then nobody needs the answer.
@@ -187,6 +265,11 @@ impl RaftLogReader<Types> for GroupLog {
         range: RB,
     ) -> Result<Vec<RaftEntry>, io::Error> {
         let (mut from, to) = self.read_range(&range);
+        // This is how a start asks for the id of the oldest entry, and it asks for no other in this way.
+        if to.0 == from.0 + 1 && from <= *self.shared.applied_at_start.lock() && self.is_faulty(from) {
+            let log_id = self.log_id(from)?.into_iter();
+            return Ok(log_id.map(|log_id| RaftEntry { log_id, payload: EntryPayload::Blank }).collect());
+        }
         let mut entries = Vec::new();
         while from < to {
             let some = self.read_some(from, to, READ_BYTES)?;
@@ -214,7 +297,7 @@ impl RaftLogReader<Types> for GroupLog {
                     if from >= to {
                         return None;
                     }
-                    match this.read_some(from, to, READ_BYTES) {
+                    match this.read_mended(from, to, READ_BYTES).await {
                         Ok(some) if some.is_empty() => return None,
                         Ok(some) => {
                             from = LogIndex(some.last().map_or(from.0, |last: &RaftEntry| last.log_id.index + 1));
@@ -237,7 +320,41 @@ impl RaftLogReader<Types> for GroupLog {
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<RaftEntry>, io::Error> {
         let (from, to) = self.read_range(&(start..end));
-        if from >= to { Ok(Vec::new()) } else { self.read_some(from, to, READ_BYTES) }
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        match self.try_read_some(from, to, READ_BYTES)? {
+            Err(_) if self.shared.is_mended.load(Ordering::Relaxed) => {
+                // No entry is taken for a heartbeat, and asked for again: a replication that waited in here would not
+                // see that it is over.
+                tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+                Ok(Vec::new())
+            }
+            read => Ok(read?),
+        }
+    }
+
+    /// The last entry of each leadership, from what is known without reading entries: those that cannot be read have
+    /// their ids.
+    async fn get_key_log_ids(&mut self, range: RangeInclusive<LogId>) -> Result<Vec<LogId>, io::Error> {
+        let id = |index: u64| {
+            let known = self.log_id(LogIndex(index))?;
+            known.ok_or_else(|| io::Error::other(format!("entry {index} is not in the log")))
+        };
+        let mut ends = Vec::new();
+        let mut first = *range.start();
+        while first.leader_id != range.end().leader_id {
+            // Terms only grow, so that one entry is of a later leadership than another says where the end must lie.
+            let (mut own, mut later) = (first, range.end().index);
+            while own.index + 1 < later {
+                let middle = id(own.index + (later - own.index) / 2)?;
+                if middle.leader_id == first.leader_id { own = middle } else { later = middle.index }
+            }
+            ends.push(own);
+            first = id(later)?;
+        }
+        ends.push(*range.end());
+        Ok(ends)
     }
 }
 
@@ -317,3 +434,6 @@ impl RaftLogStorage<Types> for GroupLog {
         .await
     }
 }
+
+#[cfg(test)]
+mod suite;

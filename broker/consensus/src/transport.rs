@@ -68,4 +68,18 @@ pub trait Transport: Send + Sync + 'static {
         to: NodeId,
         request: proto::TransferLeaderRequest,
     ) -> BoxFuture<'static, Result<proto::TransferLeaderResponse, NoAnswer>>;
+
+    /// Asks for entries, to repair this node's own.
+    fn fetch(
+        &self,
+        to: NodeId,
+        request: proto::FetchRequest,
+    ) -> BoxFuture<'static, Result<proto::FetchResponse, NoAnswer>>;
+
+    /// Asks for the snapshot of a group.
+    fn fetch_snapshot(
+        &self,
+        to: NodeId,
+        request: proto::FetchSnapshotRequest,
+    ) -> BoxFuture<'static, Result<Incoming<proto::SnapshotChunk>, NoAnswer>>;
 }

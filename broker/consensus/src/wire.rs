@@ -3,13 +3,16 @@
 //! What comes from a peer is checked here for everything that openraft takes for granted: it was written for messages
 //! of its own making, and asserts.
 
+use bytes::{Bytes, BytesMut};
 use openraft::raft::{AppendEntriesRequest, StreamAppendError, StreamAppendResult, TransferLeaderRequest, VoteRequest};
 use pelton_log::GroupId;
 use pelton_proto::consensus::v1 as proto;
 use proto::append_response::Result as Answer;
+use proto::snapshot_chunk::Head;
 
-use crate::entry;
-use crate::types::{LeaderId, LogId, RaftEntry, Types, Vote};
+use crate::snapshot::SnapshotBytes;
+use crate::types::{LeaderId, LogId, RaftEntry, Snapshot, SnapshotMeta, StoredMembership, Types, Vote};
+use crate::{codec, entry};
 
 /// Why a message is none that an honest peer of this version sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +81,19 @@ pub(crate) fn stored_to_wire(entry: pelton_log::Entry) -> proto::Entry {
         event_count: entry.event_count,
         body: entry.body,
     }
+}
+
+/// A stored entry of another replica, whose events begin at `first_offset`.
+pub(crate) fn stored(entry: proto::Entry, first_offset: u64) -> Option<pelton_log::Entry> {
+    Some(pelton_log::Entry {
+        term: pelton_log::Term(entry.term),
+        leader: entry.node,
+        index: pelton_log::LogIndex(entry.index),
+        kind: u8::try_from(entry.kind).ok()?,
+        first_offset: pelton_log::Offset(first_offset),
+        event_count: entry.event_count,
+        body: entry.body,
+    })
 }
 
 pub(crate) fn append_to_wire(group: GroupId, request: AppendEntriesRequest<Types>) -> proto::AppendRequest {
@@ -182,6 +198,36 @@ pub(crate) fn transfer_to_wire(group: GroupId, request: &TransferLeaderRequest<T
 pub(crate) fn transfer(wire: proto::TransferLeaderRequest) -> Result<TransferLeaderRequest<Types>, BadMessage> {
     let last = wire.last.map(log_id).transpose()?;
     Ok(TransferLeaderRequest::new(leader_vote(wire.from)?, wire.to, last))
+}
+
+/// What goes before the bytes of a snapshot; size and checksum are filled in with them.
+pub(crate) fn snapshot_head(group: GroupId, vote: Option<&Vote>, meta: &SnapshotMeta) -> Head {
+    let mut membership = BytesMut::new();
+    codec::put_membership(&mut membership, meta.last_membership.membership());
+    Head {
+        group: group.0,
+        vote: vote.map(vote_to_wire),
+        last: meta.last_log_id.map(log_id_to_wire),
+        membership_at: meta.last_membership.log_id().map(log_id_to_wire),
+        membership: membership.freeze(),
+        size_bytes: 0,
+        crc32c: 0,
+    }
+}
+
+/// A snapshot that openraft and the state machine can take. What cannot be would end the group, or the process.
+pub(crate) fn snapshot(head: Head, bytes: Bytes) -> Result<(Snapshot, SnapshotBytes), proto::Refusal> {
+    let invalid = |why: &dyn std::fmt::Display| refusal(proto::refusal::Reason::Invalid, why);
+    let last = log_id(head.last.ok_or(BadMessage::Missing("last log id"))?)?;
+    let membership_at = head.membership_at.map(log_id).transpose()?;
+    let membership = codec::get_membership(&mut head.membership.clone()).map_err(|error| invalid(&error))?;
+    let decoded = SnapshotBytes::decode(&bytes).map_err(|error| invalid(&error))?;
+    if decoded.index.0 != last.index || membership_at > Some(last) {
+        return Err(BadMessage::Order.into());
+    }
+    let last_membership = StoredMembership::new(membership_at, membership);
+    let meta = SnapshotMeta { last_log_id: Some(last), last_membership };
+    Ok((Snapshot { meta, snapshot: bytes }, decoded))
 }
 
 pub(crate) fn refusal(reason: proto::refusal::Reason, text: impl ToString) -> proto::Refusal {

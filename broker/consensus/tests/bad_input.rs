@@ -12,6 +12,8 @@ use common::net::Net;
 use futures_util::StreamExt;
 use pelton_consensus::Peers;
 use pelton_proto::consensus::v1 as proto;
+use proto::fetch_response::Lack;
+use proto::fetch_response::found::What;
 use proto::refusal::Reason;
 
 type Simulated = Cluster<Arc<Net>>;
@@ -155,9 +157,9 @@ async fn votes_and_heartbeats_without_sense_change_nothing() {
     assert!(cluster.nodes.values().all(|node| node.group.status().term.0 == term));
 }
 
-/// Entries can be asked for, as far as they are committed and held.
+/// Entries can be asked for by their ids, as far as they are held; what is no honest request is refused.
 #[tokio::test(start_paused = true)]
-async fn committed_entries_can_be_fetched_as_they_are_stored() {
+async fn entries_are_given_by_their_ids_and_bad_requests_refused() {
     let cluster = Cluster::of(Net::new(1), 3).await;
     for n in 0..20 {
         cluster.commit(format!("command {n}")).await;
@@ -165,17 +167,45 @@ async fn committed_entries_can_be_fetched_as_they_are_stored() {
     cluster.converge(20).await;
     let node = &cluster.nodes[&1];
     let stored = node.entries();
-    let last = stored.last().unwrap().index.0;
-    for (first_index, last_index, want) in [(0, u64::MAX, last + 1), (3, 7, 5), (last + 1, last + 9, 0)] {
-        let request = proto::FetchRequest { group: GROUP.0, first_index, last_index };
-        let fetched: Vec<_> = node.peers.fetch(request).unwrap().collect().await;
-        assert_eq!(fetched.len() as u64, want, "{first_index}..={last_index}");
-        for (fetched, stored) in fetched.iter().zip(&stored[(first_index.min(last) as usize)..]) {
-            let entry = fetched.entry.as_ref().unwrap();
-            assert_eq!((entry.index, &entry.body), (stored.index.0, &stored.body));
-            assert_eq!((entry.term, entry.node), (stored.term.0, stored.leader));
-        }
+    let last = stored.last().unwrap();
+    let id = |entry: &pelton_log::Entry| proto::LogId { term: entry.term.0, node: entry.leader, index: entry.index.0 };
+    let wanted = |index: u64, known: proto::LogId| proto::fetch_request::Wanted { index, known: Some(known) };
+    let ask =
+        |wanted: Vec<proto::fetch_request::Wanted>| node.peers.fetch(proto::FetchRequest { group: GROUP.0, wanted });
+    let all: Vec<_> = stored.iter().map(|entry| wanted(entry.index.0, id(entry))).collect();
+    let answer = ask(all);
+    assert_eq!(answer.last, Some(id(last)));
+    assert!(!answer.is_damaged && answer.committed_index == last.index.0);
+    assert_eq!(answer.found.len(), stored.len());
+    for (found, stored) in answer.found.iter().zip(&stored) {
+        let Some(What::Entry(entry)) = &found.what else { panic!("{found:?}") };
+        assert_eq!(
+            (entry.index, &entry.body, found.first_offset),
+            (stored.index.0, &stored.body, stored.first_offset.0)
+        );
+        assert_eq!((entry.term, entry.node), (stored.term.0, stored.leader));
+    }
+    let other = proto::LogId { term: last.term.0 + 1, ..id(last) };
+    let behind = proto::LogId { index: last.index.0 + 1, ..id(last) };
+    let of = |index, known| match ask(vec![wanted(index, known)]).found[0].what.clone() {
+        Some(What::Lack(lack)) => Lack::try_from(lack).unwrap(),
+        found => panic!("{found:?}"),
+    };
+    assert_eq!((of(last.index.0, other), of(3, other)), (Lack::Other, Lack::Other), "of another history");
+    assert_eq!((of(last.index.0, behind), of(3, behind)), (Lack::Short, Lack::Short));
+    let of_one = ask(vec![wanted(3, id(last))]);
+    assert!(matches!(&of_one.found[0].what, Some(What::Entry(entry)) if entry.index == 3), "known by one behind it");
+    let many = vec![wanted(3, id(&stored[3])); 5_000];
+    assert!(ask(many).found.len() <= 256, "above the cap");
+    for (what, bad) in [
+        ("no id", proto::fetch_request::Wanted { index: 3, known: None }),
+        ("known by one before it", wanted(9, id(&stored[3]))),
+        ("out of range", wanted(9, proto::LogId { index: u64::MAX, ..id(last) })),
+    ] {
+        assert_eq!(ask(vec![bad]).refusal.unwrap().reason(), Reason::Invalid, "{what}");
     }
     let request = proto::FetchRequest { group: 9, ..Default::default() };
-    assert_eq!(node.peers.fetch(request).err().unwrap().reason(), Reason::UnknownGroup);
+    assert_eq!(node.peers.fetch(request).refusal.unwrap().reason(), Reason::UnknownGroup);
+    let request = proto::FetchSnapshotRequest { group: 9 };
+    assert_eq!(node.peers.fetch_snapshot(request).await.err().unwrap().reason(), Reason::UnknownGroup);
 }

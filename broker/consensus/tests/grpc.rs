@@ -90,6 +90,7 @@ suite!(
     a_learner_catches_up_and_becomes_a_voter,
     a_new_replica_starts_from_a_snapshot_and_gets_the_rest_as_entries,
     the_leader_is_handed_over,
+    a_voter_finds_out_whom_it_reaches,
     large_entries_get_through_in_bounded_requests,
 );
 

@@ -256,8 +256,8 @@ impl Log {
     }
 
     /// A snapshot takes the place of everything up to and including `upto`: as [`Log::purge`], and the next event of
-    /// the group gets `next_offset` when no entry after `upto` is held. Where one is, or where `upto` itself is held,
-    /// the log knows better, and `next_offset` is not looked at.
+    /// the group gets `next_offset` when no entry after `upto` is held. Where one is, or where `upto` itself is held
+    /// and not damaged, the log knows better, and `next_offset` is not looked at.
     pub fn reset(&self, group: GroupId, upto: LogId, next_offset: Offset, done: Completion) {
         self.purge_to(group, upto, Some(next_offset), done);
     }
@@ -266,6 +266,8 @@ impl Log {
         let inner = &*self.inner;
         let meta = match inner.entry_meta(group, upto.2) {
             Err(ReadError::Purged { .. }) | Ok(None) => None,
+            // What is known of a damaged entry may not be right.
+            _ if next_offset.is_some() && inner.is_faulty(group, upto.2) => None,
             Ok(meta) => meta,
             Err(error) => return done(Err(Arc::new(io::Error::other(error)))),
         };
@@ -494,6 +496,12 @@ impl Log {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.inner.pool.is_full()
+    }
+
+    /// Whether something was submitted that is not durable yet.
+    #[must_use]
+    pub fn is_writing(&self) -> bool {
+        self.inner.core.lock().queued_bytes > 0
     }
 
     /// Most bytes in the body of one record.

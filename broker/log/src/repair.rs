@@ -132,6 +132,10 @@ impl Inner {
         ReadError::Damaged(fault.damage(&*self.disk, group, index.0))
     }
 
+    pub(crate) fn is_faulty(&self, group: GroupId, index: LogIndex) -> bool {
+        self.core.lock().groups.get(&group).is_some_and(|state| state.faulty.contains_key(&index.0))
+    }
+
     /// Faulty entries of a group, as stretches of indexes.
     pub(crate) fn faulty(&self, group: GroupId) -> Vec<std::ops::RangeInclusive<LogIndex>> {
         let core = self.core.lock();

@@ -41,6 +41,7 @@ impl ClusterState {
                 self.place_group(group, version, replicas, preferred, home)
             }
             ClusterCommand::Settle { group, term, voters } => self.settle(group, term, voters),
+            ClusterCommand::Survive { node, held } => self.survive(node, &held),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What changes the cluster: each command is one entry of the registry's log.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pelton_client::{GroupId, NodeId, NodeInfo};
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,9 @@ pub(crate) enum ClusterCommand {
     },
     /// The voters of a group, as its leader of that term committed them.
     Settle { group: GroupId, term: u64, voters: BTreeSet<NodeId> },
+    /// An operator says that the other nodes are gone for ever: the cluster is `node`, which goes on alone with the
+    /// groups in `held`, each since a term. Written by [`crate::Recovery`] only, into a log that no node has open.
+    Survive { node: NodeId, held: BTreeMap<GroupId, u64> },
 }
 
 /// What came of a command.

@@ -85,6 +85,9 @@ fn lead(
     }
     active_broker(state, node)?;
     answers(observed, node)?;
+    if observed.unfit.contains(&node) {
+        return Err(Refusal::Unfit(node));
+    }
     let (version, replicas, leader) = (record.version, record.replicas.clone(), Some(node));
     let changes = (record.preferred, record.home) != (leader, leader);
     let command = ClusterCommand::PlaceGroup { group, version, replicas, preferred: leader, home: leader };
@@ -126,7 +129,7 @@ mod tests {
     }
 
     fn all_answer() -> Observed {
-        Observed { silent: BTreeMap::new(), lost_after: Duration::from_secs(600) }
+        Observed { silent: BTreeMap::new(), lost_after: Duration::from_secs(600), unfit: BTreeSet::new() }
     }
 
     fn silent(node: u64) -> Observed {
@@ -161,6 +164,7 @@ mod tests {
             (all_answer(), lead_by(0, 1), Refusal::RegistryIsNotMoved),
             (all_answer(), lead_by(1, 4), Refusal::NotAReplica { node: NodeId(4), group: GroupId(1) }),
             (silent(2), lead_by(1, 2), Refusal::Silent(NodeId(2), 12)),
+            (Observed { unfit: [NodeId(2)].into(), ..all_answer() }, lead_by(1, 2), Refusal::Unfit(NodeId(2))),
         ] {
             assert_eq!(command_for(&state, &observed, change), Err(want), "{change:?}");
         }

@@ -6,7 +6,8 @@
 //!   one that a removed node left behind;
 //! - a replica elsewhere for each one on a node that is lost or draining, where there is a node to take it;
 //! - as many replicas as are wanted, once there are nodes enough;
-//! - a group back on its home node, when that may hold it again.
+//! - a group back on its home node, when that may hold it again;
+//! - another leader for a group whose own is unfit to lead, until it is fit again.
 //!
 //! Groups are not moved for balance alone: each move copies everything that is kept.
 
@@ -16,13 +17,11 @@ use std::time::Duration;
 use pelton_client::{GroupId, NodeId, NodePhase, Role};
 
 use super::spread::{best, leads, loads, worst};
+use super::state::registry_voters;
 use super::{Answer, ClusterCommand, ClusterState, GroupRecord, REGISTRY};
 
 /// Groups that copy a replica at a time, in the whole cluster: what copying may take from the load.
 pub(crate) const MAX_MOVES: usize = 2;
-
-/// Most voters of the registry. More make each change slower, and five outlive the loss of two.
-const MAX_REGISTRY_VOTERS: usize = 5;
 
 /// A node that has not answered for so long gets nothing new, though nothing is taken from it.
 pub(crate) const DOUBTFUL_AFTER: Duration = Duration::from_secs(10);
@@ -34,6 +33,8 @@ pub(crate) struct Observed {
     pub(crate) silent: BTreeMap<NodeId, Duration>,
     /// A node that has been silent for so long is lost: its replicas are made again elsewhere.
     pub(crate) lost_after: Duration,
+    /// Nodes that say that they should lead nothing: their disks are full, slow or hung.
+    pub(crate) unfit: BTreeSet<NodeId>,
 }
 
 impl Observed {
@@ -115,6 +116,11 @@ impl Plan<'_> {
         let mut nodes = self.holding();
         nodes.retain(|node| self.observed.silent_for(*node) < DOUBTFUL_AFTER);
         nodes
+    }
+
+    /// Whether the node may lead, as far as it says.
+    fn is_fit(&self, node: NodeId) -> bool {
+        !self.observed.unfit.contains(&node)
     }
 
     /// The first groups, once the cluster is complete; then one for each node that came later.
@@ -273,7 +279,7 @@ impl Plan<'_> {
         (!back.is_empty()).then_some(back)
     }
 
-    /// How many replicas a group should have. Those of the registry are odd: an even one more outlives no more losses.
+    /// How many replicas a group should have now.
     fn wanted(&self, group: GroupId, record: &GroupRecord, taking: &BTreeSet<NodeId>) -> usize {
         // A node that is lost or draining counts as long as nobody takes its place.
         let possible = record.replicas.union(taking).count();
@@ -282,10 +288,7 @@ impl Plan<'_> {
             let most = self.state.replication as usize;
             return if record.replicas.len() > most { most } else { possible.min(most) };
         }
-        match possible.min(MAX_REGISTRY_VOTERS) {
-            0 => 0,
-            count => count - (count + 1) % 2,
-        }
+        registry_voters(possible)
     }
 
     fn move_leaders(&mut self) {
@@ -298,18 +301,20 @@ impl Plan<'_> {
         // Whoever leads the registry may go on, unless a voter is to hand over.
         let voters = &self.state.registry.replicas;
         let good = |node: &NodeId| self.may_hold(*node);
-        let preferred = if voters.iter().all(good) {
-            None
-        } else {
-            self.state.registry.preferred.filter(good).or_else(|| voters.iter().copied().find(good))
-        };
+        let best = |node: &NodeId| good(node) && self.is_fit(*node);
+        let any = || voters.iter().copied().find(best).or_else(|| voters.iter().copied().find(good));
+        let preferred =
+            if voters.iter().all(good) { None } else { self.state.registry.preferred.filter(best).or_else(any) };
         self.place(REGISTRY, |record| record.preferred = preferred);
     }
 
     /// Who should lead: the home node if it can, else whoever does, else the one that leads least.
     fn leader_for(&self, group: &GroupRecord) -> Option<NodeId> {
         let has_it = |node: &NodeId| group.settled.is_empty() || group.settled.contains(node);
-        let can = |node: &NodeId| group.replicas.contains(node) && self.may_hold(*node) && has_it(node);
+        let holds = |node: &NodeId| group.replicas.contains(node) && self.may_hold(*node) && has_it(node);
+        // When all are unfit, the disks of none of them say who should lead.
+        let has_fit = group.replicas.iter().any(|node| holds(node) && self.is_fit(*node));
+        let can = |node: &NodeId| holds(node) && (self.is_fit(*node) || !has_fit);
         let leads = leads(&self.state);
         let least = || {
             let able = group.replicas.iter().copied().filter(can);

@@ -38,6 +38,8 @@ pub(crate) enum Refusal {
     Draining(NodeId),
     #[error("node {0} has not answered for {1} s")]
     Silent(NodeId, u64),
+    #[error("node {0} should lead nothing: its disk is full, slow or hung, or was so a moment ago")]
+    Unfit(NodeId),
     #[error("node {0} answered less than {1} s ago, so it is not lost: stop it first, or remove it without --lost")]
     NotLost(NodeId, u64),
     #[error("node {0} is the last broker that is not draining: nobody can take over from it")]

@@ -13,6 +13,9 @@ pub(crate) const REGISTRY: GroupId = GroupId(0);
 /// Most nodes that are members at a time: placement looks at each of them for each group.
 pub(crate) const MAX_NODES: usize = 128;
 
+/// Most voters of the registry. More make each change slower, and five outlive the loss of two.
+const MAX_REGISTRY_VOTERS: usize = 5;
+
 /// Nodes and groups as of the last applied entry of the registry.
 ///
 /// Before the cluster is formed it is empty, and every command but the forming one is refused.
@@ -123,6 +126,22 @@ impl ClusterState {
         self.members().filter(|(_, info)| info.roles.contains(&Role::Broker)).map(|(id, _)| id)
     }
 
+    /// How many voters a group should have, whether or not there are nodes for them. One in a cluster that was formed by
+    /// one node and has no other yet.
+    pub(crate) fn voters_wanted(&self, group: GroupId) -> usize {
+        if self.initial_nodes <= 1 && self.brokers().count() <= 1 {
+            return 1;
+        }
+        let wanted = self.replication as usize;
+        if group == REGISTRY { registry_voters(wanted) } else { wanted }
+    }
+
+    /// How many voters a group has that are members, as its leader recorded; `None` before it had a leader.
+    pub(crate) fn voters_there(&self, group: &GroupRecord) -> Option<usize> {
+        let there = group.settled.iter().filter(|node| self.member(**node).is_some()).count();
+        (!group.settled.is_empty()).then_some(there)
+    }
+
     /// Nodes that follow the registry without a vote.
     pub(crate) fn registry_learners(&self) -> BTreeSet<NodeId> {
         self.brokers().filter(|node| !self.registry.replicas.contains(node)).collect()
@@ -132,6 +151,14 @@ impl ClusterState {
     pub(crate) fn held_by(&self, node: NodeId) -> impl Iterator<Item = (GroupId, &GroupRecord)> {
         let holds = move |group: &GroupRecord| group.replicas.contains(&node) || group.settled.contains(&node);
         self.groups.iter().filter(move |(_, group)| holds(group)).map(|(id, group)| (*id, group))
+    }
+}
+
+/// How many of so many nodes vote in the registry. An odd number: an even one more outlives no more losses.
+pub(crate) fn registry_voters(possible: usize) -> usize {
+    match possible.min(MAX_REGISTRY_VOTERS) {
+        0 => 0,
+        count => count - (count + 1) % 2,
     }
 }
 

@@ -313,6 +313,28 @@ fn any_command() -> impl Strategy<Value = ClusterCommand> {
     ]
 }
 
+/// A cluster that was formed by one node may stay one. Any other has too few voters until there are as many as were asked
+/// for, also once a node was removed.
+#[test]
+fn as_many_voters_are_wanted_as_were_asked_for() {
+    let group = GroupId(1);
+    let wanted = |state: &ClusterState| (state.voters_wanted(REGISTRY), state.voters_wanted(group));
+    let mut alone = formed(&["a"]);
+    assert_eq!(wanted(&alone), (1, 1));
+    alone.apply(5, ClusterCommand::Join { info: broker_info(2, "b"), nonce: nonce(2) }).unwrap();
+    assert_eq!(wanted(&alone), (3, 3));
+    let mut state = three_nodes();
+    assert_eq!(wanted(&state), (3, 3));
+    assert_eq!(state.voters_there(&state.groups[&group]), Some(3));
+    state.apply(20, ClusterCommand::Remove { node: NodeId(3), lost: true }).unwrap();
+    assert_eq!(wanted(&state), (3, 3));
+    assert_eq!(state.voters_there(&state.groups[&group]), Some(2), "its vote may still be asked for, and it is gone");
+    assert_eq!(state.voters_there(&GroupRecord::default()), None, "it had no leader yet");
+    for (replication, want) in [(1, (1, 1)), (2, (1, 2)), (4, (3, 4)), (5, (5, 5)), (7, (5, 7))] {
+        assert_eq!(wanted(&ClusterState { replication, ..state.clone() }), want, "{replication}");
+    }
+}
+
 proptest! {
     /// Whatever is proposed, in whatever order.
     #[test]

@@ -6,13 +6,14 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use pelton_client::{
     AppendError, Appended, BrokerName, ClusterChange, GroupId, Hops, NodeClient, NodeId, NodeInfo, NodePhase, Offset,
-    ProducerKey, ReadError, Role,
+    ProducerKey, ReadError, Role, Serving,
 };
 use pelton_env::{SeededChance, SystemClock};
 use pelton_event::Event;
-use pelton_log::SimDisk;
+use pelton_log::{OnDamage, SimDisk};
 use pelton_peer::{Network, PeerAddress, PeerListener, Security, TcpNetwork};
 use pelton_resource::parse_documents;
 
@@ -24,6 +25,12 @@ use net::Net;
 
 /// Long enough for any machine; a test that is right never waits so long.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Bytes of the segments of these logs.
+const SEGMENT_BYTES: u64 = 1 << 20;
+
+/// Bytes of an event's `data`, of one that is to fill a disk.
+const FILLER_BYTES: usize = 20_000;
 
 const BROKER: &str = "apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {name: a}\n";
 const TRIGGER: &str = "apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {name: t}\nspec: {broker: a, \
@@ -83,8 +90,10 @@ impl Cluster {
             chance: chance.clone(),
             observer: Arc::new(pelton_log::NoObserver),
             on_fatal: Arc::new(|error| panic!("the disk failed: {error}")),
+            on_ended: Arc::new(|error| panic!("the node ended: {error}")),
             direct_io: pelton_log::DirectIo::Off,
             store: RegistryStore::None,
+            scrub_bytes_per_second: 0,
             blocking: Blocking::Threads,
             member: None,
         };
@@ -115,7 +124,14 @@ impl Cluster {
                 Box::pin(async move {
                     // The data directory is to show that there is a log.
                     std::fs::create_dir_all(options.data.join("log").join("simulated")).unwrap();
-                    let settings = pelton_log::Options::small(identity);
+                    // The reserve of a full disk has to hold some votes.
+                    let settings = pelton_log::Options {
+                        segment_size_bytes: SEGMENT_BYTES,
+                        initial_segment_size_bytes: SEGMENT_BYTES,
+                        on_damage: OnDamage::Keep,
+                        tail_cache_bytes: 0,
+                        ..pelton_log::Options::small(identity)
+                    };
                     let (log, report) = Log::open(Arc::new(disk), options.clock, options.chance, settings).unwrap();
                     Ok((log, report))
                 })
@@ -140,7 +156,7 @@ impl Cluster {
         self.node(nth).client()
     }
 
-    fn running(&self) -> impl Iterator<Item = (usize, &Node)> {
+    fn running(&self) -> impl Iterator<Item = (usize, &Node)> + Clone {
         self.nodes.iter().enumerate().filter_map(|(nth, node)| Some((nth, node.as_ref()?)))
     }
 
@@ -263,6 +279,12 @@ fn event(id: &str) -> Event {
     Event::builder().id(id).source("/test").ty("t").build().unwrap()
 }
 
+fn filler(number: u64) -> Event {
+    let id = number.to_string();
+    let event = Event::builder().id(&id).source("/test").ty("t");
+    event.data(pelton_event::DataKind::Bytes, &[0; FILLER_BYTES]).build().unwrap()
+}
+
 fn broker() -> BrokerName {
     BrokerName::new("default", "a")
 }
@@ -302,6 +324,52 @@ async fn three_nodes(cluster: Cluster) {
         assert!(view.groups.values().all(|group| group.keyed && group.replicas.len() == 3 && group.leader.is_some()));
         assert_eq!(node.waits_for(), None);
     }
+    cluster.stop().await;
+}
+
+/// A node comes back with damage all over its log: in the registry, in the group that it led, in those that it followed.
+/// It is repaired while the others serve, and leads again what is meant for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_node_is_repaired_over_grpc_and_leads_again() {
+    let mut cluster = Cluster::over(None, 3).await;
+    cluster.is_settled(3).await;
+    for id in 0..20 {
+        for group in GROUPS {
+            cluster.append(group, &format!("{id}"), None).await;
+        }
+    }
+    let group = GROUPS[0];
+    let damaged = cluster.leader(group).await;
+    cluster.nodes[damaged].take().unwrap().shutdown().await;
+    cluster.append(group, "20", None).await;
+    let disk = &cluster.machines[damaged].disk;
+    // What events hold, and what the registry's entries do.
+    for pattern in [&b"/test"[..], b"127.0.0.1"] {
+        let mut seen = 0;
+        for name in disk.names().into_iter().filter(|name| name.ends_with(".seg")) {
+            let contents = disk.contents(&name).unwrap();
+            for at in (0..contents.len() - pattern.len()).filter(|at| contents[*at..].starts_with(pattern)) {
+                seen += 1;
+                if seen % 4 == 1 {
+                    disk.flip_bit(&name, at * 8);
+                }
+            }
+        }
+        assert!(seen > 2, "{seen}");
+    }
+    let list = cluster.machines.iter().map(|machine| machine.address.clone()).collect();
+    cluster.nodes[damaged] = Some(cluster.open(damaged, list).await);
+    let shared = &cluster.node(damaged).shared;
+    until("all is found", || shared.log.scrub(1 << 20).unwrap().is_round_over.then_some(())).await;
+    let is_sound =
+        || shared.groups.unsound().is_empty() && shared.log.groups().iter().all(|g| shared.log.faulty(*g).is_empty());
+    until("all is repaired", || is_sound().then_some(())).await;
+    assert!(shared.peers.repaired_entries() > 5, "{}", shared.peers.repaired_entries());
+    cluster.is_settled(3).await;
+    assert_eq!(cluster.leader(group).await, damaged);
+    let ids: Vec<_> = (0..=20).map(|id| id.to_string()).collect();
+    assert_eq!(cluster.ids(group, 21).await, ids);
+    assert_eq!(cluster.ids(GROUPS[1], 20).await, ids[..20]);
     cluster.stop().await;
 }
 
@@ -529,6 +597,17 @@ async fn a_lost_node_is_removed_and_its_name_joins_as_a_new_one() {
         }
     });
     removed.await;
+    let few = in_time("a voter too few is told of", async {
+        loop {
+            let report = cluster.client(0).report().await.unwrap();
+            if let Some(few) = report.replicas[&GROUPS[0]].too_few {
+                break few;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let few = few.await;
+    assert_eq!((few.has, few.wanted), (2, 3));
     let again = cluster.add_machine("n3").await;
     cluster.nodes[again] = Some(cluster.open(again, vec![cluster.machines[0].address.clone()]).await);
     let new = cluster.node(again).shared.this;
@@ -539,6 +618,12 @@ async fn a_lost_node_is_removed_and_its_name_joins_as_a_new_one() {
         everywhere.then_some(())
     };
     until("the new node holds every group", holds).await;
+    in_time("there are enough voters again", async {
+        while cluster.client(0).report().await.unwrap().replicas.values().any(|replica| replica.too_few.is_some()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
     assert_eq!(cluster.ids(GROUPS[0], 1).await, ["1"]);
     cluster.stop().await;
 }
@@ -551,18 +636,18 @@ async fn a_session_ends_with_its_leader() {
     let group = GROUPS[0];
     let old = cluster.leader(group).await;
     let mut seat = cluster.client(old).serve(group).unwrap();
-    let session = seat.borrow_and_update().expect("it is the first");
+    let session = seat.borrow_and_update().session().expect("it is the first");
     let progress = || pelton_client::Progress { scanned: Offset(0), cursors: Vec::new() };
     cluster.client(old).progress(group, session, progress()).await.unwrap();
     cluster.net().isolate(cluster.node(old).shared.this);
-    in_time("the session ends", seat.wait_for(Option::is_none)).await.unwrap();
+    in_time("the session ends", seat.wait_for(|serving| serving.session().is_none())).await.unwrap();
     let refused = cluster.client(old).progress(group, session, progress()).await;
     assert!(matches!(refused, Err(pelton_client::OperationError::NotLeader { .. })), "{refused:?}");
     let new = cluster.leader(group).await;
     let refused = cluster.client(new).progress(group, session, progress()).await;
     assert_eq!(refused, Err(pelton_client::OperationError::SessionEnded));
     let seat = cluster.client(new).serve(group).unwrap();
-    let next = seat.borrow().expect("the node's own dispatcher has it");
+    let next = seat.borrow().session().expect("the node's own dispatcher has it");
     assert!(next.term > session.term);
     cluster.net().heal();
     cluster.stop().await;
@@ -597,5 +682,223 @@ async fn a_replica_is_given_up_only_on_current_news_and_when_nobody_sends_to_it(
     .await;
     assert!(shared.log.group(crate::ids::log_group(group)).last.is_none(), "and its part of the log with it");
     assert!(!shared.registry.raft.is_current());
+    cluster.stop().await;
+}
+
+/// The others are gone: a replica says so within about a second, whether it led the group or not. One that is left with
+/// another says nothing of the kind while they elect.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_reaches_too_few_says_so() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    for group in GROUPS {
+        cluster.append(group, "1", None).await;
+    }
+    let (first, second, left) = (0, 1, 2);
+    let groups = cluster.node(left).shared.groups.all();
+    cluster.kill(first).await;
+    // Settled means that each led one; now one of the two leads every group.
+    for group in GROUPS {
+        cluster.append(group, "2", None).await;
+    }
+    assert!(groups.values().all(|group| group.too_few.borrow().is_none()), "two of three elect");
+    cluster.kill(second).await;
+    for group in GROUPS {
+        let mut too_few = groups[&group].too_few.subscribe();
+        let found = in_time("too few are found", too_few.wait_for(Option::is_some)).await.unwrap();
+        assert_eq!(found.map(|found| (found.reached, found.voters)), Some((1, 3)));
+        drop(found);
+        // One that led falls silent a moment later.
+        in_time("it serves no more", groups[&group].serving.subscribe().wait_for(|serves| !serves)).await.unwrap();
+        let subject = cluster.client(left);
+        let refused = until("the gate is closed", || {
+            let append = subject.append(group, &broker(), &[event("3")], Hops::FULL, None);
+            append.now_or_never().filter(|answer| matches!(answer, Err(AppendError::NoQuorum { .. })))
+        });
+        refused.await.unwrap_err();
+        let fixture = pelton_client::conformance::Fixture { subject, group, keep: Box::new(()) };
+        pelton_client::conformance::node_without_quorum(fixture).await;
+        until("the view names nobody", || {
+            cluster.client(left).cluster().borrow().groups[&group].leader.is_none().then_some(())
+        })
+        .await;
+    }
+    let list: Vec<_> = cluster.machines.iter().map(|machine| machine.address.clone()).collect();
+    cluster.nodes[second] = Some(cluster.open(second, list).await);
+    for group in GROUPS {
+        cluster.append(group, "4", None).await;
+        assert!(groups[&group].too_few.borrow().is_none());
+    }
+    cluster.stop().await;
+}
+
+/// Whoever delivers a group's events is asked to finish before the group is handed over, when that was asked for and
+/// when its leader stops.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dispatcher_is_asked_to_finish_before_a_hand_over() {
+    let cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let group = GROUPS[0];
+    let old = cluster.leader(group).await;
+    let serve = |nth: usize| {
+        let mut seat = cluster.client(nth).serve(group).unwrap();
+        assert!(seat.borrow_and_update().session().is_some());
+        async move {
+            let asked = |serving: &Serving| matches!(serving, Serving::Granted(grant) if grant.is_to_finish);
+            in_time("it is asked to finish", seat.wait_for(asked)).await.unwrap();
+        }
+    };
+    let asked = serve(old);
+    let other = (old + 1) % 3;
+    let change = ClusterChange::Lead { group, node: cluster.node(other).shared.this };
+    cluster.client(cluster.registrar().await).change_cluster(change).await.unwrap();
+    asked.await;
+    cluster.is_settled(3).await;
+    assert_eq!(cluster.leader(group).await, other);
+    // What stops hands over all it leads.
+    let asked = serve(other);
+    tokio::join!(cluster.node(other).hand_over(), asked);
+    cluster.stop().await;
+}
+
+/// The registry's leader, and the group that it leads besides.
+async fn leads_the_registry_and_a_group(cluster: &Cluster) -> (usize, GroupId) {
+    let nth = cluster.registrar().await;
+    let this = cluster.node(nth).shared.this;
+    let state = cluster.node(nth).shared.registry.state.current_cluster();
+    let group = state.groups.iter().find(|(_, group)| group.preferred == Some(this)).map(|(id, _)| *id);
+    (nth, group.expect("each node leads one"))
+}
+
+/// Appends with a key to a group, again and again, until another node than `nth` has taken some.
+async fn goes_on_without(cluster: &Cluster, nth: usize, group: GroupId) {
+    let mut taken = 0;
+    for sequence in 0.. {
+        let leader = cluster.leader(group).await;
+        let key = Some(ProducerKey { producer: 7, sequence });
+        let client = cluster.client(leader);
+        let events = [filler(sequence)];
+        let broker = broker();
+        let append = client.append(group, &broker, &events, Hops::FULL, key);
+        // Where the disk hangs nobody is told anything.
+        let answer = tokio::time::timeout(Duration::from_millis(100), append).await;
+        taken += u64::from(leader != nth && matches!(answer, Ok(Ok(_))));
+        if taken >= 20 {
+            return;
+        }
+    }
+}
+
+/// Until placement has taken note, so that the group does not come back to the node that it was taken from.
+async fn is_placed_elsewhere(cluster: &Cluster, nth: usize, group: GroupId) {
+    let this = cluster.node(nth).shared.this;
+    let preferred = |node: &Node| node.shared.registry.state.current_cluster().groups[&group].preferred;
+    // It may not hear of it itself: the core of a replica waits for a disk that hangs.
+    let others = cluster.running().filter(|(other, _)| *other != nth);
+    let elsewhere = || others.clone().all(|(_, node)| preferred(node) != Some(this)).then_some(());
+    until("placement knows of the disk", elsewhere).await;
+}
+
+/// Until the group is led at home again: its disk has been well for a while.
+async fn leads_again(cluster: &Cluster, nth: usize, group: GroupId) {
+    let serves = || cluster.node(nth).shared.groups.find(group).filter(|group| *group.serving.borrow()).map(drop);
+    until("the group is led at home again", serves).await;
+    cluster.is_settled(3).await;
+}
+
+/// F6: the storage of a leader stands still while its network lives. It still commits through the others, so nobody
+/// else would take over; and what is said of a full disk holds of it as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_disk_hangs_hands_over_what_it_leads_and_gets_it_back() {
+    let cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let (nth, group) = leads_the_registry_and_a_group(&cluster).await;
+    cluster.machines[nth].disk.set_hung(true);
+    in_time("the group goes on", goes_on_without(&cluster, nth, group)).await;
+    let follows = || (!cluster.node(nth).shared.registry.raft.serves()).then_some(());
+    until("the registry is given away as well", follows).await;
+    is_placed_elsewhere(&cluster, nth, group).await;
+    assert_ne!(cluster.leader(group).await, nth);
+    let report = cluster.client(nth).report().await.unwrap();
+    assert!(report.problems.iter().any(|problem| problem.what.contains("hangs")), "{:?}", report.problems);
+    cluster.machines[nth].disk.set_hung(false);
+    leads_again(&cluster, nth, group).await;
+    cluster.stop().await;
+}
+
+/// F8: events of a key are taken again without an operator.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_disk_is_full_hands_over_what_it_leads_and_gets_it_back() {
+    let cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let (nth, group) = leads_the_registry_and_a_group(&cluster).await;
+    let disk = &cluster.machines[nth].disk;
+    disk.set_capacity(Some(disk.used_bytes()));
+    in_time("the group goes on", goes_on_without(&cluster, nth, group)).await;
+    is_placed_elsewhere(&cluster, nth, group).await;
+    disk.set_capacity(None);
+    leads_again(&cluster, nth, group).await;
+    cluster.stop().await;
+}
+
+/// All disks are full: the leader stays who it is, for nobody could do it better.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_handed_to_a_node_that_is_no_better() {
+    let cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let terms = || -> Vec<u64> {
+        let groups = cluster.node(0).shared.groups.all();
+        GROUPS.map(|group| groups[&group].raft.status().term.0).to_vec()
+    };
+    let before = terms();
+    let unfit = || cluster.running().all(|(_, node)| !node.shared.health.borrow().is_fit).then_some(());
+    for (_, node) in cluster.running() {
+        node.shared.peers.set_unfit(true);
+    }
+    for machine in &cluster.machines {
+        machine.disk.set_capacity(Some(machine.disk.used_bytes()));
+    }
+    // Each fills its own log, until it says that there is no room.
+    for group in GROUPS {
+        let client = cluster.client(cluster.leader(group).await);
+        in_time("the disk is full", async {
+            while client.append(group, &broker(), &[filler(0)], Hops::FULL, None).await != Err(AppendError::StorageFull)
+            {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+    until("all know that they are", unfit).await;
+    // Each has asked the others by then: a look takes less than a round of the registry's leader.
+    let asked = Duration::from_secs(2);
+    tokio::time::sleep(asked).await;
+    assert_eq!(terms(), before);
+    cluster.stop().await;
+}
+
+/// What is left of a group says since when it has no leader that could do anything, whichever it was before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_without_a_quorum_says_since_when() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let unled = async |cluster: &Cluster| -> Vec<Option<pelton_resource::Time>> {
+        let report = cluster.client(0).report().await.unwrap();
+        report.replicas.values().map(|replica| replica.unled_since).collect()
+    };
+    assert_eq!(unled(&cluster).await, [None; 4]);
+    cluster.kill(1).await;
+    cluster.kill(2).await;
+    let all = in_time("every group misses its leader", async {
+        loop {
+            let now = unled(&cluster).await;
+            if now.iter().all(Option::is_some) {
+                break now;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let all = all.await;
+    assert_eq!(unled(&cluster).await, all, "the time does not move on");
     cluster.stop().await;
 }

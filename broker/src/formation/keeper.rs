@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pelton_client::{ClusterChange, ClusterError, NodeId, OperationError};
+use pelton_consensus::Peers;
 use pelton_peer::{Channels, PeerAddress, Pool};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -14,17 +15,24 @@ use super::calls::hello;
 use super::hello::Presence;
 use super::service::Registrar;
 use crate::cluster::{ClusterCommand, Observed, Silence, command_for, plan};
+use crate::ids;
 
 /// How often nodes are asked, and placement looks at what they answered.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// How long a node may take to say whether it should lead.
+const FITNESS_WITHIN: Duration = Duration::from_millis(300);
 
 /// The part of a node that acts while the node leads the registry.
 pub(crate) struct Keeper {
     registrar: Arc<dyn Registrar>,
     presence: Arc<Presence>,
     pool: Arc<Pool>,
+    peers: Peers,
     lost_after: Duration,
     pub(super) silence: Mutex<Watched>,
+    /// Nodes that said they should lead nothing when they were last heard.
+    unfit: Mutex<BTreeSet<NodeId>>,
 }
 
 /// Who is listened to, and since when. Begun anew each time that the node becomes the leader.
@@ -38,22 +46,26 @@ impl Keeper {
         registrar: Arc<dyn Registrar>,
         presence: Arc<Presence>,
         pool: Arc<Pool>,
+        peers: Peers,
         lost_after: Duration,
     ) -> Self {
         let silence = Mutex::new(Watched { begin: Instant::now(), silence: Silence::default() });
-        Self { registrar, presence, pool, lost_after, silence }
+        Self { registrar, presence, pool, peers, lost_after, silence, unfit: Mutex::default() }
     }
 
     /// Runs until it is dropped: for as long as the node leads the registry.
     pub(crate) async fn run(&self) {
         *self.silence.lock() = Watched { begin: Instant::now(), silence: Silence::default() };
-        tokio::join!(self.listen(), self.tend());
+        // Before anything is placed, or leaders would go back to where the last keeper took them from.
+        self.ask_who_is_fit().await;
+        tokio::join!(self.listen(), self.follow_fitness(), self.tend());
     }
 
     /// For how long each node has not answered. True only while [`run`](Self::run) runs.
     pub(crate) fn observed(&self) -> Observed {
         let watched = self.silence.lock();
-        Observed { silent: watched.silence.at(watched.begin.elapsed()), lost_after: self.lost_after }
+        let silent = watched.silence.at(watched.begin.elapsed());
+        Observed { silent, lost_after: self.lost_after, unfit: self.unfit.lock().clone() }
     }
 
     /// Has the cluster changed as an operator asks. To be called after a ReadIndex of the registry.
@@ -105,6 +117,35 @@ impl Keeper {
             }
             Ok(hello) => tracing::debug!(%node, %address, name = %hello.name, "another node answers there"),
             Err(error) => tracing::debug!(%node, %address, %error, "a node does not answer"),
+        }
+    }
+
+    async fn follow_fitness(&self) {
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.ask_who_is_fit().await;
+        }
+    }
+
+    /// Asks every other node once whether it should lead. Of one that does not answer the last answer holds.
+    async fn ask_who_is_fit(&self) {
+        let others: BTreeSet<_> = self.others().into_keys().collect();
+        let asked = others.iter().map(|node| async {
+            let fit = self.peers.is_fit(ids::raft_node(*node), FITNESS_WITHIN).await;
+            (*node, fit)
+        });
+        let answers = futures_util::future::join_all(asked).await;
+        let this = self.presence.identity().map(|identity| (NodeId(identity.node), Some(!self.peers.is_unfit())));
+        let mut unfit = self.unfit.lock();
+        unfit.retain(|node| others.contains(node));
+        for (node, fit) in answers.into_iter().chain(this) {
+            match fit {
+                Some(true) => drop(unfit.remove(&node)),
+                Some(false) => drop(unfit.insert(node)),
+                None => {}
+            }
         }
     }
 

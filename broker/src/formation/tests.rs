@@ -414,7 +414,13 @@ async fn the_leader_puts_the_cluster_in_order_and_does_what_operators_ask() {
     let cluster = three().await;
     let leader = &cluster.nodes[0];
     let registrar = Arc::new(Seat { registry: cluster.registry.clone(), node: NodeId(1) });
-    let keeper = Arc::new(Keeper::new(registrar, leader.formation.presence.clone(), pool(), Duration::from_secs(600)));
+    let keeper = Arc::new(Keeper::new(
+        registrar,
+        leader.formation.presence.clone(),
+        pool(),
+        pelton_consensus::Peers::none(),
+        Duration::from_secs(600),
+    ));
     let running = keeper.clone();
     let running = tokio::spawn(async move { running.run().await });
     let mut state = cluster.registry.state.subscribe();
@@ -438,7 +444,7 @@ async fn a_node_is_heard_only_where_it_answers_itself() {
     let cluster = three().await;
     let registrar = Arc::new(Seat { registry: cluster.registry.clone(), node: NodeId(1) });
     let presence = cluster.nodes[0].formation.presence.clone();
-    let keeper = Keeper::new(registrar, presence, pool(), Duration::from_secs(600));
+    let keeper = Keeper::new(registrar, presence, pool(), pelton_consensus::Peers::none(), Duration::from_secs(600));
     let node = |at: usize| NodeId(cluster.nodes[at].formation.presence.identity().unwrap().node);
     keeper.silence.lock().silence.look_at(&BTreeSet::from([node(1), node(2)]), Duration::ZERO);
     let unheard = || keeper.silence.lock().silence.at(PATIENCE)[&node(1)] == PATIENCE;

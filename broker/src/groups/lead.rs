@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pelton_client::{GroupId, Offset};
 
-use super::{DataGroup, Started, Wanted, members};
+use super::{DataGroup, Started, Wanted, members, quorum};
 use crate::ids;
 use crate::node::Shared;
 use crate::triggers;
@@ -23,6 +23,7 @@ pub(super) async fn run(shared: Shared, group: Arc<DataGroup>) {
     tokio::join!(
         biased;
         keep_gate(&shared, &group),
+        quorum::watch(&shared, &group),
         start_triggers(&shared, &group),
         bring_members_about(&shared, &group),
         group.sessions.run(),
@@ -33,14 +34,20 @@ pub(super) async fn run(shared: Shared, group: Arc<DataGroup>) {
 async fn keep_gate(shared: &Shared, group: &DataGroup) {
     let mut leadership = group.raft.leadership();
     let mut started = group.started.subscribe();
+    let mut unsound = group.raft.unsound();
+    let mut too_few = group.too_few.subscribe();
     loop {
+        too_few.borrow_and_update();
         let now = *leadership.borrow_and_update();
+        let is_lost = unsound.borrow_and_update().is_everywhere;
         let started_in = started.borrow_and_update().term;
         // A group that holds nothing yet takes its first event only after the triggers there are have their place:
         // they would begin behind it. Later an apply waits until every group has started its triggers.
         let has_triggers = started_in == now.term.0 || group.state.tail() > Offset(0);
         if !now.serves {
             group.stop_serving(now.leader.map(ids::node));
+        } else if is_lost {
+            group.serve_what_is_left(now.term.0);
         } else if has_triggers {
             group.serve(now.term.0);
         }
@@ -48,7 +55,9 @@ async fn keep_gate(shared: &Shared, group: &DataGroup) {
         tokio::select! {
             biased;
             changed = leadership.changed() => if changed.is_err() { break },
+            changed = unsound.changed() => if changed.is_err() { break },
             _ = started.changed() => {}
+            _ = too_few.changed() => {}
         }
     }
     group.stop_serving(None);
@@ -101,7 +110,9 @@ async fn bring_members_about(shared: &Shared, group: &DataGroup) {
         let state = cluster.borrow_and_update().clone();
         if leads {
             let wanted = wanted(&state, group.id());
-            let done = members::tend(shared.this, &group.raft, &wanted, &group.settled, &mut not_before).await;
+            let hand_over = |heir| group.hand_over(heir);
+            let done =
+                members::tend(shared.this, &group.raft, &wanted, &group.settled, &mut not_before, hand_over).await;
             if let Err(error) = done {
                 tracing::debug!(group = %group.id(), %error, "the members are not changed yet");
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pelton_client::GroupId;
-use pelton_consensus::{Group, GroupError, GroupOptions};
+use pelton_consensus::{Begun, Group, GroupError, GroupOptions, Mending};
 use pelton_log::{GroupView, Term};
 use tokio::sync::watch;
 
@@ -14,7 +14,7 @@ use crate::cluster::{ClusterState, GroupRecord};
 use crate::event_state::EventState;
 use crate::ids;
 use crate::metrics::GroupMetrics;
-use crate::node::Shared;
+use crate::node::{Shared, replica_ended};
 use crate::proposer::Proposer;
 use crate::sessions::Sessions;
 
@@ -55,25 +55,21 @@ pub(crate) async fn run(shared: Shared) {
     }
 }
 
-/// Opens every group that has a replica here. The first error is returned; the rest is opened all the same.
+/// Opens every group that has a replica here, or begins to repair it. The first error is returned; the rest is opened
+/// all the same.
 pub(crate) async fn open_held(shared: &Shared, cluster: &ClusterState) -> Result<(), GroupError> {
     let mut first_error = Ok(());
     for (group, record) in cluster.held_by(shared.this) {
-        if shared.groups.find(group).is_some() || shared.groups.has_failed(group) {
+        let is_known = shared.groups.find(group).is_some() || shared.groups.is_mended(group);
+        if is_known || shared.groups.has_failed(group) {
             continue;
         }
-        match open(shared, group, record).await {
-            Ok(opened) => {
-                let opened = Arc::new(opened);
-                shared.groups.insert(opened.clone());
-                let watched = tokio::spawn(watch_failure(shared.clone(), opened.raft.clone()));
-                let led = tokio::spawn(super::lead::run(shared.clone(), opened.clone()));
-                opened.keep_task(led.abort_handle());
-                opened.keep_task(watched.abort_handle());
-            }
+        let state = Arc::new(EventState::new(group));
+        match begin(shared, group, record, state.clone()).await {
+            Ok(Begun::Open(raft)) => take_in(shared, raft, state),
+            Ok(Begun::Damaged(mending)) => mend(shared, group, *mending, state),
             Err(error) => {
-                let failure = Failure { why: error.to_string(), since: shared.clock.now() };
-                shared.groups.fail(group, failure);
+                fail(shared, group, &error);
                 first_error = first_error.and(Err(error));
             }
         }
@@ -81,18 +77,56 @@ pub(crate) async fn open_held(shared: &Shared, cluster: &ClusterState) -> Result
     first_error
 }
 
-async fn open(shared: &Shared, group: GroupId, record: &GroupRecord) -> Result<DataGroup, GroupError> {
+fn fail(shared: &Shared, group: GroupId, error: &GroupError) {
+    shared.groups.fail(group, Failure { why: error.to_string(), since: shared.clock.now() });
+}
+
+async fn begin(
+    shared: &Shared,
+    group: GroupId,
+    record: &GroupRecord,
+    state: Arc<EventState>,
+) -> Result<Begun<EventState>, GroupError> {
     let id = ids::log_group(group);
-    let state = Arc::new(EventState::new(group));
     // It may have been here before, and have been forgotten with the votes that it gave.
     let at_least_term = if record.settled.is_empty() { Term(0) } else { Term(record.settled_term) };
-    let (log, options) = (shared.log.clone(), &GroupOptions { at_least_term, ..shared.group_options.clone() });
-    let raft = match shared.open_as() {
-        OpenAs::Only => Group::open_single(id, log, state.clone(), options).await?,
-        OpenAs::One => Group::open(id, log, state.clone(), options, shared.peers.clone()).await?,
-    };
+    let replicas = ids::raft_nodes(&record.holders());
+    let (log, options) =
+        (shared.log.clone(), &GroupOptions { at_least_term, replicas, ..shared.group_options.clone() });
+    match shared.open_as() {
+        OpenAs::Only => Group::open_single(id, log, state, options).await.map(Begun::Open),
+        OpenAs::One => Group::begin(id, log, state, options, shared.peers.clone()).await,
+    }
+}
+
+/// Repairs a replica beside everything else, and takes it in then.
+fn mend(shared: &Shared, group: GroupId, mending: Mending<EventState>, state: Arc<EventState>) {
+    let unsound = mending.unsound();
+    let (told, registered) = tokio::sync::oneshot::channel::<()>();
+    let mended = tokio::spawn({
+        let shared = shared.clone();
+        async move {
+            // Not before it is in the table, from which it is taken in the end.
+            let _ = registered.await;
+            match mending.mended().await {
+                Ok(raft) => take_in(&shared, raft, state),
+                Err(error) => {
+                    tracing::error!(%group, %error, "a damaged replica could not be repaired");
+                    fail(&shared, group, &error);
+                }
+            }
+            shared.groups.end_mending(group);
+        }
+    });
+    shared.groups.mend(group, unsound, mended.abort_handle());
+    // The receiver is in the task.
+    let _ = told.send(());
+}
+
+fn take_in(shared: &Shared, raft: Group<EventState>, state: Arc<EventState>) {
+    let group = GroupId(raft.id().0);
     let proposer = Proposer::start(raft.clone(), shared.metrics.clone());
-    Ok(DataGroup {
+    let opened = Arc::new(DataGroup {
         raft,
         state,
         proposer,
@@ -100,9 +134,15 @@ async fn open(shared: &Shared, group: GroupId, record: &GroupRecord) -> Result<D
         metrics: GroupMetrics::register(group),
         started: watch::Sender::new(Started::default()),
         serving: watch::Sender::new(false),
+        too_few: watch::Sender::new(None),
         settled: parking_lot::Mutex::default(),
         tasks: parking_lot::Mutex::default(),
-    })
+    });
+    shared.groups.insert(opened.clone());
+    let watched = tokio::spawn(watch_failure(shared.clone(), opened.raft.clone()));
+    let led = tokio::spawn(super::lead::run(shared.clone(), opened.clone()));
+    opened.keep_task(led.abort_handle());
+    opened.keep_task(watched.abort_handle());
 }
 
 /// Makes the first members of groups that never had a leader.
@@ -171,6 +211,7 @@ pub(crate) async fn close_left(shared: &Shared, cluster: &ClusterState, is_curre
     }
     for group in left {
         if shared.groups.find(group).is_none() {
+            shared.groups.end_mending(group);
             forget(shared, group).await;
         }
     }
@@ -212,8 +253,7 @@ async fn forget(shared: &Shared, group: GroupId) {
 async fn watch_failure(shared: Shared, raft: Group<EventState>) {
     let (group, why) = (GroupId(raft.id().0), raft.failed().await);
     if shared.is_alone() {
-        let failed = GroupError::Failed { group: raft.id(), why };
-        (shared.options.on_fatal)(&io::Error::other(failed));
+        replica_ended(&shared, group, why);
         return;
     }
     tracing::error!(%group, why, "the replica of a log group failed; the others go on without it");

@@ -1,6 +1,7 @@
 //! From the members that a group has to those that it should have, one step at a time.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -105,13 +106,15 @@ fn has_caught_up(status: &GroupStatus, node: NodeId) -> bool {
 }
 
 /// Does the next step, if this node leads the group. `settled` becomes the voters once they are committed; `not_before`
-/// keeps a hand-over that failed from being tried again at once. `true` when something was done.
-pub(crate) async fn tend<S: StateMachine>(
+/// keeps a hand-over that failed from being tried again at once; `hand_over` is how it is done. `true` when something was
+/// done.
+pub(crate) async fn tend<S: StateMachine, F: Future<Output = Result<(), MembershipError>>>(
     this: NodeId,
     raft: &Group<S>,
     wanted: &Wanted,
     settled: &Mutex<Option<(u64, BTreeSet<NodeId>)>>,
     not_before: &mut Option<Instant>,
+    hand_over: impl FnOnce(NodeId) -> F,
 ) -> Result<bool, MembershipError> {
     let status = raft.status();
     if !status.is_leader() {
@@ -140,9 +143,14 @@ pub(crate) async fn tend<S: StateMachine>(
             if not_before.is_some_and(|time| Instant::now() < time) {
                 return Ok(false);
             }
+            // It would give the group away again. A leader that has to go goes all the same.
+            if wanted.voters.contains(&this) && raft.is_fit(ids::raft_node(node)).await == Some(false) {
+                *not_before = Some(Instant::now() + HAND_OVER_AGAIN_AFTER);
+                return Ok(false);
+            }
             tracing::info!(group, %node, "the group is handed over");
             *not_before = Some(Instant::now() + HAND_OVER_AGAIN_AFTER);
-            raft.transfer_leader(ids::raft_node(node)).await?;
+            hand_over(node).await?;
         }
     }
     Ok(true)

@@ -7,8 +7,9 @@ use pelton_client::{
     AppendError, BrokerName, Cause, CursorUpdate, DeadLetter, GroupId, Hops, LastAnswer, NodeClient, OperationError,
     Position, Selection, TriggerId, Upto,
 };
-use pelton_env::{Clock, OsChance, SystemClock, UnixMillis};
+use pelton_env::{Clock, ManualClock, OsChance, SystemClock, UnixMillis};
 use pelton_event::Event;
+use pelton_log::SimDisk;
 use pelton_resource::parse_documents;
 
 use std::path::Path;
@@ -27,8 +28,10 @@ fn options(data: &Path) -> Options {
         chance: Arc::new(OsChance),
         observer: Arc::new(pelton_log::NoObserver),
         on_fatal: Arc::new(|error| panic!("the disk failed: {error}")),
+        on_ended: Arc::new(|error| panic!("the node ended: {error}")),
         direct_io: pelton_log::DirectIo::Auto,
         store: RegistryStore::Sled,
+        scrub_bytes_per_second: 0,
         blocking: Blocking::Threads,
         member: None,
     }
@@ -149,7 +152,7 @@ async fn a_trigger_starts_at_the_tail_and_its_progress_survives() {
     };
     let progress = pelton_client::Progress { scanned: Offset(4), cursors: vec![update] };
     let session = client.serve(GROUP).unwrap();
-    let session = session.borrow().expect("nobody else wants it");
+    let session = session.borrow().session().expect("nobody else wants it");
     client.progress(GROUP, session, progress).await.unwrap();
     drop(client);
     node.shutdown().await;
@@ -355,4 +358,32 @@ async fn a_node_by_itself_is_what_every_node_is() {
         pelton_client::conformance::Fixture { subject, group: GROUP, keep: Box::new((node, dir)) }
     })
     .await;
+}
+
+/// The node would look alive and never hear of a change again. Its disk is sound, and nobody is told otherwise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registry_that_ends_on_a_sound_disk_ends_the_node_and_is_not_blamed_on_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let (told, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    let on_ended: EndedHook = Arc::new(move |ended| told.send(ended.to_string()).unwrap());
+    let node = Node::open(Options { on_ended, ..options(folder.path()) }).await.unwrap();
+    node.shared.registry.raft.shutdown().await.unwrap();
+    let said = tokio::time::timeout(Duration::from_secs(30), ended.recv()).await.unwrap().unwrap();
+    assert!(said.contains("log group 0"), "{said}");
+    node.shutdown().await;
+}
+
+/// A disk that fails takes every core with it, and has been named as the cause before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cores_that_end_with_the_disk_are_blamed_on_the_disk() {
+    let (disk, folder) = (SimDisk::new(), tempfile::tempdir().unwrap());
+    let clock = ManualClock::new(UnixMillis(1_700_000_000_000));
+    let ground = Ground { disk: &disk, data: folder.path(), clock: &clock, retention: Retention::default() };
+    // Its hook for an ended node panics.
+    let node = TestNode::open(&ground).await;
+    disk.fail_syncs_after(Some(0));
+    node.append_one().await.unwrap_err();
+    let why = node.group().raft.failed().await;
+    replica_ended(&node.shared, GROUP, why);
+    assert!(node.shared.log.failure().is_some());
 }

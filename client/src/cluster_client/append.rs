@@ -10,7 +10,9 @@ use futures_util::future::join_all;
 use pelton_event::Event;
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
-use super::{Connect, Inner, Place};
+use super::lost::Lost;
+use super::nodes::info_of;
+use super::{Connect, Inner, Place, retries};
 use crate::retry::{Refused as _, Tries, Verdict};
 use crate::routing::Target;
 use crate::{AppendError, Appended, BrokerName, GroupId, Hops, NodeClient, NodeId, ProducerKey};
@@ -84,7 +86,10 @@ where
                 State::Tried(append) => append.as_mut().poll(context),
                 State::Here { append, otherwise, patience } => match Pin::new(append).poll(context) {
                     // Nothing was written here, so another may have it.
-                    Poll::Ready(Err(error)) if matches!(error.verdict(), Verdict::Elsewhere(_) | Verdict::Later) => {
+                    Poll::Ready(Err(error))
+                        if matches!(error.verdict(), Verdict::Elsewhere(_) | Verdict::Later | Verdict::NoQuorum) =>
+                    {
+                        retries::count(&error);
                         let otherwise = otherwise.take().expect("it is taken once, and then this state is left");
                         self.0 = State::Tried(Box::pin(otherwise.tried()));
                         continue;
@@ -134,7 +139,7 @@ impl<L: NodeClient, C: Connect> Inner<L, C> {
 }
 
 impl<L: NodeClient, C: Connect> Asked<L, C> {
-    /// Tries until it is done, refused for good, or time is up. All tries have one key.
+    /// Tries until it is done, refused for good, in vain to go on, or time is up. All tries have one key.
     async fn tried(self) -> Result<Appended, AppendError> {
         let Self { inner, target, broker, events, hops } = self;
         let deadline = Instant::now() + inner.options.patience;
@@ -147,12 +152,17 @@ impl<L: NodeClient, C: Connect> Asked<L, C> {
         };
         // Who was named as leader, and of which group.
         let mut named: Option<(NodeId, GroupId)> = None;
+        let mut lost = Lost::default();
         loop {
             let view = inner.nodes.view();
             let follow = named.take();
             let group = follow.map(|(_, group)| group).or(fixed);
-            let group = group.or_else(|| inner.routes.load().any(turn, tries.failed()));
+            let group =
+                group.or_else(|| inner.routes.load().any_but(turn, tries.failed(), |group| lost.is_lost(group)));
             let Some(group) = group else {
+                if let Some(why) = lost.why() {
+                    return Err(tries.verdict(why.clone()));
+                }
                 // The cluster is being formed, or nothing is known of it yet.
                 let place = Place::Registry;
                 let error = AppendError::Unavailable;
@@ -180,6 +190,27 @@ impl<L: NodeClient, C: Connect> Asked<L, C> {
                 }
                 Err(error) => error,
             };
+            let mut unasked = None;
+            if let (Some(info), Some(node)) = (info_of(&view, place), asked) {
+                lost.failed(group, info, view.this, node, &error);
+                let cannot = matches!(error, AppendError::NoQuorum { .. } | AppendError::Unavailable);
+                unasked = lost.unasked(group, info).filter(|_| cannot);
+            }
+            if lost.is_lost(group) {
+                if fixed.is_some() || error.verdict() == Verdict::Unknown {
+                    let why = lost.why().cloned().unwrap_or(error);
+                    return Err(tries.verdict(why));
+                }
+                tries.after(&error);
+                retries::count(&error);
+                continue;
+            }
+            if let Some(replica) = unasked.filter(|_| Instant::now() < deadline) {
+                tries.after(&error);
+                retries::count(&error);
+                named = Some((replica, group));
+                continue;
+            }
             let next = inner.after(&mut tries, &error, place, &view, asked, deadline).await;
             if tries.may_be_done() {
                 fixed = Some(group);

@@ -95,7 +95,11 @@ impl<L: NodeClient, C: Connect> Nodes<L, C> {
         let learnt = learnt.filter(|(term, _)| *term >= info.term).map(|(_, leader)| leader);
         let known = learnt.or(info.leader);
         // Nobody is known to lead, or whoever is does not answer as a leader would: each replica may know better.
-        let nth = |n: u32| info.replicas.iter().nth(n as usize % info.replicas.len().max(1)).copied();
+        // The one in this process first, which costs nothing.
+        let here = view.this.filter(|this| info.replicas.contains(this));
+        let others = info.replicas.iter().copied().filter(|node| Some(*node) != here);
+        let all = here.into_iter().chain(others);
+        let nth = |n: u32| all.clone().nth(n as usize % info.replicas.len().max(1));
         if known.is_none() {
             nth(failed)
         } else if failed % 2 == 1 {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::select_all;
-use tokio::sync::watch;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::nodes::{Connect, Nodes, Place};
-use crate::{ClusterView, GroupId, NodeClient, NodeId, Role, Session};
+use crate::{ClusterView, Grant, GroupId, GroupInfo, NodeClient, NodeId, ReadError, Role, Serving, Session};
 
 /// How often a leader that gave no session, or ended one, is asked again at most.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(250);
@@ -17,7 +18,44 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// A session that was asked for, or is held.
 struct Asked {
     leader: NodeId,
-    session: watch::Receiver<Option<Session>>,
+    /// Another node had named it.
+    was_named: bool,
+    /// Who led the group then, and in which term, as far as the view knew.
+    seen: (u64, Option<NodeId>),
+    session: watch::Receiver<Serving>,
+}
+
+impl Asked {
+    /// Whether the view has learnt of another leader since. One whose leader is not known for a moment may still be held:
+    /// it is the leader that ends it.
+    fn is_of_another_leader(&self, info: &GroupInfo) -> bool {
+        info.leader.is_some_and(|leader| leader != self.leader) && self.seen != (info.term, info.leader)
+    }
+}
+
+/// Sessions that whoever held them gave back.
+#[derive(Debug, Default)]
+pub(super) struct Released {
+    sessions: Mutex<BTreeMap<GroupId, Session>>,
+    told: Notify,
+}
+
+impl Released {
+    pub(super) fn add(&self, group: GroupId, session: Session) {
+        self.sessions.lock().insert(group, session);
+        self.told.notify_one();
+    }
+
+    /// Lets go of what was given back.
+    fn take_from(&self, asked: &mut BTreeMap<GroupId, Asked>) -> Vec<GroupId> {
+        let released = std::mem::take(&mut *self.sessions.lock());
+        let held = |(group, session): &(GroupId, Session)| {
+            asked.get(group).is_some_and(|asked| asked.session.borrow().session() == Some(*session))
+        };
+        let gone: Vec<GroupId> = released.into_iter().filter(held).map(|(group, _)| group).collect();
+        asked.retain(|group, _| !gone.contains(group));
+        gone
+    }
 }
 
 /// Asks the leader of every group for the right to deliver its events, as long as the client lasts, and says which it has.
@@ -25,40 +63,48 @@ struct Asked {
 /// A leader whose own node has a dispatcher is not asked: that one has it.
 pub(super) async fn follow<L: NodeClient, C: Connect>(
     nodes: Arc<Nodes<L, C>>,
-    served: watch::Sender<Arc<BTreeMap<GroupId, Session>>>,
+    released: Arc<Released>,
+    served: watch::Sender<Arc<BTreeMap<GroupId, Grant>>>,
 ) {
     let mut view = nodes.view.clone();
     let mut asked: BTreeMap<GroupId, Asked> = BTreeMap::new();
     let mut again: BTreeMap<GroupId, Instant> = BTreeMap::new();
     let mut turns: BTreeMap<GroupId, u32> = BTreeMap::new();
+    // Who was named as leader by the one that was asked.
+    let mut named: BTreeMap<GroupId, NodeId> = BTreeMap::new();
     loop {
         let now = view.borrow_and_update().clone();
         let leaders = leaders(&nodes, &now);
-        // One whose leader is not known for a moment may still be held: it is the leader that ends it.
-        asked.retain(|group, asked| {
-            now.groups.contains_key(group) && leaders.get(group).is_none_or(|leader| *leader == asked.leader)
-        });
+        asked.retain(|group, asked| now.groups.get(group).is_some_and(|info| !asked.is_of_another_leader(info)));
         let moment = Instant::now();
+        for group in released.take_from(&mut asked) {
+            again.insert(group, moment + ASK_AGAIN_AFTER);
+        }
         again.retain(|group, when| *when > moment && now.groups.contains_key(group));
         turns.retain(|group, _| now.groups.contains_key(group));
-        for &group in now.groups.keys() {
+        for (&group, info) in &now.groups {
             if asked.contains_key(&group) || again.contains_key(&group) {
                 continue;
             }
             let turn = turns.entry(group).or_default();
-            let Some(leader) = leaders.get(&group).copied().or_else(|| perhaps(&nodes, &now, group, *turn)) else {
+            let by_name = named.remove(&group).filter(|node| is_asked(&now, *node));
+            let known = by_name.or_else(|| leaders.get(&group).copied());
+            let Some(leader) = known.or_else(|| perhaps(&nodes, &now, group, *turn)) else {
                 continue;
             };
             // One that does not lead gives none, or ends it; then it is the next one's turn.
             *turn = turn.wrapping_add(1);
-            match nodes.node(&now, leader).map(|node| node.serve(group)) {
+            let was_named = by_name.is_some();
+            let refused = match nodes.node(&now, leader).map(|node| node.serve(group)) {
                 Some(Ok(session)) => {
-                    asked.insert(group, Asked { leader, session });
+                    let seen = (info.term, info.leader);
+                    asked.insert(group, Asked { leader, was_named, seen, session });
+                    continue;
                 }
-                Some(Err(_)) | None => {
-                    again.insert(group, moment + ASK_AGAIN_AFTER);
-                }
-            }
+                Some(Err(ReadError::NotLeader { leader })) => leader,
+                Some(Err(_)) | None => None,
+            };
+            again.insert(group, follow_name(&mut named, group, refused, was_named));
         }
         publish(&served, &mut asked);
         let wake = again.values().min().copied();
@@ -69,12 +115,33 @@ pub(super) async fn follow<L: NodeClient, C: Connect>(
                 Err(_) => return,
             },
             ended = changed(&mut asked), if !asked.is_empty() => ended,
+            () = released.told.notified() => None,
             () = sleep_until(wake.unwrap_or(moment)), if wake.is_some() => None,
         };
-        if let Some(group) = ended {
-            asked.remove(&group);
-            again.insert(group, Instant::now() + ASK_AGAIN_AFTER);
+        if let Some((group, ended)) = ended.and_then(|group| asked.remove_entry(&group)) {
+            let refused = match *ended.session.borrow() {
+                Serving::Elsewhere(leader) => leader,
+                Serving::Waits | Serving::Granted(_) => None,
+            };
+            again.insert(group, follow_name(&mut named, group, refused, ended.was_named));
         }
+    }
+}
+
+/// When a group is asked for again after a node gave no session, or no more: at once when it named the leader, unless it
+/// had been named itself. Two nodes that each take the other for the leader would else keep this busy.
+fn follow_name(
+    named: &mut BTreeMap<GroupId, NodeId>,
+    group: GroupId,
+    leader: Option<NodeId>,
+    was_named: bool,
+) -> Instant {
+    match leader {
+        Some(leader) if !was_named => {
+            named.insert(group, leader);
+            Instant::now()
+        }
+        _ => Instant::now() + ASK_AGAIN_AFTER,
     }
 }
 
@@ -86,11 +153,13 @@ async fn changed(asked: &mut BTreeMap<GroupId, Asked>) -> Option<GroupId> {
     select_all(each).await.0
 }
 
-fn publish(served: &watch::Sender<Arc<BTreeMap<GroupId, Session>>>, asked: &mut BTreeMap<GroupId, Asked>) {
+fn publish(served: &watch::Sender<Arc<BTreeMap<GroupId, Grant>>>, asked: &mut BTreeMap<GroupId, Asked>) {
     let sessions = asked.iter_mut().filter_map(|(group, asked)| {
         // Seen or not: one that changes while this is read changes again.
-        let session = *asked.session.borrow_and_update();
-        session.map(|session| (*group, session))
+        match *asked.session.borrow_and_update() {
+            Serving::Granted(grant) => Some((*group, grant)),
+            Serving::Waits | Serving::Elsewhere(_) => None,
+        }
     });
     let sessions: BTreeMap<_, _> = sessions.collect();
     served.send_if_modified(|current| {

@@ -39,20 +39,32 @@ impl Wire for AppendError {
                 wire::Refusal { retry_after_millis: millis, ..plain(Reason::Overloaded) }
             }
             Self::StorageFull => plain(Reason::StorageFull),
+            Self::Damaged => plain(Reason::Damaged),
             Self::TooLarge { size_bytes, limit_bytes } => {
                 let (wanted, limit) = (*size_bytes as u64, *limit_bytes as u64);
                 wire::Refusal { wanted, limit, ..plain(Reason::TooLarge) }
             }
             Self::NotLeader { leader } => not_leader(*leader),
             Self::Unavailable => plain(Reason::Unavailable),
+            Self::NoQuorum { group, reached, voters } => {
+                let (wanted, limit) = (u64::from(*reached), u64::from(*voters));
+                wire::Refusal { group: group.0, wanted, limit, ..plain(Reason::NoQuorum) }
+            }
             Self::OutcomeUnknown => plain(Reason::OutcomeUnknown),
         }
     }
 
     fn from_wire(refusal: wire::Refusal) -> Self {
+        let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         match refusal.reason() {
+            Reason::NoQuorum => Self::NoQuorum {
+                group: GroupId(refusal.group),
+                reached: count(refusal.wanted),
+                voters: count(refusal.limit),
+            },
             Reason::Overloaded => Self::Overloaded { retry_after: Duration::from_millis(refusal.retry_after_millis) },
             Reason::StorageFull => Self::StorageFull,
+            Reason::Damaged => Self::Damaged,
             Reason::TooLarge => {
                 Self::TooLarge { size_bytes: refusal.wanted as usize, limit_bytes: refusal.limit as usize }
             }
@@ -184,10 +196,12 @@ mod tests {
         back(vec![
             AppendError::Overloaded { retry_after: Duration::from_millis(1_500) },
             AppendError::StorageFull,
+            AppendError::Damaged,
             AppendError::TooLarge { size_bytes: 9, limit_bytes: 8 },
             AppendError::NotLeader { leader: some },
             AppendError::NotLeader { leader: none },
             AppendError::Unavailable,
+            AppendError::NoQuorum { group: GroupId(7), reached: 1, voters: 3 },
             AppendError::OutcomeUnknown,
         ]);
         back(vec![

@@ -17,7 +17,7 @@ use super::watches::Watches;
 use crate::{
     ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch, GroupCursors, GroupId,
     Hops, NodeClient, NodeId, NodeReport, Offset, OperationError, Position, ProducerKey, Progress, ReadError,
-    Resources, Selection, Session, Start, TriggerId, Warning,
+    Resources, Selection, Serving, Session, Start, TriggerId, Warning,
 };
 
 /// Most bytes of an answer that is not a read: cursors of a group, dead letters, resources.
@@ -121,7 +121,7 @@ impl NodeClient for RemoteNode {
         Ok(self.0.watches.cursor_changes(group))
     }
 
-    fn serve(&self, group: GroupId) -> Result<watch::Receiver<Option<Session>>, ReadError> {
+    fn serve(&self, group: GroupId) -> Result<watch::Receiver<Serving>, ReadError> {
         Ok(self.0.watches.session(group))
     }
 

@@ -122,10 +122,7 @@ impl<N: NodeClient> Node for NodeService<N> {
                 Err(error) => telling::refused(&error),
             },
             Subject::Session(group) => match self.node.serve(GroupId(group)) {
-                Ok(session) => telling::newest(session, |session| {
-                    let session = session.map(|Session { term, grant }| wire::Session { term, grant });
-                    News::Session(wire::SessionNews { session })
-                }),
+                Ok(serving) => telling::newest(serving, telling::serving),
                 Err(error) => telling::refused(&error),
             },
         };

@@ -13,7 +13,7 @@ use wire::watch_response::News;
 
 use super::parts::{grouped, key_to_wire, resource_to_wire};
 use super::refusal::Wire as _;
-use crate::{ReadError, Resources};
+use crate::{Grant, ReadError, Resources, Serving, Session};
 
 pub(super) type Told = BoxStream<'static, Result<wire::WatchResponse, Status>>;
 
@@ -45,6 +45,17 @@ pub(super) fn newest<T: Send + Sync + 'static>(
         Some((Ok(response(news)), (receiver, tell, is_over)))
     });
     Box::pin(told)
+}
+
+/// What becomes of a session.
+pub(super) fn serving(serving: &Serving) -> News {
+    match *serving {
+        Serving::Waits => News::Session(wire::SessionNews::default()),
+        Serving::Granted(Grant { session: Session { term, grant }, is_to_finish }) => {
+            News::Session(wire::SessionNews { session: Some(wire::Session { term, grant }), is_to_finish })
+        }
+        Serving::Elsewhere(leader) => News::Refusal(ReadError::NotLeader { leader }.to_wire()),
+    }
 }
 
 /// All resources, and then what changes. What is told is made when it can be sent, from what was told last to what is now.

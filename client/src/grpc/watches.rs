@@ -16,8 +16,9 @@ use wire::watch_response::News;
 
 use super::calls::{Caller, Lane};
 use super::parts::{key_from_wire, resource_from_wire};
+use super::refusal::Wire as _;
 use super::{CALL_TIMEOUT, WATCH_AGAIN_AFTER};
-use crate::{ClusterView, GroupId, Offset, Resources, Session};
+use crate::{ClusterView, Grant, GroupId, Offset, ReadError, Resources, Serving, Session};
 
 /// A number of a group that only its leader knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -123,8 +124,8 @@ impl Watches {
 
     /// The right to deliver a group's events: a stream of its own each time it is asked for, as having it means to keep
     /// the stream.
-    pub(super) fn session(&self, group: GroupId) -> watch::Receiver<Option<Session>> {
-        let (sender, receiver) = watch::channel(None);
+    pub(super) fn session(&self, group: GroupId) -> watch::Receiver<Serving> {
+        let (sender, receiver) = watch::channel(Serving::Waits);
         self.spawn(hold(self.caller.clone(), group, sender));
         receiver
     }
@@ -228,16 +229,20 @@ async fn follow<K: Eq + Hash, T, F>(
 }
 
 /// Holds on to a session until the stream ends in whatever way, or nobody wants it any more.
-async fn hold(caller: Caller, group: GroupId, sender: watch::Sender<Option<Session>>) {
+async fn hold(caller: Caller, group: GroupId, sender: watch::Sender<Serving>) {
+    // What is left of it when the stream has ended.
+    let mut left = Serving::Waits;
     let told = async {
         let mut stream = open(&caller, Lane::Small, Subject::Session(group.0)).await?;
         while let Some(response) = stream.message().await? {
             match response.news {
-                Some(News::Session(news)) => {
-                    let session = news.session.map(|session| Session { term: session.term, grant: session.grant });
-                    show(&sender, session);
+                Some(News::Session(news)) => show(&sender, serving_from_wire(&news)),
+                Some(News::Refusal(refusal)) => {
+                    if let ReadError::NotLeader { leader } = ReadError::from_wire(refusal) {
+                        left = Serving::Elsewhere(leader);
+                    }
+                    break;
                 }
-                Some(News::Refusal(_)) => break,
                 Some(_) | None => {}
             }
         }
@@ -250,5 +255,10 @@ async fn hold(caller: Caller, group: GroupId, sender: watch::Sender<Option<Sessi
         },
         () = sender.closed() => {}
     }
-    show(&sender, None);
+    show(&sender, left);
+}
+
+fn serving_from_wire(news: &wire::SessionNews) -> Serving {
+    let Some(wire::Session { term, grant }) = news.session else { return Serving::Waits };
+    Serving::Granted(Grant { session: Session { term, grant }, is_to_finish: news.is_to_finish })
 }

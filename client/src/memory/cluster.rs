@@ -15,7 +15,7 @@ use crate::{
     AppendError, Appended, ApplyError, BrokerName, Client as _, ClusterChange, ClusterError, ClusterView, Connect,
     DeadLetter, EventBatch, GroupCursors, GroupId, GroupInfo, Hops, NodeClient, NodeId, NodeInfo, NodePhase,
     NodeReport, Offset, OperationError, Position, ProducerKey, Progress, ReadError, Resources, Role, Selection,
-    Session, Start, TriggerId, Warning,
+    Serving, Session, Start, TriggerId, Warning,
 };
 
 /// A cluster in memory. What it stores is one and the same for all its nodes; what they do not share is who leads. Clones
@@ -42,6 +42,10 @@ struct State {
     blind: BTreeSet<NodeId>,
     /// Nodes that do not answer.
     away: BTreeSet<NodeId>,
+    /// Nodes that are not reached.
+    gone: BTreeSet<NodeId>,
+    /// Groups whose replicas reach none of each other.
+    apart: BTreeSet<GroupId>,
     lost_answers: u32,
     changes: Vec<ClusterChange>,
 }
@@ -49,6 +53,14 @@ struct State {
 impl State {
     fn term(&self, group: GroupId) -> u64 {
         self.view.groups.get(&group).map_or(0, |info| info.term)
+    }
+
+    /// What a replica says when too many of the others are gone.
+    fn no_quorum(&self, group: GroupId) -> Option<AppendError> {
+        let replicas = &self.view.groups.get(&group)?.replicas;
+        let voters = replicas.len() as u32;
+        let reached = if self.apart.contains(&group) { 1 } else { replicas.difference(&self.gone).count() as u32 };
+        (2 * reached <= voters).then_some(AppendError::NoQuorum { group, reached, voters })
     }
 }
 
@@ -58,7 +70,7 @@ struct Lead {
     /// Appends with a key, which every leader knows.
     known: BTreeMap<(u64, u64), Appended>,
     /// Who wants to deliver; the first may.
-    waiting: Vec<watch::Sender<Option<Session>>>,
+    waiting: Vec<watch::Sender<Serving>>,
     grants: u64,
 }
 
@@ -152,6 +164,19 @@ impl MemoryCluster {
         self.0.tell(&state);
     }
 
+    /// The leader of the group has its dispatcher finish, as before a planned hand-over.
+    pub fn finish_session(&self, group: GroupId) {
+        let state = self.0.state.lock();
+        let first = state.leads.get(&group).and_then(|lead| lead.waiting.first());
+        if let Some(first) = first {
+            first.send_modify(|serving| {
+                if let Serving::Granted(grant) = serving {
+                    grant.is_to_finish = true;
+                }
+            });
+        }
+    }
+
     /// The views no longer say who leads the group, though somebody does.
     pub fn forget_leader(&self, group: GroupId) {
         let mut state = self.0.state.lock();
@@ -190,6 +215,26 @@ impl MemoryCluster {
             state.away.insert(node)
         } else {
             state.away.remove(&node)
+        };
+    }
+
+    /// A node that is gone takes no connection. What a majority of whose replicas are gone, the others refuse.
+    pub fn gone(&self, node: NodeId, is_gone: bool) {
+        let mut state = self.0.state.lock();
+        if is_gone {
+            state.gone.insert(node)
+        } else {
+            state.gone.remove(&node)
+        };
+    }
+
+    /// The group's replicas find none of each other, or do again.
+    pub fn lose_quorum(&self, group: GroupId, is_lost: bool) {
+        let mut state = self.0.state.lock();
+        if is_lost {
+            state.apart.insert(group)
+        } else {
+            state.apart.remove(&group)
         };
     }
 
@@ -232,12 +277,12 @@ impl Cluster {
         let Some(lead) = state.leads.get_mut(&group) else { return };
         lead.waiting.retain(|waiting| !waiting.is_closed());
         if let Some(first) = lead.waiting.first()
-            && first.borrow().is_none()
+            && *first.borrow() == Serving::Waits
         {
             lead.grants += 1;
             let session = Session { term, grant: lead.grants };
             self.groups[&group].give_session(session);
-            first.send_replace(Some(session));
+            first.send_replace(Serving::Granted(session.into()));
         }
     }
 
@@ -307,6 +352,14 @@ impl NodeClient for MemoryNode {
         hops: Hops,
         key: Option<ProducerKey>,
     ) -> Self::Append {
+        let refusal = {
+            let state = self.cluster.0.state.lock();
+            let gone = state.gone.contains(&self.id).then_some(AppendError::Unavailable);
+            gone.or_else(|| state.no_quorum(group))
+        };
+        if let Some(refusal) = refusal {
+            return Box::pin(std::future::ready(Err(refusal)));
+        }
         let stored = match self.led(group) {
             Ok(stored) => stored,
             Err(Refused::UnknownGroup) => return Box::pin(std::future::ready(Err(AppendError::Unavailable))),
@@ -357,9 +410,9 @@ impl NodeClient for MemoryNode {
         self.to_read(group)?.cursor_changes(group)
     }
 
-    fn serve(&self, group: GroupId) -> Result<watch::Receiver<Option<Session>>, ReadError> {
+    fn serve(&self, group: GroupId) -> Result<watch::Receiver<Serving>, ReadError> {
         self.to_read(group)?;
-        let (sender, receiver) = watch::channel(None);
+        let (sender, receiver) = watch::channel(Serving::Waits);
         let term = {
             let mut state = self.cluster.0.state.lock();
             state.leads.entry(group).or_default().waiting.push(sender.clone());

@@ -7,6 +7,7 @@ fn errors() -> Vec<AppendError> {
     vec![
         AppendError::Overloaded { retry_after: Duration::from_secs(1) },
         AppendError::StorageFull,
+        AppendError::Damaged,
         AppendError::TooLarge { size_bytes: 2, limit_bytes: 1 },
         AppendError::NotLeader { leader: None },
         AppendError::NotLeader { leader: Some(NodeId(3)) },
@@ -21,6 +22,7 @@ fn what_follows_from_an_error() {
     for (error, keyed, want) in [
         (AppendError::Overloaded { retry_after: Duration::ZERO }, true, Next::GiveUp),
         (AppendError::StorageFull, true, Next::GiveUp),
+        (AppendError::Damaged, true, Next::GiveUp),
         (AppendError::TooLarge { size_bytes: 2, limit_bytes: 1 }, true, Next::GiveUp),
         (AppendError::NotLeader { leader: None }, true, first),
         (AppendError::NotLeader { leader: Some(NodeId(3)) }, true, Next::Follow(NodeId(3))),

@@ -47,6 +47,60 @@ async fn a_new_session_begins_from_what_is_stored() {
     assert_eq!(sink.ids("/").len(), 11, "and it goes on");
 }
 
+/// A planned hand-over under load: what the one before has done is stored before the next begins, so nothing comes twice.
+#[tokio::test]
+async fn a_session_that_is_finished_leaves_nothing_to_be_done_again() {
+    let sink = Sink::accepting().await;
+    let mut world = World::asleep("").await;
+    // What is stored is stored because of the hand-over.
+    world.options.progress_every = Duration::from_secs(3_600);
+    world.start();
+    world.trigger("t", &sink.url("/"), "").await;
+    let mut sent = 0;
+    for round in 1..=20_usize {
+        world.send_numbered(sent..sent + 50).await;
+        sent += 50;
+        // Some of them are done, some are not.
+        sink.wait("/", 50 * (round - 1) + round * 2).await;
+        world.client.finish_session();
+        let mut served = world.client.served();
+        let given_back = served.wait_for(|served| served.is_empty());
+        tokio::time::timeout(crate::sink::PATIENCE, given_back).await.expect("it is given back").unwrap();
+        assert!(world.client.group_state().scanned.0 > 0, "what was done is stored");
+        world.client.end_session();
+        sink.wait("/", 50 * round).await;
+    }
+    let ids: std::collections::BTreeSet<_> = sink.ids("/").into_iter().collect();
+    assert_eq!((ids.len(), sink.ids("/").len()), (1_000, 1_000), "each once");
+}
+
+/// An attempt that takes too long is not waited for.
+#[tokio::test]
+async fn a_session_is_given_back_although_a_subscriber_is_slow() {
+    let gate = watch::Sender::new(false);
+    let held = gate.clone();
+    let sink = Sink::start(move |received| match received.earlier {
+        0 if received.id() == "1" => status(202).when(&held),
+        _ => status(202),
+    })
+    .await;
+    let mut world = World::asleep("").await;
+    world.options.finish_within = Duration::from_millis(20);
+    world.options.progress_every = Duration::from_secs(3_600);
+    world.start();
+    world.trigger("t", &sink.url("/"), "delivery: {timeout: PT1H}").await;
+    world.send_numbered(0..3).await;
+    sink.wait("/", 3).await;
+    world.client.finish_session();
+    let mut served = world.client.served();
+    let given_back = served.wait_for(|served| served.is_empty());
+    tokio::time::timeout(crate::sink::PATIENCE, given_back).await.expect("it is given back").unwrap();
+    world.client.end_session();
+    sink.wait("/", 4).await;
+    assert_eq!(sink.ids("/")[3], "1", "what was done is stored, what was not is done again");
+    gate.send_replace(true);
+}
+
 /// Without a session no attempt starts, neither of new events nor of those that wait for a retry.
 #[tokio::test]
 async fn without_a_session_nothing_is_sent() {

@@ -169,6 +169,7 @@ async fn what_the_log_says_becomes_a_status() {
     for (error, status, problem, retry_after) in [
         (AppendError::Overloaded { retry_after: Duration::from_millis(1_500) }, 503, "overloaded", Some("2")),
         (AppendError::StorageFull, 503, "storage-full", Some("5")),
+        (AppendError::Damaged, 503, "damaged", Some("5")),
         (AppendError::Unavailable, 503, "unavailable", Some("1")),
         (AppendError::OutcomeUnknown, 503, "outcome-unknown", Some("1")),
         (AppendError::TooLarge { size_bytes: 9, limit_bytes: 8 }, 413, "too-large", None),

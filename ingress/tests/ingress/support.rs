@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use pelton_client::{
     AppendError, Appended, ApplyError, BrokerName, Client, ClusterChange, ClusterError, ClusterView, DeadLetter,
-    EventBatch, GroupCursors, GroupId, Hops, NodeId, NodeReport, Offset, OperationError, Position, Progress, ReadError,
-    Resources, Selection, Session, Start, TriggerId, Warning,
+    EventBatch, Grant, GroupCursors, GroupId, Hops, NodeId, NodeReport, Offset, OperationError, Position, Progress,
+    ReadError, Resources, Selection, Session, Start, TriggerId, Warning,
 };
 use pelton_env::{ManualClock, UnixMillis};
 use pelton_event::Event;
@@ -156,9 +156,11 @@ impl Client for FakeLog {
         Err(ReadError::UnknownGroup(group))
     }
 
-    fn served(&self) -> watch::Receiver<Arc<BTreeMap<GroupId, Session>>> {
+    fn served(&self) -> watch::Receiver<Arc<BTreeMap<GroupId, Grant>>> {
         watch::Sender::default().subscribe()
     }
+
+    fn release(&self, _: GroupId, _: Session) {}
 
     fn cluster(&self) -> watch::Receiver<Arc<ClusterView>> {
         watch::Sender::default().subscribe()

@@ -18,11 +18,10 @@ const REGISTRY: GroupId = GroupId(0);
 pub fn summarise(view: &ClusterView, reports: &BTreeMap<NodeId, NodeReport>, now: Time) -> ClusterStatus {
     let cluster = Cluster { view, reports };
     let all = std::iter::once((REGISTRY, &view.registry)).chain(view.groups.iter().map(|(id, info)| (*id, info)));
-    let groups: Vec<GroupStatus> = all
-        // A role on a machine of its own may not have heard of the registry's replicas.
-        .filter(|(id, info)| *id != REGISTRY || !info.replicas.is_empty() || info.leader.is_some())
-        .map(|(id, info)| cluster.group(id, info))
-        .collect();
+    // A role on a machine of its own may not have heard of the registry's replicas.
+    let all: Vec<_> =
+        all.filter(|(id, info)| *id != REGISTRY || !info.replicas.is_empty() || info.leader.is_some()).collect();
+    let groups: Vec<GroupStatus> = all.iter().map(|(id, info)| cluster.group(*id, info)).collect();
     let mut nodes: Vec<NodeStatus> = cluster.members().map(|(id, info)| cluster.node(id, info, &groups)).collect();
     nodes.sort_by(|a, b| a.name.cmp(&b.name));
     let mut problems = cluster.problems_of_nodes(&nodes);
@@ -34,7 +33,8 @@ pub fn summarise(view: &ClusterView, reports: &BTreeMap<NodeId, NodeReport>, now
         let what = "was removed: what it knows of the cluster is no longer brought up to date".to_owned();
         problems.push(ProblemStatus { subject: format!("node {}", cluster.name(gone)), what, since: None });
     }
-    problems.extend(groups.iter().flat_map(|group| problems_of_group(group, &nodes)));
+    let ids = all.iter().map(|(id, _)| *id);
+    problems.extend(ids.zip(&groups).flat_map(|(id, group)| cluster.problems_of_group(id, group, &nodes)));
     problems.extend(cluster.problems_of_replicas());
     let node = view.this.map(|id| cluster.name(id));
     ClusterStatus { now, node, nodes, groups, problems }
@@ -184,22 +184,38 @@ impl Cluster<'_> {
         }
         problems
     }
-}
 
-fn problems_of_group(group: &GroupStatus, nodes: &[NodeStatus]) -> Vec<ProblemStatus> {
-    let problem = |what: String| ProblemStatus { subject: format!("group {}", group.name), what, since: None };
-    let answers = |name: &str| nodes.iter().any(|node| node.name == name && node.answers);
-    let wanted: Vec<&ReplicaStatus> = group.replicas.iter().filter(|replica| replica.wanted).collect();
-    let there = wanted.iter().filter(|replica| answers(&replica.node)).count();
-    let mut problems = Vec::new();
-    match &group.leader {
-        Some(leader) if answers(leader) => {}
-        Some(leader) => problems.push(problem(format!("its leader {leader} does not answer"))),
-        None => problems.push(problem("has no leader".to_owned())),
+    fn problems_of_group(&self, id: GroupId, group: &GroupStatus, nodes: &[NodeStatus]) -> Vec<ProblemStatus> {
+        let problem = |what: String, since| ProblemStatus { subject: format!("group {}", group.name), what, since };
+        let node = |name: &str| nodes.iter().find(|node| node.name == name);
+        let answers = |name: &str| node(name).is_some_and(|node| node.answers);
+        let reports = || self.reports.values().filter_map(|report| report.replicas.get(&id));
+        // Whichever replica missed the leader first.
+        let unled_since = reports().filter_map(|replica| replica.unled_since).min();
+        let wanted: Vec<&ReplicaStatus> = group.replicas.iter().filter(|replica| replica.wanted).collect();
+        let there = wanted.iter().filter(|replica| answers(&replica.node)).count();
+        let mut problems = Vec::new();
+        match &group.leader {
+            Some(leader) if answers(leader) => {}
+            Some(leader) => {
+                let since = unled_since.or_else(|| node(leader)?.unreachable_since);
+                problems.push(problem(format!("its leader {leader} does not answer"), since));
+            }
+            None => problems.push(problem("has no leader".to_owned(), unled_since)),
+        }
+        if !wanted.is_empty() && there * 2 <= wanted.len() {
+            let of = wanted.len();
+            let what = format!("has no majority: {there} of {of} replicas answer, and nothing is acknowledged");
+            problems.push(problem(what, unled_since));
+        }
+        let few = || reports().filter_map(|replica| replica.too_few);
+        // Its leader knows, while there is one; another may not have heard yet that it is over.
+        let leading =
+            reports().filter(|replica| replica.role == ReplicaRole::Leader).max_by_key(|replica| replica.term);
+        if let Some(now) = leading.map_or_else(|| few().next(), |leading| leading.too_few) {
+            let what = format!("has {} of {} replicas", now.has, now.wanted);
+            problems.push(problem(what, few().map(|few| few.since).min()));
+        }
+        problems
     }
-    if !wanted.is_empty() && there * 2 <= wanted.len() {
-        let what = format!("has no majority: {there} of {} replicas answer, and nothing is acknowledged", wanted.len());
-        problems.push(problem(what));
-    }
-    problems
 }

@@ -36,6 +36,8 @@ fn replica(role: ReplicaRole, term: u64) -> ReplicaReport {
         followers: BTreeMap::new(),
         backlog: 5,
         problems: Vec::new(),
+        unled_since: None,
+        too_few: None,
     }
 }
 
@@ -150,6 +152,26 @@ fn what_is_wrong_is_told_with_since_when() {
             &["node b does not answer", "group 1 its leader b does not answer"],
         ),
         (
+            "a follower has missed it for a while",
+            |w| {
+                w.is_down(2);
+                w.replica(1, 1).unled_since = Some(at(20));
+                w.replica(3, 1).unled_since = Some(at(30));
+            },
+            &["node b does not answer", "group 1 its leader b does not answer since 2023-11-14T22:22:50Z"],
+        ),
+        (
+            "others know since when it is down",
+            |w| {
+                w.is_down(2);
+                w.report(1).unreachable.insert(NodeId(2), at(40));
+            },
+            &[
+                "node b does not answer since 2023-11-14T22:22:40Z",
+                "group 1 its leader b does not answer since 2023-11-14T22:22:40Z",
+            ],
+        ),
+        (
             "another leads in a higher term",
             |w| {
                 w.is_down(2);
@@ -171,7 +193,46 @@ fn what_is_wrong_is_told_with_since_when() {
                 "group 1 has no majority: 1 of 3 replicas answer, and nothing is acknowledged",
             ],
         ),
+        (
+            "no majority for a while",
+            |w| {
+                w.is_down(2);
+                w.is_down(3);
+                w.replica(1, 0).unled_since = Some(at(60));
+            },
+            &[
+                "node b does not answer",
+                "node c does not answer",
+                "group registry has no majority: 1 of 3 replicas answer, and nothing is acknowledged since \
+                 2023-11-14T22:22:20Z",
+                "group 1 its leader b does not answer",
+                "group 1 has no majority: 1 of 3 replicas answer, and nothing is acknowledged",
+            ],
+        ),
         ("an election", |w| w.replica(2, 1).role = ReplicaRole::Candidate, &["group 1 has no leader"]),
+        (
+            "an election that does not end",
+            |w| {
+                w.replica(2, 1).role = ReplicaRole::Candidate;
+                w.replica(2, 1).unled_since = Some(at(10));
+            },
+            &["group 1 has no leader since 2023-11-14T22:23:10Z"],
+        ),
+        ("a cut-off replica of a group that is led", |w| w.replica(3, 1).unled_since = Some(at(10)), &[]),
+        (
+            "a copy too few",
+            |w| {
+                let few = |seconds| Some(pelton_client::TooFew { has: 2, wanted: 3, since: at(seconds) });
+                w.replica(1, 1).too_few = few(5);
+                w.replica(2, 1).too_few = few(10);
+            },
+            &["group 1 has 2 of 3 replicas since 2023-11-14T22:23:10Z"],
+        ),
+        (
+            "a replica that lags takes a copy for missing that is there",
+            |w| w.replica(3, 1).too_few = Some(pelton_client::TooFew { has: 2, wanted: 3, since: at(5) }),
+            &[],
+        ),
         (
             "two nodes are cut apart",
             |w| {

@@ -50,11 +50,47 @@ pub enum Workload {
     Memory,
     /// Time to be ready with much retained against little
     Restart,
-    /// Three nodes: what replication costs, and how long a group is without a leader
+    /// All that follow: what three nodes cost, and how long a group is without a leader
     Cluster,
+    /// Three nodes: acknowledged events a second against the null server and against one node
+    ClusterIngest,
+    /// Three nodes: ingest and delivery to a sink against the null server
+    ClusterEndToEnd,
+    /// Three nodes: time from POST sent to POST received against the disk's sync
+    ClusterLatency,
+    /// Three nodes: how long a group takes no events after its leader was killed
+    ClusterFailover,
+    /// Three nodes: the longest gap in acknowledgements while a leader hands over
+    ClusterHandOver,
+    /// Three nodes: processor time and memory with many brokers and triggers and no load
+    ClusterIdle,
+    /// Three nodes: what ingest keeps of its rate while a replica is rebuilt
+    ClusterRebuild,
 }
 
+/// What [`Workload::Cluster`] stands for.
+const CLUSTER: [Workload; 7] = [
+    Workload::ClusterIngest,
+    Workload::ClusterEndToEnd,
+    Workload::ClusterLatency,
+    Workload::ClusterFailover,
+    Workload::ClusterHandOver,
+    Workload::ClusterIdle,
+    Workload::ClusterRebuild,
+];
+
 impl Workload {
+    /// The workloads that are meant by `asked`, each by itself: all when none is asked for.
+    pub fn chosen(asked: &[Self]) -> Vec<Self> {
+        let asked = if asked.is_empty() { Self::value_variants() } else { asked };
+        let mut chosen = Vec::new();
+        for workload in asked {
+            let these = if *workload == Self::Cluster { &CLUSTER[..] } else { std::slice::from_ref(workload) };
+            chosen.extend(these.iter().filter(|one| !chosen.contains(*one)).copied().collect::<Vec<_>>());
+        }
+        chosen
+    }
+
     /// Its name on the command line.
     pub fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
@@ -77,7 +113,14 @@ impl Workload {
             Self::Syncs => syncs::run(lab).await,
             Self::Memory => memory::run(lab).await,
             Self::Restart => restart::run(lab).await,
-            Self::Cluster => cluster::run(lab).await,
+            Self::Cluster => Ok(Vec::new()),
+            Self::ClusterIngest => cluster::ingest::run(lab).await,
+            Self::ClusterEndToEnd => cluster::end_to_end::run(lab).await,
+            Self::ClusterLatency => cluster::latency::run(lab).await,
+            Self::ClusterFailover => cluster::failover::run(lab).await,
+            Self::ClusterHandOver => cluster::hand_over::run(lab).await,
+            Self::ClusterIdle => cluster::idle::run(lab).await,
+            Self::ClusterRebuild => cluster::rebuild::run(lab).await,
         }
     }
 }
@@ -93,4 +136,19 @@ async fn closed_rate(load: &Load, server_pid: u32, window: Duration) -> Result<S
 /// A figure that cannot be made because there is nothing to make it from.
 fn no_rows(what: &str) -> BenchError {
     BenchError::Load { reason: format!("{what}: no round was measured") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_is_all_of_its_parts_and_nothing_is_measured_twice() {
+        assert_eq!(Workload::chosen(&[Workload::Cluster]), CLUSTER);
+        let mut all: Vec<_> = Workload::value_variants().to_vec();
+        all.retain(|workload| *workload != Workload::Cluster);
+        assert_eq!(Workload::chosen(&[]), all);
+        let twice = [Workload::ClusterIdle, Workload::Syncs, Workload::Syncs, Workload::Cluster];
+        assert_eq!(Workload::chosen(&twice).len(), CLUSTER.len() + 1);
+    }
 }

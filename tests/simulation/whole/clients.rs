@@ -88,9 +88,9 @@ pub async fn watch_sessions(me: u64, client: Client, world: Arc<Whole>) {
     let mut before = BTreeMap::new();
     loop {
         let now = BTreeMap::clone(&served.borrow_and_update());
-        for (group, session) in &now {
-            if before.get(group) != Some(session) {
-                world.oracle.serves(me, *group, Some(*session));
+        for (group, grant) in &now {
+            if before.get(group) != Some(grant) {
+                world.oracle.serves(me, *group, Some(grant.session));
             }
         }
         before.keys().filter(|group| !now.contains_key(group)).for_each(|group| world.oracle.serves(me, *group, None));

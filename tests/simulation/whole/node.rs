@@ -106,7 +106,7 @@ async fn open(
         node_lost_after: LOST_AFTER,
         timing: Timing::default(),
     };
-    let watched = world.clone();
+    let (watched, ended) = (world.clone(), world.clone());
     let on_fatal: FatalHook = Arc::new(move |error| {
         if !watched.hosts[&me].disk.power_fails.load(Ordering::Relaxed) {
             let what = format!("node {me}: {error}");
@@ -120,8 +120,13 @@ async fn open(
         chance: Arc::new(SeededChance::new(seed)),
         observer: Arc::new(pelton_log::NoObserver),
         on_fatal: on_fatal.clone(),
+        on_ended: Arc::new(move |why| {
+            let what = format!("node {me}: {why}");
+            ended.oracle.judge(Err(Violation { invariant: "a node does not end by itself", what }));
+        }),
         direct_io: pelton_log::DirectIo::Off,
         store: RegistryStore::None,
+        scrub_bytes_per_second: 64 << 10,
         blocking: Blocking::Inline,
         member: None,
     };

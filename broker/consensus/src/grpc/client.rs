@@ -169,4 +169,32 @@ impl Transport for GrpcTransport {
     ) -> BoxFuture<'static, Result<proto::TransferLeaderResponse, NoAnswer>> {
         self.control(to, request, |mut client, request| async move { client.transfer_leader(request).await })
     }
+
+    fn fetch(
+        &self,
+        to: NodeId,
+        request: proto::FetchRequest,
+    ) -> BoxFuture<'static, Result<proto::FetchResponse, NoAnswer>> {
+        let group = u64::from(request.group);
+        let request = self.signed(to, request);
+        let channels = self.channels(to);
+        Box::pin(async move {
+            let answered = client(channels?.data(group)).fetch(request).await;
+            answered.map(tonic::Response::into_inner).map_err(no_answer)
+        })
+    }
+
+    fn fetch_snapshot(
+        &self,
+        to: NodeId,
+        request: proto::FetchSnapshotRequest,
+    ) -> BoxFuture<'static, Result<Incoming<proto::SnapshotChunk>, NoAnswer>> {
+        let group = u64::from(request.group);
+        let request = self.signed(to, request);
+        let channels = self.channels(to);
+        Box::pin(async move {
+            let opened = client(channels?.data(group)).fetch_snapshot(request).await.map_err(no_answer)?;
+            Ok(opened.into_inner().map(|chunk| chunk.map_err(no_answer)).boxed())
+        })
+    }
 }

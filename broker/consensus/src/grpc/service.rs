@@ -55,7 +55,7 @@ fn incoming<T: Send + 'static>(stream: Streaming<T>) -> Incoming<T> {
 #[tonic::async_trait]
 impl Consensus for ConsensusService {
     type AppendStream = BoxStream<'static, Result<proto::AppendResponse, Status>>;
-    type FetchStream = BoxStream<'static, Result<proto::FetchResponse, Status>>;
+    type FetchSnapshotStream = BoxStream<'static, Result<proto::SnapshotChunk, Status>>;
 
     async fn append(
         &self,
@@ -87,7 +87,7 @@ impl Consensus for ConsensusService {
         let beats = request.into_inner().beats.into_iter();
         let answers =
             beats.map(|beat| proto::heartbeat_response::Answer { group: beat.group, response: Some(refused.clone()) });
-        Ok(Response::new(proto::HeartbeatResponse { answers: answers.collect() }))
+        Ok(Response::new(proto::HeartbeatResponse { answers: answers.collect(), unfit: self.peers.is_unfit() }))
     }
 
     async fn snapshot(
@@ -112,13 +112,24 @@ impl Consensus for ConsensusService {
         Ok(Response::new(answer))
     }
 
-    async fn fetch(&self, request: Request<proto::FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {
+    async fn fetch(&self, request: Request<proto::FetchRequest>) -> Result<Response<proto::FetchResponse>, Status> {
+        let answer = match self.refuses(&request) {
+            Some(refusal) => proto::FetchResponse { refusal: Some(refusal), ..proto::FetchResponse::default() },
+            None => self.peers.fetch(request.into_inner()),
+        };
+        Ok(Response::new(answer))
+    }
+
+    async fn fetch_snapshot(
+        &self,
+        request: Request<proto::FetchSnapshotRequest>,
+    ) -> Result<Response<Self::FetchSnapshotStream>, Status> {
         if let Some(refusal) = self.refuses(&request) {
             return Err(Status::failed_precondition(refusal.text));
         }
-        match self.peers.fetch(request.into_inner()) {
-            Ok(entries) => Ok(Response::new(entries.map(Ok).boxed())),
-            Err(refusal) => Err(Status::not_found(refusal.text)),
+        match self.peers.fetch_snapshot(request.into_inner()).await {
+            Ok(chunks) => Ok(Response::new(chunks.map(Ok).boxed())),
+            Err(refusal) => Err(Status::unavailable(refusal.text)),
         }
     }
 }

@@ -23,7 +23,7 @@ impl Transport for Half {
             response: (beat.group % 2 == 1).then(proto::AppendResponse::default),
         });
         let answers = answers.collect();
-        Box::pin(async { Ok(proto::HeartbeatResponse { answers }) })
+        Box::pin(async { Ok(proto::HeartbeatResponse { answers, unfit: false }) })
     }
 
     fn append(
@@ -49,6 +49,22 @@ impl Transport for Half {
         _group: GroupId,
         _chunks: BoxStream<'static, proto::SnapshotChunk>,
     ) -> BoxFuture<'static, Result<proto::SnapshotResponse, NoAnswer>> {
+        unreachable!("only heartbeats are sent")
+    }
+
+    fn fetch(
+        &self,
+        _to: NodeId,
+        _request: proto::FetchRequest,
+    ) -> BoxFuture<'static, Result<proto::FetchResponse, NoAnswer>> {
+        unreachable!("only heartbeats are sent")
+    }
+
+    fn fetch_snapshot(
+        &self,
+        _to: NodeId,
+        _request: proto::FetchSnapshotRequest,
+    ) -> BoxFuture<'static, Result<Incoming<proto::SnapshotChunk>, NoAnswer>> {
         unreachable!("only heartbeats are sent")
     }
 

@@ -14,6 +14,7 @@ use pelton_proto::consensus::v1 as proto;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::pace::{Pace, Sent};
 use super::{Quiet, RpcError, refused, unreachable};
 use crate::transport::{Incoming, NoAnswer};
 use crate::types::Types;
@@ -26,17 +27,24 @@ const MAX_IN_FLIGHT_BYTES: usize = 8 << 20;
 /// Requests that are not answered; empty ones count too.
 const MAX_IN_FLIGHT: usize = 64;
 
+/// A request with fewer bytes is none of many that a replica lacks.
+const LARGE_BYTES: u64 = 256 << 10;
+
 /// What a request takes of the bytes even when it has no entries, so that one semaphore bounds both.
 const REQUEST_BYTES: usize = MAX_IN_FLIGHT_BYTES / MAX_IN_FLIGHT;
+
+/// How long the news that an entry is committed waits for the next entry to go with. A follower applies later by so much;
+/// nobody waits for that but who reads there.
+const COMMIT_WAIT: Duration = Duration::from_millis(10);
 
 /// The requests that were sent and not answered.
 pub(super) struct InFlight {
     bytes: Arc<Semaphore>,
-    sent: Mutex<Sent>,
+    sent: Mutex<Unanswered>,
     changed: Notify,
 }
 
-struct Sent {
+struct Unanswered {
     /// Each with its share, in order.
     requests: VecDeque<OwnedSemaphorePermit>,
     /// Since when the follower owes an answer.
@@ -79,9 +87,32 @@ impl InFlight {
     }
 }
 
-/// The requests as the transport takes them, each once there is room for it.
+/// The requests, without those that only say how far entries are committed and that another follows soon: it says so, too.
+/// openraft makes one for each commit that finds no new entries. An answer to a later request counts for those before it.
+fn merged<S>(input: S) -> BoxStream<'static, AppendEntriesRequest<Types>>
+where
+    S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
+{
+    let merged = stream::unfold(Some(input), |input| async move {
+        let mut input = input?;
+        let mut request = input.next().await?;
+        let until = Instant::now() + COMMIT_WAIT;
+        while request.entries.is_empty() {
+            match tokio::time::timeout_at(until, input.next()).await {
+                Ok(Some(next)) => request = next,
+                Ok(None) => return Some((request, None)),
+                Err(_) => break,
+            }
+        }
+        Some((request, Some(input)))
+    });
+    merged.boxed()
+}
+
+/// The requests as the transport takes them, each once there is room for it. `newest` says how far the leader's log goes.
 pub(super) fn limited<S>(
     group: GroupId,
+    newest: impl Fn() -> u64 + Send + Sync + 'static,
     input: S,
     quiet: Quiet,
 ) -> (BoxStream<'static, proto::AppendRequest>, Arc<InFlight>)
@@ -90,23 +121,35 @@ where
 {
     let in_flight = Arc::new(InFlight {
         bytes: Arc::new(Semaphore::new(MAX_IN_FLIGHT_BYTES)),
-        sent: Mutex::new(Sent { requests: VecDeque::new(), owed_since: Instant::now(), input_ended: false }),
+        sent: Mutex::new(Unanswered { requests: VecDeque::new(), owed_since: Instant::now(), input_ended: false }),
         changed: Notify::new(),
     });
-    let start = (input, in_flight.clone(), quiet);
-    let requests = stream::unfold(start, move |(mut input, in_flight, quiet)| async move {
+    let start = (merged(input), in_flight.clone(), quiet, newest, Pace::default());
+    let requests = stream::unfold(start, move |(mut input, in_flight, quiet, newest, mut pace)| async move {
         let Some(request) = input.next().await else {
             in_flight.ended();
             return None;
         };
+        let (last, committed) = (last_index(&request), request.leader_commit.map_or(0, |id| id.index));
         let request = wire::append_to_wire(group, request);
-        let bytes = (wire::body_bytes(&request) as usize).clamp(REQUEST_BYTES, MAX_IN_FLIGHT_BYTES);
+        let (entries, bytes) = (request.entries.len() as u64, wire::body_bytes(&request));
+        if bytes >= LARGE_BYTES {
+            let pause = pace.pause(Sent { entries, bytes, last, committed, newest: newest() });
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+        }
+        let bytes = (bytes as usize).clamp(REQUEST_BYTES, MAX_IN_FLIGHT_BYTES);
         let share = in_flight.bytes.clone().acquire_many_owned(bytes as u32).await.ok()?;
         quiet.over().await;
         in_flight.sent(share);
-        Some((request, (input, in_flight, quiet)))
+        Some((request, (input, in_flight, quiet, newest, pace)))
     });
     (requests.boxed(), in_flight)
+}
+
+fn last_index(request: &AppendEntriesRequest<Types>) -> u64 {
+    request.entries.last().map_or(0, |entry| entry.log_id.index)
 }
 
 /// What a follower says, as openraft takes it.

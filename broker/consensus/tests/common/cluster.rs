@@ -13,11 +13,12 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use pelton_consensus::{
-    Applied, Command, Group, GroupOptions, NodeId, Outcome, Peers, ProposeError, Space, StateMachine, Watermark,
+    Applied, Begun, Command, Group, GroupError, GroupOptions, NodeId, Outcome, Peers, ProposeError, Space,
+    StateMachine, Unsound, Watermark,
 };
 use pelton_env::{ManualClock, SeededChance};
-use pelton_log::{Disk, GroupId, Identity, Log, LogIndex, Options, SimDisk, Turn};
-use tokio::sync::{Notify, oneshot};
+use pelton_log::{Disk, GroupId, Identity, Log, LogIndex, OnDamage, Options, SimDisk, Turn};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::net::Net;
@@ -50,7 +51,7 @@ pub struct Lines {
     pub keep_from: Option<u64>,
 }
 
-fn encode(lines: &[Line]) -> Bytes {
+pub fn encode(lines: &[Line]) -> Bytes {
     let mut out = BytesMut::new();
     for line in lines {
         out.put_u64(line.index);
@@ -104,6 +105,11 @@ impl StateMachine for Ledger {
 
     fn install(&self, _index: LogIndex, state: &Bytes) -> Result<(), String> {
         self.restore(state, None)
+    }
+
+    fn adopt(&self, watermark: &Watermark) -> Result<(), String> {
+        self.inner.lock().keep_from = Some(watermark.index.0);
+        Ok(())
     }
 }
 
@@ -196,12 +202,30 @@ impl Node {
 
     /// Every entry of the log as it is stored.
     pub fn entries(&self) -> Vec<pelton_log::Entry> {
-        self.group.log().read(GROUP, self.first(), LogIndex(u64::MAX), u64::MAX).unwrap()
+        let (mut entries, mut next) = (Vec::new(), self.first());
+        loop {
+            let some = self.group.log().read(GROUP, next, LogIndex(u64::MAX), u64::MAX).unwrap();
+            let Some(last) = some.last() else { return entries };
+            next = LogIndex(last.index.0 + 1);
+            entries.extend(some);
+        }
     }
 
     fn first(&self) -> LogIndex {
         self.group.log().group(GROUP).first.unwrap_or(LogIndex(0))
     }
+}
+
+/// A node that is being started.
+pub struct Starting {
+    pub id: u64,
+    pub disk: SimDisk,
+    peers: Peers,
+    disk_works: Arc<AtomicBool>,
+    driver: JoinHandle<()>,
+    /// What is damaged, when that has to be repaired before the group is open.
+    pub unsound: Option<watch::Receiver<Unsound>>,
+    pub opened: JoinHandle<Group<Ledger>>,
 }
 
 /// Nodes that share a fabric.
@@ -219,7 +243,7 @@ pub fn group_options() -> GroupOptions {
 
 impl<F: Fabric> Cluster<F> {
     pub fn new(fabric: F) -> Self {
-        let log_options = Options::small(Identity { cluster: 7, node: 0 });
+        let log_options = Options { on_damage: OnDamage::Keep, ..Options::small(Identity { cluster: 7, node: 0 }) };
         let options = fabric.options();
         Self { fabric, nodes: BTreeMap::new(), options, log_options }
     }
@@ -247,6 +271,16 @@ impl<F: Fabric> Cluster<F> {
     }
 
     pub async fn start_on(&mut self, id: u64, disk: SimDisk) {
+        let starting = self.begin_on(id, disk).await;
+        self.finish(starting).await;
+    }
+
+    /// Starts a node that may be damaged, and does not wait for its repair.
+    pub async fn begin_on(&mut self, id: u64, disk: SimDisk) -> Starting {
+        self.try_open(id, disk).await.unwrap()
+    }
+
+    pub async fn try_open(&mut self, id: u64, disk: SimDisk) -> Result<Starting, GroupError> {
         let peers = self.fabric.join(NodeId(id)).await;
         let work = Arc::new(Notify::new());
         let hook = work.clone();
@@ -273,8 +307,30 @@ impl<F: Fabric> Cluster<F> {
             }
         });
         let options = GroupOptions { node: NodeId(id), ..self.options.clone() };
-        let group = Group::open(GROUP, log, Arc::new(Ledger::default()), &options, peers.clone()).await.unwrap();
+        let state = Arc::new(Ledger::default());
+        let (unsound, opened) = match Group::begin(GROUP, log, state, &options, peers.clone()).await? {
+            Begun::Open(group) => (None, tokio::spawn(async { group })),
+            Begun::Damaged(mending) => {
+                (Some(mending.unsound()), tokio::spawn(async { mending.mended().await.unwrap() }))
+            }
+        };
+        Ok(Starting { id, disk, peers, disk_works, driver, unsound, opened })
+    }
+
+    pub async fn finish(&mut self, starting: Starting) {
+        let Starting { id, disk, peers, disk_works, driver, opened, .. } = starting;
+        let group = within("a replica to be open", opened).await.unwrap();
         self.nodes.insert(id, Node { id, disk, group, peers, disk_works, driver });
+    }
+
+    /// Ends a node in order, and gives its disk.
+    pub async fn shut_down(&mut self, id: u64) -> SimDisk {
+        let node = self.nodes.remove(&id).unwrap();
+        within("the end of a group", node.group.shutdown()).await.unwrap();
+        self.fabric.leave(NodeId(id));
+        node.group.log().shutdown();
+        node.driver.abort();
+        node.disk.copy()
     }
 
     /// Ends a node as a kill does, and gives what its disk holds then.

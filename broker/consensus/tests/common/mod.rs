@@ -61,6 +61,11 @@ impl StateMachine for Journal {
     fn install(&self, _index: LogIndex, state: &Bytes) -> Result<(), String> {
         self.restore(state, None)
     }
+
+    fn adopt(&self, watermark: &Watermark) -> Result<(), String> {
+        self.inner.lock().keep_from = Some(watermark.index.0);
+        Ok(())
+    }
 }
 
 pub struct Told(Mutex<Option<oneshot::Sender<Result<LogIndex, ProposeError>>>>);

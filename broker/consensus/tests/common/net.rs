@@ -22,6 +22,8 @@ struct Links {
     cut: BTreeSet<(NodeId, NodeId)>,
     /// Nodes whose votes get through between them, and nothing that a leader sends.
     only_votes: BTreeSet<NodeId>,
+    /// Nodes that nobody gives copies to.
+    no_copies: BTreeSet<NodeId>,
     /// Of a thousand messages that are not part of a stream.
     lost_per_mille: u64,
     delay_millis: u64,
@@ -70,6 +72,11 @@ impl Net {
     pub fn only_votes(&self, nodes: impl IntoIterator<Item = u64>) {
         self.links.lock().only_votes = nodes.into_iter().map(NodeId).collect();
         self.changed.send_replace(());
+    }
+
+    /// The node asks in vain for copies of its damaged entries.
+    pub fn no_copies(&self, nodes: impl IntoIterator<Item = u64>) {
+        self.links.lock().no_copies = nodes.into_iter().map(NodeId).collect();
     }
 
     fn drops_appends(&self, from: NodeId, to: NodeId) -> bool {
@@ -255,6 +262,31 @@ impl Transport for Wire {
     ) -> BoxFuture<'static, Result<proto::SnapshotResponse, NoAnswer>> {
         let chunks = late(self.net.clone(), self.from, to, chunks).map(Ok).boxed();
         self.call(to, move |peers| async move { peers.snapshot(chunks).await })
+    }
+
+    fn fetch(
+        &self,
+        to: NodeId,
+        request: proto::FetchRequest,
+    ) -> BoxFuture<'static, Result<proto::FetchResponse, NoAnswer>> {
+        if self.net.links.lock().no_copies.contains(&self.from) && !request.wanted.is_empty() {
+            return futures_util::future::ready(Err(NoAnswer::because("not for this node"))).boxed();
+        }
+        self.call(to, move |peers| async move { peers.fetch(request) })
+    }
+
+    fn fetch_snapshot(
+        &self,
+        to: NodeId,
+        request: proto::FetchSnapshotRequest,
+    ) -> BoxFuture<'static, Result<Incoming<proto::SnapshotChunk>, NoAnswer>> {
+        let called = self.call(to, move |peers| async move { peers.fetch_snapshot(request).await });
+        let (net, from) = (self.net.clone(), self.from);
+        let chunks = async move {
+            let chunks = called.await?.map_err(|refusal| NoAnswer::because(refusal.text))?;
+            Ok(late(net, to, from, chunks).map(Ok).boxed())
+        };
+        chunks.boxed()
     }
 
     fn transfer_leader(

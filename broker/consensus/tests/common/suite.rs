@@ -135,6 +135,29 @@ pub async fn the_leader_is_handed_over<F: Fabric>(fabric: F) {
 }
 
 /// Many entries near the size of a record: a request has 1 MiB at most, and all arrive.
+pub async fn a_voter_finds_out_whom_it_reaches<F: Fabric>(fabric: F) {
+    let mut cluster = Cluster::of(fabric, 3).await;
+    cluster.commit(body(0)).await;
+    cluster.converge(1).await;
+    let within = cluster.options.election_timeout.0;
+    let heard = |cluster: &Cluster<F>, id: u64| cluster.group(id).quorum_heard().is_some_and(|age| age <= 2 * within);
+    assert!((1..=3).all(|id| heard(&cluster, id)));
+    cluster.start(4).await;
+    assert_eq!(cluster.group(4).reach(within).await, None, "it does not vote");
+    let leader = cluster.leader().await;
+    let others: Vec<u64> = (1..=3).filter(|id| *id != leader).collect();
+    cluster.kill(leader).await;
+    let two = cluster.group(others[0]).reach(within).await.unwrap();
+    assert_eq!((two.reached, two.voters, two.is_quorum), (2, 3, true));
+    // One of them leads; the other is gone then, and the leader finds that out as well.
+    let next = cluster.leader().await;
+    cluster.kill(others.iter().copied().find(|id| *id != next).unwrap()).await;
+    let one = cluster.group(next).reach(within).await.unwrap();
+    assert_eq!((one.reached, one.voters, one.is_quorum), (1, 3, false));
+    until("no quorum is heard any more", || !heard(&cluster, next)).await;
+    cluster.stop().await;
+}
+
 pub async fn large_entries_get_through_in_bounded_requests<F: Fabric>(fabric: F) {
     let mut cluster = Cluster::new(fabric);
     let mib = 1 << 20;

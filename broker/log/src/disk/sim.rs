@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use pelton_env::Chance;
 
 use super::trace::{DataOp, Image, NameOp, SimTrace, Step, Unsynced};
@@ -79,6 +79,14 @@ fn count_down(left: &mut Option<u64>) -> io::Result<()> {
 #[derive(Debug, Clone, Default)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    hang: Arc<Hang>,
+}
+
+/// Whether the disk hangs.
+#[derive(Debug, Default)]
+struct Hang {
+    hangs: Mutex<bool>,
+    over: Condvar,
 }
 
 impl SimDisk {
@@ -98,7 +106,7 @@ impl SimDisk {
 
     pub(super) fn from_image(image: Image) -> Self {
         let next_file = image.files.keys().next_back().map_or(0, |last| last + 1);
-        Self { state: Arc::new(Mutex::new(State { image, next_file, ..State::default() })) }
+        Self { state: Arc::new(Mutex::new(State { image, next_file, ..State::default() })), hang: Arc::default() }
     }
 
     /// A directory with the same files and none of the faults; the lock is free.
@@ -174,6 +182,20 @@ impl SimDisk {
     /// From now on no file can be opened for writing, because the process has too many open ones.
     pub fn set_out_of_descriptors(&self, out: bool) {
         self.state.lock().no_descriptors = out;
+    }
+
+    /// From now on writes wait until this is taken back, as on a disk that does not answer. For logs with threads of
+    /// their own: whoever takes the turns of another would wait in them.
+    pub fn set_hung(&self, hung: bool) {
+        *self.hang.hangs.lock() = hung;
+        self.hang.over.notify_all();
+    }
+
+    fn wait_while_hung(&self) {
+        let mut hangs = self.hang.hangs.lock();
+        while *hangs {
+            self.hang.over.wait(&mut hangs);
+        }
     }
 
     /// After this many more writes every one fails.
@@ -338,6 +360,7 @@ struct SimFile {
 
 impl DiskFile for SimFile {
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.disk.wait_while_hung();
         let at = usize::try_from(at).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let aligned = [at, bytes.len(), bytes.as_ptr().addr()].iter().all(|value| value.is_multiple_of(4096));
         if self.direct && !aligned {

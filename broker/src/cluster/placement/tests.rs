@@ -13,7 +13,7 @@ fn ids(nodes: &[u64]) -> BTreeSet<NodeId> {
 }
 
 fn all_answer() -> Observed {
-    Observed { silent: BTreeMap::new(), lost_after: Duration::from_secs(600) }
+    Observed { silent: BTreeMap::new(), lost_after: Duration::from_secs(600), unfit: BTreeSet::new() }
 }
 
 fn silent(nodes: &[u64], seconds: u64) -> Observed {
@@ -450,4 +450,29 @@ proptest! {
         let voters = &state.registry;
         prop_assert!(voters.is_moving() || voters.replicas.len() % 2 == 1, "{voters:?}");
     }
+}
+
+/// A full, slow or hung disk takes no replica away, and gets no leader. Whoever led at home does so again afterwards.
+#[test]
+fn an_unfit_node_leads_nothing_until_it_is_fit_again() {
+    let preferred = |state: &ClusterState| -> Vec<_> {
+        state.groups.values().map(|group| group.preferred.expect("somebody should lead").0).collect()
+    };
+    let unfit = |nodes: &[u64]| Observed { unfit: ids(nodes), ..all_answer() };
+    let mut state = cluster(&["x", "y", "z"]);
+    let before = state.clone();
+    assert_eq!(preferred(&state), [1, 2, 3]);
+    let (first, second) = (GroupId(1), GroupId(2));
+    converge(&mut state, &unfit(&[1]));
+    assert_eq!(preferred(&state)[1..], [2, 3]);
+    assert_ne!(state.groups[&first].preferred, Some(NodeId(1)));
+    assert_eq!(state.groups[&first].replicas, before.groups[&first].replicas);
+    assert_eq!(state.registry, before.registry);
+    converge(&mut state, &unfit(&[1, 2]));
+    assert_eq!(preferred(&state), [3, 3, 3]);
+    // Nobody could do it better.
+    converge(&mut state, &unfit(&[1, 2, 3]));
+    assert_eq!(state.groups[&second].preferred, Some(NodeId(2)));
+    converge(&mut state, &all_answer());
+    assert_eq!(preferred(&state), [1, 2, 3]);
 }

@@ -152,6 +152,27 @@ impl Transport for Wire {
         self.call(to, move |peers| async move { peers.snapshot(chunks.map(Ok).boxed()).await })
     }
 
+    fn fetch(
+        &self,
+        to: pelton_consensus::NodeId,
+        request: proto::FetchRequest,
+    ) -> BoxFuture<'static, Result<proto::FetchResponse, NoAnswer>> {
+        self.call(to, move |peers| async move { peers.fetch(request) })
+    }
+
+    fn fetch_snapshot(
+        &self,
+        to: pelton_consensus::NodeId,
+        request: proto::FetchSnapshotRequest,
+    ) -> BoxFuture<'static, Result<Incoming<proto::SnapshotChunk>, NoAnswer>> {
+        let called = self.call(to, move |peers| async move { peers.fetch_snapshot(request).await });
+        let chunks = async move {
+            let chunks = called.await?.map_err(|refusal| NoAnswer::because(refusal.text))?;
+            Ok(chunks.map(Ok).boxed())
+        };
+        chunks.boxed()
+    }
+
     fn transfer_leader(
         &self,
         to: pelton_consensus::NodeId,

@@ -21,7 +21,7 @@ const AFTER: Duration = Duration::from_secs(3);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// Measures the row. What is judged is the 99th percentile of all gaps.
-pub async fn run(lab: &Lab) -> Result<Row, BenchError> {
+pub async fn run(lab: &Lab) -> Result<Vec<Row>, BenchError> {
     let kills = if lab.quick { KILLS_QUICK } else { KILLS };
     let label = format!("3 replicas, leader killed: writes resume, p99 of {kills}");
     let mut trio = Trio::start(&lab.directory("trio")?, lab.workers).await?;
@@ -51,5 +51,6 @@ pub async fn run(lab: &Lab) -> Result<Row, BenchError> {
     let p99 = sorted[(sorted.len() * 99).div_ceil(100) - 1];
     let median = sorted[sorted.len() / 2];
     let row = Row::of_values(label, &[p99], "ms", Some(GOAL)).ok_or_else(|| no_rows("failover"))?;
-    Ok(row.note(format!("the longest time in which one of 12 writers had no acknowledgement; median {median:.0} ms")))
+    let note = format!("the longest time in which one of 12 writers had no acknowledgement; median {median:.0} ms");
+    Ok(vec![row.note(note)])
 }

@@ -20,7 +20,7 @@ const AROUND: Duration = Duration::from_millis(500);
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Measures the row: the longest gap of all hand-overs.
-pub async fn run(lab: &Lab) -> Result<Row, BenchError> {
+pub async fn run(lab: &Lab) -> Result<Vec<Row>, BenchError> {
     let times = if lab.quick { HAND_OVERS_QUICK } else { HAND_OVERS };
     let label = format!("3 replicas, longest gap of {times} planned hand-overs");
     let trio = Trio::start(&lab.directory("trio")?, lab.workers).await?;
@@ -42,7 +42,7 @@ pub async fn run(lab: &Lab) -> Result<Row, BenchError> {
     let longest = gaps.iter().copied().fold(0.0, f64::max);
     let row = Row::of_values(label, &[longest], "ms", Some(GOAL)).ok_or_else(|| no_rows("hand-over"))?;
     gaps.sort_by(f64::total_cmp);
-    Ok(row.note(format!("median {:.0} ms", gaps[gaps.len() / 2])))
+    Ok(vec![row.note(format!("median {:.0} ms", gaps[gaps.len() / 2]))])
 }
 
 async fn until_led(trio: &Trio, group: u32, node: &str) -> Result<(), BenchError> {

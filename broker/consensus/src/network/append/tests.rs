@@ -36,7 +36,7 @@ fn answers(receiver: mpsc::Receiver<proto::AppendResponse>) -> Incoming<proto::A
 
 /// How many requests go out before any is answered.
 async fn sent_unanswered(count: u64, bytes: usize) -> usize {
-    let (mut sending, _in_flight) = limited(GroupId(1), requests(count, bytes), Quiet::new());
+    let (mut sending, _in_flight) = limited(GroupId(1), || 0, requests(count, bytes), Quiet::new());
     let mut sent = 0;
     while let Ok(Some(_)) = tokio::time::timeout(HUNG_AFTER, sending.next()).await {
         sent += 1;
@@ -54,7 +54,7 @@ async fn what_is_in_flight_is_bounded_by_bytes_and_by_requests() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_lets_the_next_request_out() {
-    let (mut sending, in_flight) = limited(GroupId(1), requests(10, MAX_IN_FLIGHT_BYTES), Quiet::new());
+    let (mut sending, in_flight) = limited(GroupId(1), || 0, requests(10, MAX_IN_FLIGHT_BYTES), Quiet::new());
     let (answer, receiver) = mpsc::channel(8);
     let mut watched = watched(answers(receiver), in_flight, HUNG_AFTER);
     for _ in 0..10 {
@@ -73,7 +73,7 @@ async fn a_stream_ends_after_an_error_and_when_the_follower_hangs() {
     let refusal = wire::refused_append(wire::refusal(proto::refusal::Reason::Full, "full"));
     let garbage = proto::AppendResponse { result: None };
     for (row, last) in [("conflict", conflict), ("refusal", refusal), ("garbage", garbage)] {
-        let (mut sending, in_flight) = limited(GroupId(1), requests(3, 0), Quiet::new());
+        let (mut sending, in_flight) = limited(GroupId(1), || 0, requests(3, 0), Quiet::new());
         let (answer, receiver) = mpsc::channel(8);
         let mut watched = watched(answers(receiver), in_flight, HUNG_AFTER);
         sending.next().await.unwrap();
@@ -83,7 +83,7 @@ async fn a_stream_ends_after_an_error_and_when_the_follower_hangs() {
         assert!(!matches!(watched.next().await, Some(Ok(Ok(_))) | None), "{row}");
         assert!(watched.next().await.is_none(), "{row}");
     }
-    let (mut sending, in_flight) = limited(GroupId(1), requests(3, 0).chain(stream::pending()), Quiet::new());
+    let (mut sending, in_flight) = limited(GroupId(1), || 0, requests(3, 0).chain(stream::pending()), Quiet::new());
     let (answer, receiver) = mpsc::channel(8);
     let mut watched = watched(answers(receiver), in_flight, HUNG_AFTER);
     let idle = tokio::time::timeout(10 * HUNG_AFTER, watched.next()).await;
@@ -103,10 +103,35 @@ async fn a_stream_ends_after_an_error_and_when_the_follower_hangs() {
 #[tokio::test(start_paused = true)]
 async fn a_quiet_leader_sends_nothing_until_it_may() {
     let quiet = Quiet::new();
-    let (mut sending, _in_flight) = limited(GroupId(1), requests(3, 0), quiet.clone());
+    let (mut sending, _in_flight) = limited(GroupId(1), || 0, requests(3, 0), quiet.clone());
     assert!(sending.next().await.is_some());
     quiet.set(true);
     assert!(tokio::time::timeout(HUNG_AFTER, sending.next()).await.is_err());
     quiet.set(false);
     assert!(sending.next().await.is_some());
+}
+
+/// What only says how far entries are committed is worth a message of its own when nothing else comes.
+#[tokio::test(start_paused = true)]
+async fn a_commit_goes_with_the_next_entries_and_alone_when_there_are_none() {
+    let commit = |index: u64| AppendEntriesRequest { entries: Vec::new(), ..request(index, 0) };
+    let (input, receiver) = mpsc::unbounded_channel();
+    let requests = stream::unfold(receiver, |mut input: mpsc::UnboundedReceiver<_>| async move {
+        input.recv().await.map(|item| (item, input))
+    });
+    let (mut sending, in_flight) = limited(GroupId(1), || 0, requests.boxed(), Quiet::new());
+    for made in [commit(7), commit(7), request(8, 1)] {
+        input.send(made).unwrap();
+    }
+    let began = Instant::now();
+    let sent = sending.next().await.unwrap();
+    assert_eq!((sent.entries.len(), began.elapsed()), (1, Duration::ZERO), "it goes along, and waits for nothing");
+    assert!(in_flight.answered() && !in_flight.answered(), "one request was sent, so one answer is due");
+    input.send(commit(9)).unwrap();
+    let sent = sending.next().await.unwrap();
+    assert_eq!((sent.entries.len(), began.elapsed()), (0, COMMIT_WAIT), "nothing came, so it goes alone");
+    input.send(commit(10)).unwrap();
+    drop(input);
+    assert!(sending.next().await.is_some(), "what is last is sent, too");
+    assert!(sending.next().await.is_none());
 }
