@@ -6,6 +6,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::node::Shared;
 
+/// How long it is put off after a start, which has enough to read.
+const FIRST_AFTER: Duration = Duration::from_secs(10);
+
 /// How often a piece is read.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -18,7 +21,7 @@ pub(crate) async fn run(shared: Shared) {
     if bytes_per_second == 0 {
         return;
     }
-    let mut ticks = tokio::time::interval(EVERY);
+    let mut ticks = tokio::time::interval_at(Instant::now() + FIRST_AFTER, EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pass = Pass::default();
     loop {

@@ -51,11 +51,23 @@ pub enum Bug {
     /// A follower says yes to entries that do not fit to its own. (Raft, figure 2, AppendEntries 2; RedisRaft, Jepsen
     /// 2020: committed entries replaced.)
     ConflictTakenForSuccess,
+    /// An event counts as done when its attempt begins. (The class of bug "cursor moved past an un-acked event".)
+    DoneWhenSent,
+    /// A dispatcher that begins counts attempts from zero. (The class "retry counter reset by failover".)
+    AttemptsForgotten,
+    /// An event is given up before its last attempt. (The class "dead letter before the last attempt is recorded".)
+    GivenUpTooEarly,
+    /// A dispatcher goes on when its session has ended. (The class "stale leader serves after pause"; etcd 2025.)
+    SessionOutlived,
+    /// Progress of a session that has ended is stored. (The class of missing fencing tokens.)
+    StaleProgressStored,
+    /// A checkpoint holds cursors without what is pending. (The class "table lost on snapshot".)
+    PendingLostInCheckpoint,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 24] = [
         Self::NoSync,
         Self::FailedSyncIgnored,
         Self::NoDirectorySync,
@@ -74,7 +86,19 @@ impl Bug {
         Self::CheckpointIndexAhead,
         Self::NoPauseAfterFailure,
         Self::ConflictTakenForSuccess,
+        Self::DoneWhenSent,
+        Self::AttemptsForgotten,
+        Self::GivenUpTooEarly,
+        Self::SessionOutlived,
+        Self::StaleProgressStored,
+        Self::PendingLostInCheckpoint,
     ];
+
+    /// Whether it is of deliveries, which only whole nodes make.
+    #[must_use]
+    pub fn is_of_deliveries(self) -> bool {
+        self as usize >= Self::DoneWhenSent as usize
+    }
 
     /// Whether this thread has it.
     #[must_use]

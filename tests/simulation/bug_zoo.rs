@@ -27,9 +27,10 @@ fn bug_zoo() {
             continue;
         }
         CAUGHT_NOW.store(place, Ordering::SeqCst);
+        let of = if bug.is_of_deliveries() { seeds::Of::WholeNodes } else { seeds::Of::Consensus };
         let (tried, caught) = (Cell::new(0), Cell::new(None));
         let prepare = || bugs::set(Some(Bug::ALL[CAUGHT_NOW.load(Ordering::SeqCst)]));
-        seeds::run_all(1..=at_most, prepare, |_, outcome| {
+        seeds::run_all(of, 1..=at_most, prepare, |_, outcome| {
             tried.set(tried.get() + 1);
             let Err(what) = outcome else { return true };
             caught.set(what.lines().next().map(str::to_owned));
