@@ -1,8 +1,8 @@
-//! How many seeds it takes to find bugs that others really had (`pelton_env::bugs` says who). A simulation that does not
-//! find them proves nothing.
+//! How many seeds it takes to find bugs that others had (`pelton_env::bugs` says who). A simulation that does not find them
+//! proves nothing.
 //!
 //! `cargo test --features bugs --test simulation bug_zoo -- --nocapture`; `PELTON_ZOO_SEEDS` says after how many seeds a
-//! bug counts as missed, `PELTON_ZOO_BUG` names a single one.
+//! bug counts as missed, `PELTON_ZOO_BUG` names those that are looked for, with commas between them.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ fn bug_zoo() {
     let only = std::env::var("PELTON_ZOO_BUG").ok();
     let (mut took, mut missed) = (Vec::new(), Vec::new());
     for (place, bug) in Bug::ALL.into_iter().enumerate() {
-        if only.as_ref().is_some_and(|only| *only != format!("{bug:?}")) {
+        if only.as_ref().is_some_and(|only| only.split(',').all(|only| *only != format!("{bug:?}"))) {
             continue;
         }
         CAUGHT_NOW.store(place, Ordering::SeqCst);

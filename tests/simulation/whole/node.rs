@@ -11,7 +11,7 @@ use pelton_client::grpc::Connector;
 use pelton_client::{Client as _, ClusterChange, ClusterClient, ClusterOptions, Role};
 use pelton_dispatcher::{CircuitOptions, Dispatcher};
 use pelton_env::SeededChance;
-use pelton_log::{Disk, FatalHook, Identity, Log};
+use pelton_log::{Disk, FatalHook, Identity, Log, OnDamage};
 use pelton_peer::{Network, Pool, Security};
 use pelton_resource::{Resource, ResourceKey};
 use tokio::sync::{Notify, mpsc};
@@ -41,6 +41,7 @@ fn log_options(identity: Identity, on_fatal: FatalHook) -> pelton_log::Options {
         // One of them is a reserve that events do not get.
         spare_segments: 2,
         on_fatal: Some(on_fatal),
+        on_damage: OnDamage::Keep,
         max_flush_bytes: 128 << 10,
         max_record_bytes: 400 << 10,
         ..pelton_log::Options::small(identity)
