@@ -48,7 +48,7 @@ struct Socket {
 }
 
 impl Socket {
-    fn new(stream: TcpStream) -> BoxedIo {
+    fn boxed(stream: TcpStream) -> BoxedIo {
         let opened = OPENED.get();
         OPENED.set(opened + 1);
         Box::new(Self { opened, stream: Some(stream) })
@@ -98,7 +98,7 @@ impl Network for TurmoilNetwork {
     fn connect<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<BoxedIo>> {
         Box::pin(async move {
             let stream = TcpStream::connect((host, port)).await?;
-            Ok(Socket::new(stream))
+            Ok(Socket::boxed(stream))
         })
     }
 
@@ -113,7 +113,7 @@ impl PeerListener for Listener {
     fn accept(&self) -> BoxFuture<'_, io::Result<(BoxedIo, SocketAddr)>> {
         Box::pin(async {
             let (stream, from) = self.0.accept().await?;
-            Ok((Socket::new(stream), from))
+            Ok((Socket::boxed(stream), from))
         })
     }
 

@@ -37,7 +37,7 @@ fn event(number: u64, key: Option<&str>) -> Event {
     let (id, data) = (format!("e{number}"), data(number));
     let event = Event::builder().id(&id).source("/sim").ty(type_of(number)).data(DataKind::Bytes, &data);
     let event = match key {
-        Some(key) => event.extension("partitionkey", AttributeValue::String(key.into())),
+        Some(key) => event.extension("partitionkey", AttributeValue::String(key)),
         None => event,
     };
     event.build().expect("it is valid")

@@ -122,7 +122,7 @@ impl Run<'_> {
         }
         stepped.map_err(|error| Violation { invariant: "nothing panics", what: error.to_string() })?;
         self.steps += 1;
-        if oracle.has_news() || self.steps % LOOK_EVERY_STEPS == 0 {
+        if oracle.has_news() || self.steps.is_multiple_of(LOOK_EVERY_STEPS) {
             for (id, alive) in self.world.alive.lock().iter() {
                 oracle.look(*id, alive);
             }
@@ -141,7 +141,7 @@ impl Run<'_> {
         let deadline = self.sim.elapsed() + within;
         loop {
             // Now and then is enough: it looks at everything.
-            if self.steps % LOOK_EVERY_STEPS == 0 {
+            if self.steps.is_multiple_of(LOOK_EVERY_STEPS) {
                 let Err(why) = is_so(self) else { return Ok(()) };
                 if self.sim.elapsed() > deadline {
                     let what = format!("{what}: not within {within:?}: {why}; {}", run_state(&self.world));

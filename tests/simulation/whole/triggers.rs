@@ -30,7 +30,7 @@ pub fn type_of(event: u64) -> &'static str {
 
 /// Events that the subscriber of a Trigger never takes.
 pub fn is_poison(trigger: u64, event: u64) -> bool {
-    has_few_retries(trigger) && event % 3 == 0
+    has_few_retries(trigger) && event.is_multiple_of(3)
 }
 
 fn has_few_retries(trigger: u64) -> bool {
