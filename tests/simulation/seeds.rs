@@ -31,8 +31,8 @@ impl Of {
     /// Of so many seeds, those that are run of this. A run of whole nodes takes several times as long.
     fn share(self, seeds: u64) -> u64 {
         match self {
-            Self::Consensus => seeds - seeds / 4,
-            Self::WholeNodes => seeds.div_ceil(4),
+            Self::Consensus => seeds - seeds / 5,
+            Self::WholeNodes => (seeds / 5).max(1),
         }
     }
 
