@@ -296,7 +296,7 @@ fn dispatch(
     let handle = {
         let _there = threads.enter();
         let options = pelton_dispatcher::Options::default();
-        Dispatcher::start(client, options, Arc::clone(clock), Arc::new(OsChance))
+        Dispatcher::start(client, Arc::new(TcpNetwork), options, Arc::clone(clock), Arc::new(OsChance))
     };
     Ok((handle, threads))
 }

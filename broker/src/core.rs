@@ -90,6 +90,13 @@ impl Core {
 
     fn change(&mut self, entry: Entry<'_>, change: Change) -> Effect {
         let index = entry.index;
+        #[cfg(feature = "bugs")]
+        let change = match change {
+            Change::Progress { progress, .. } if pelton_env::bugs::Bug::StaleProgressStored.is_on() => {
+                Change::Progress { term: 0, progress }
+            }
+            change => change,
+        };
         match change {
             Change::Progress { term, .. } if term != 0 && term != entry.term => {
                 Effect::Quiet(Err(OperationError::SessionEnded))
@@ -126,7 +133,16 @@ impl Core {
         let mut out = BytesMut::with_capacity(1024);
         out.put_u64_le(self.next.0);
         out.put_u64_le(self.trim);
+        #[cfg(not(feature = "bugs"))]
         command::put_state(&mut out, &self.group);
+        #[cfg(feature = "bugs")]
+        {
+            let mut group = self.group.clone();
+            if pelton_env::bugs::Bug::PendingLostInCheckpoint.is_on() {
+                group.cursors.values_mut().for_each(|cursor| cursor.pending = pelton_client::RangeSet::new());
+            }
+            command::put_state(&mut out, &group);
+        }
         out.put_u32_le(self.keys.iter().len() as u32);
         for (offset, key) in self.keys.iter() {
             out.put_u64_le(offset.0);

@@ -20,7 +20,7 @@ use crate::node::{Node, OpenError, Options, Reach, assemble_member, open_log, re
 use crate::reports::ReportService;
 use crate::sessions::Caller;
 
-/// What a test exchanges for something of its own.
+/// What a test or a simulation exchanges for something of its own.
 pub(crate) struct Seams {
     /// How groups reach other nodes.
     pub(crate) transport: MakeTransport,
@@ -36,7 +36,7 @@ pub(crate) struct Way<'a> {
     pub(crate) identity: Identity,
 }
 
-type Opening = BoxFuture<'static, Result<(Log, pelton_log::Report), OpenError>>;
+pub(crate) type Opening = BoxFuture<'static, Result<(Log, pelton_log::Report), OpenError>>;
 
 impl Default for Seams {
     fn default() -> Self {
@@ -89,7 +89,7 @@ pub(crate) async fn open(options: Options, member: Member, seams: Seams) -> Resu
     // Before any group is open: others may need what this node has, to open theirs.
     peers.answer_from(&log);
     consensus.open(ConsensusService::new(peers.clone(), identity).server());
-    let reach = Reach { member, started, presence, pool, peers, book };
+    let reach = Reach { member, started, presence, pool, peers, book: book.clone() };
     let shared = match assemble_member(options.clone(), log.clone(), BrokerMetrics::register(), reach).await {
         Ok(shared) => shared,
         Err(error @ OpenError::Group(GroupError::Damaged { .. } | GroupError::Checkpoint { .. })) => {
@@ -105,6 +105,7 @@ pub(crate) async fn open(options: Options, member: Member, seams: Seams) -> Resu
     let mut tasks = start_tasks(&shared);
     tasks.push(tokio::spawn(member::lead_registry(shared.clone())));
     tasks.push(tokio::spawn(member::announce(shared.clone())));
+    tasks.push(tokio::spawn(member::learn_addresses(shared.clone(), formation, book)));
     Ok(Node { shared, tasks, report, listener: Some((served, stop)) })
 }
 

@@ -147,7 +147,9 @@ async fn give<S: StateMachine>(
 ) -> bool {
     let group = GroupId(raft.id().0);
     let heir = heir_among(shared.this, &raft.status(), |node| fit.contains(&node));
-    let Some(heir) = heir.filter(|_| !not_before.contains_key(&group)) else { return true };
+    // The core of one that gave way may wait for the disk, and say that it leads for as long.
+    let may_give = raft.serves() && !not_before.contains_key(&group);
+    let Some(heir) = heir.filter(|_| may_give) else { return true };
     tracing::info!(%group, node = heir.0, "the group is handed over: this node's disk does not let it lead");
     match raft.transfer_leader(heir).await {
         Ok(()) => true,

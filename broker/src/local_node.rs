@@ -169,10 +169,14 @@ impl NodeClient for LocalNode {
 
     async fn progress(&self, group: GroupId, session: Session, progress: Progress) -> Result<(), OperationError> {
         let data = self.changed(group)?;
+        let change = Change::Progress { term: session.term, progress };
+        #[cfg(feature = "bugs")]
+        if pelton_env::bugs::Bug::StaleProgressStored.is_on() {
+            return data.proposer.change(&change).await.map(|_| ());
+        }
         let hold = data.sessions.hold(session).map_err(|ended| {
             if data.raft.serves() { ended } else { OperationError::NotLeader { leader: data.leader() } }
         })?;
-        let change = Change::Progress { term: session.term, progress };
         data.proposer.change_holding(&change, Some(hold)).await.map(|_| ())
     }
 

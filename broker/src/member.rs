@@ -7,13 +7,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use pelton_client::{NodeId, NodeInfo, NodePhase, Role};
 use pelton_consensus::GroupStatus;
 use pelton_peer::{BoxedIo, Network, PeerAddress, PeerListener, Pool, Security};
 
 use crate::cluster::{ClusterCommand, REGISTRY};
 use crate::ended::Ended;
-use crate::formation::{AnnounceError, Keeper, Presence, RegistryLink};
+use crate::formation::{AnnounceError, Formation, Keeper, Presence, RegistryLink};
 use crate::groups::{Wanted, is_unheard, tend_members};
 use crate::ids;
 use crate::node::Shared;
@@ -27,6 +28,9 @@ const ANNOUNCE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// How often a node looks whether the registry knows where it is.
 const LOOK_WHETHER_KNOWN_EVERY: Duration = Duration::from_secs(5);
+
+/// How often the other nodes are asked who they are while the registry does not say it.
+const LEARN_EVERY: Duration = Duration::from_millis(500);
 
 /// What makes a node one of several.
 #[derive(Clone)]
@@ -86,31 +90,43 @@ pub(crate) struct MemberParts {
     pub(crate) keeper: Keeper,
     pub(crate) presence: Arc<Presence>,
     /// What it says of itself.
-    pub(crate) info: parking_lot::Mutex<NodeInfo>,
+    pub(crate) info: Mutex<NodeInfo>,
     /// For the one that forms the cluster.
     pub(crate) initial_nodes: u32,
     pub(crate) replicas: u32,
 }
 
-/// Where the other nodes are: as the registry says, and until it does, as the node was told when it came in.
+/// Where the other nodes are: as the registry says, and until it does, as the node was told.
 #[derive(Default)]
-pub(crate) struct AddressBook(OnceLock<(BTreeMap<NodeId, PeerAddress>, Arc<RegistryState>)>);
+pub(crate) struct AddressBook(OnceLock<Known>);
+
+struct Known {
+    told: Mutex<BTreeMap<NodeId, PeerAddress>>,
+    registry: Arc<RegistryState>,
+}
 
 impl AddressBook {
     pub(crate) fn fill(&self, told: BTreeMap<NodeId, PeerAddress>, registry: Arc<RegistryState>) {
-        assert!(self.0.set((told, registry)).is_ok(), "a node has one registry");
+        let known = Known { told: Mutex::new(told), registry };
+        assert!(self.0.set(known).is_ok(), "a node has one registry");
+    }
+
+    fn tell(&self, told: impl IntoIterator<Item = (NodeId, PeerAddress)>) {
+        if let Some(known) = self.0.get() {
+            known.told.lock().extend(told);
+        }
     }
 }
 
 impl pelton_consensus::AddressBook for AddressBook {
     fn address(&self, node: pelton_consensus::NodeId) -> Option<String> {
-        let (told, registry) = self.0.get()?;
+        let Known { told, registry } = self.0.get()?;
         let node = ids::node(node);
         let cluster = registry.current_cluster();
         // What the registry knows counts, whatever was told.
         match cluster.nodes.get(&node) {
             Some(_) => cluster.address(node).map(str::to_owned),
-            None => told.get(&node).map(PeerAddress::to_string),
+            None => told.lock().get(&node).map(PeerAddress::to_string),
         }
     }
 }
@@ -222,6 +238,17 @@ async fn tend_registry(shared: &Shared) {
             changed = cluster.changed() => if changed.is_err() { return },
             _ = ticks.tick() => {}
         }
+    }
+}
+
+/// Asks the nodes of the list who they are until the registry says where everybody is. After a loss of power that took
+/// the registry's store from all nodes, none knows where the others are but from this, and they may be up at any time.
+pub(crate) async fn learn_addresses(shared: Shared, formation: Formation, book: Arc<AddressBook>) {
+    let mut cluster = shared.registry.state.cluster();
+    while !cluster.borrow_and_update().is_formed() {
+        book.tell(formation.members().await);
+        // The sender is in the registry, which is here.
+        let _ = tokio::time::timeout(LEARN_EVERY, cluster.changed()).await;
     }
 }
 

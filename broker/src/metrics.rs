@@ -217,10 +217,13 @@ impl GroupMetrics {
     }
 
     /// Shows what the replica is doing now.
-    pub(crate) fn show(&self, this: NodeId, status: &GroupStatus) {
+    ///
+    /// Whether it `serves` as the leader says the clock, too: a core that waits for its disk says for as long what it was
+    /// before.
+    pub(crate) fn show(&self, this: NodeId, status: &GroupStatus, serves: bool) {
         let set = |gauge: &Gauge, is: bool| gauge.set(f64::from(u8::from(is)));
         let index = |index: Option<pelton_log::LogIndex>| index.map_or(0, |index| index.0);
-        set(&self.leads, status.is_leader());
+        set(&self.leads, serves);
         set(&self.votes, status.role != Role::Ended && status.voters.iter().any(|node| node.0 == this.0));
         self.term.set(status.term.0 as f64);
         self.commit_index.set(index(status.committed_index) as f64);

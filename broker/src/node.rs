@@ -18,7 +18,7 @@ use crate::blocking::Blocking;
 use crate::cluster::{Answer, ClusterCommand, Refusal};
 use crate::controller::ControllerInput;
 use crate::ended::{Ended, EndedHook};
-use crate::enter::{self, Seams};
+use crate::enter::{self, Opening, Seams};
 use crate::formation::{CannotEnter, Keeper, Presence, RegistryLink, SettleError, Started};
 use crate::groups::{DataGroup, Groups, OpenAs};
 use crate::health::{self, Health};
@@ -232,6 +232,27 @@ impl Node {
             Some(member) => enter::open(options, member, Seams::default()).await,
             None => Self::open_alone(options).await,
         }
+    }
+
+    /// As [`open`](Self::open), of a node that is one of several and whose log is not in its data directory: `log` opens it.
+    /// For simulations, whose disks are no files.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_over(
+        options: Options,
+        member: Member,
+        log: impl FnOnce(Identity) -> Result<(Log, pelton_log::Report), pelton_log::OpenError> + Send + 'static,
+    ) -> Result<Self, OpenError> {
+        let path = options.data.join("log");
+        let open = move |_: Options, identity| async move {
+            // The data directory has to show that there is a log.
+            let made = std::fs::create_dir_all(path.join("elsewhere"));
+            made.map_err(|error| OpenError::Directory { path: path.clone(), why: error.to_string() })?;
+            log(identity).map_err(|source| OpenError::Log { path, source })
+        };
+        let log = Box::new(|options: Options, identity| Box::pin(open(options, identity)) as Opening);
+        enter::open(options, member, Seams { log, ..Seams::default() }).await
     }
 
     async fn open_alone(options: Options) -> Result<Self, OpenError> {

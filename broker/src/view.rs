@@ -118,10 +118,11 @@ pub(crate) async fn run(shared: Shared) {
             _ = ticks.tick() => {
                 let wanted = replicas_wanted(&shared.registry.state.current_cluster());
                 let mut ailing = Ailing::with_failed(shared.groups.failures().len());
-                registry.show(shared.this, &shared.registry.raft.status());
+                let raft = &shared.registry.raft;
+                registry.show(shared.this, &raft.status(), raft.serves());
                 for group in shared.groups.all().values() {
                     let status = group.raft.status();
-                    group.metrics.show(shared.this, &status);
+                    group.metrics.show(shared.this, &status, group.raft.serves());
                     ailing.note(&status, wanted);
                 }
                 metrics.show(&ailing);

@@ -8,6 +8,7 @@ use foldhash::{HashMap, HashMapExt};
 use parking_lot::Mutex;
 use pelton_client::{Client, Grant, GroupId, Session};
 use pelton_env::{Chance, Clock};
+use pelton_peer::Network;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -28,16 +29,18 @@ impl Dispatcher {
     /// Starts a task for each session that [`Client::served`] gives, now and later, and ends it with its session. Must be
     /// called within a tokio runtime.
     ///
-    /// `clock` is asked for wall-clock time only (dates of `Retry-After`, times of dead letters); waiting is tokio's.
+    /// Subscribers are reached over `network`. `clock` is asked for wall-clock time only (dates of `Retry-After`, times of
+    /// dead letters); waiting is tokio's.
     pub fn start<C: Client>(
         client: C,
+        network: Arc<dyn Network>,
         options: Options,
         clock: Arc<dyn Clock>,
         chance: Arc<dyn Chance>,
     ) -> DispatcherHandle {
         let options = Arc::new(options);
         let shared = Arc::new(Shared {
-            targets: Targets::new(options.clone()),
+            targets: Targets::new(network, options.clone()),
             metrics: Metrics::new(options.max_labelled_triggers),
             options,
             clock,

@@ -283,6 +283,11 @@ impl<C: Client> Group<C> {
 
     /// A session that was over stays over.
     fn look_at_session(&mut self) {
+        #[cfg(feature = "bugs")]
+        if pelton_env::bugs::Bug::SessionOutlived.is_on() {
+            self.served.borrow_and_update();
+            return;
+        }
         let grant = self.served.borrow_and_update().get(&self.group).copied();
         match grant.filter(|grant| grant.session == self.session) {
             Some(grant) if grant.is_to_finish && !self.is_finishing => {

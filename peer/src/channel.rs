@@ -73,7 +73,7 @@ async fn connect(
     address: &PeerAddress,
     options: &ChannelOptions,
 ) -> Result<BoxedIo, ConnectError> {
-    let io = network.connect(address).await;
+    let io = network.connect(address.host(), address.port()).await;
     let io = io.map_err(|source| ConnectError::Unreachable { address: address.clone(), source })?;
     let io: BoxedIo = Box::new(StallGuard::new(io, options.write_stall_timeout));
     let io = security.connect(io, address).await;

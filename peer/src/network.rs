@@ -9,8 +9,6 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::PeerAddress;
-
 /// A stream of bytes both ways.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
@@ -21,8 +19,8 @@ pub type BoxedIo = Box<dyn Io>;
 
 /// How connections come about. [`TcpNetwork`] is the real one.
 pub trait Network: Send + Sync + 'static {
-    /// Connects to a node. Deadlines are the caller's.
-    fn connect<'a>(&'a self, address: &'a PeerAddress) -> BoxFuture<'a, io::Result<BoxedIo>>;
+    /// Connects to a host by its name or IP address, an IPv6 address without brackets. Deadlines are the caller's.
+    fn connect<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<BoxedIo>>;
 
     /// Listens at an address of this machine. Port 0: any free one.
     fn listen(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn PeerListener>>>;
@@ -50,9 +48,9 @@ const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 pub struct TcpNetwork;
 
 impl Network for TcpNetwork {
-    fn connect<'a>(&'a self, address: &'a PeerAddress) -> BoxFuture<'a, io::Result<BoxedIo>> {
+    fn connect<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<BoxedIo>> {
         Box::pin(async move {
-            let stream = TcpStream::connect((address.host(), address.port())).await?;
+            let stream = TcpStream::connect((host, port)).await?;
             prepare(&stream)?;
             Ok(Box::new(stream) as BoxedIo)
         })

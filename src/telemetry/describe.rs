@@ -16,7 +16,7 @@ fn groups() {
     describe_gauge!("pelton_cluster_groups_without_leader", "Groups with a replica here and no leader that is known");
     describe_gauge!("pelton_cluster_failed_replicas", "Replicas here that ended and do not come back by themselves");
     describe_gauge!("pelton_cluster_silent_nodes", "Nodes that follow this one and do not answer");
-    describe_gauge!("pelton_group_leads", "1 while this node leads the log group");
+    describe_gauge!("pelton_group_leads", "1 while this node leads the log group, and a majority answers it");
     describe_gauge!("pelton_group_votes", "1 while this node's replica of the log group votes");
     describe_gauge!("pelton_group_term", "The Raft term of this node's replica");
     describe_gauge!("pelton_group_commit_index", "The last log index that this replica knows to be committed");

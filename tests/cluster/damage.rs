@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use pelton_log::OnDamage;
 
 use crate::cluster::{Cluster, Scene};
-use crate::one_at_a_time;
 use crate::support::event::TYPE_C;
 use crate::support::{Connection, Start, TestEvent, wait_for, wait_until};
 
@@ -67,7 +66,6 @@ fn wait_until_sound(scene: &Scene, machine: usize) {
 /// what they have.
 #[test]
 fn a_damaged_node_heals_while_the_others_serve() {
-    let _one = one_at_a_time();
     let mut scene = damaged(|_, start| start);
     type Spoil = fn(&Path);
     let rows: [(&str, Spoil, bool); 4] = [
@@ -105,7 +103,6 @@ fn a_damaged_node_heals_while_the_others_serve() {
 /// All three at once, each in other places.
 #[test]
 fn nodes_that_are_damaged_in_different_places_heal_each_other() {
-    let _one = one_at_a_time();
     let mut scene = damaged(|_, start| start);
     (0..3).for_each(|machine| scene.cluster.stop(machine));
     for machine in 0..3 {
@@ -121,7 +118,6 @@ fn nodes_that_are_damaged_in_different_places_heal_each_other() {
 #[test]
 fn what_rots_while_nobody_reads_it_is_found_and_repaired() {
     const FILLER_BYTES: usize = 256 * 1024;
-    let _one = one_at_a_time();
     let dress = |_, start: Start| start.args(&["--scrub-bytes-per-second", "64MiB"]);
     let scene = damaged(dress);
     let data = scene.cluster.start_of(1).data_folder();
@@ -150,7 +146,6 @@ fn end_is_past_header(path: &Path) -> bool {
 /// The same event on all three nodes.
 #[test]
 fn what_is_damaged_on_all_nodes_stops_its_group_and_is_named() {
-    let _one = one_at_a_time();
     let mut cluster = Cluster::start(3, |_, start| start);
     let lost = TestEvent::sized(1 << 51, TYPE_C, 5_000);
     let mut connection = Connection::open(cluster.node(0).ingress).unwrap();

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, Plan, Scene, planned};
 use crate::load::{Answer, Target};
-use crate::one_at_a_time;
 use crate::support::event::TYPE_A;
 use crate::support::http::call;
 use crate::support::{TestEvent, wait_for};
@@ -105,7 +104,6 @@ fn a_rolling_restart_loses_nothing_and_refuses_nobody_for_long() {
 /// A Broker that was made while a node was down is not unknown to it when it is ready.
 #[test]
 fn a_node_that_comes_back_knows_what_it_missed() {
-    let _one = one_at_a_time();
     let mut cluster = Cluster::start(3, |_, start| start);
     for round in 0..3 {
         cluster.stop(round);

@@ -14,6 +14,8 @@
 //! the faults of each (once unless given), for runs that mean something: 200 kills are
 //! `PELTON_CLUSTER_ROUNDS=67 cargo test --test cluster killed_is_done_without`.
 //!
+//! The test harness runs as many at a time as there are processors: most of its time a scenario waits.
+//!
 //! Without the right to make name spaces of the network the nodes are on loopback: what needs a partition says so, and
 //! the rest is run.
 
@@ -45,16 +47,6 @@ mod status;
 mod strangers;
 mod subscriber;
 mod twice;
-
-use parking_lot::{Mutex, MutexGuard};
-
-/// Scenarios run as many at a time as the machine has processors, as the test harness has it: most of their time they
-/// wait. What is quick takes turns beside them.
-static TURN: Mutex<()> = Mutex::new(());
-
-fn one_at_a_time() -> MutexGuard<'static, ()> {
-    TURN.lock()
-}
 
 /// How often each scenario repeats its faults.
 fn rounds() -> usize {

@@ -224,7 +224,6 @@ fn neighbour(space: &Space, prefix: [u8; 3], machine: usize, at: &str) -> Result
 /// What the partitions of the other tests rest on.
 #[test]
 fn what_is_cut_is_lost_one_way_and_comes_back() {
-    let _one = crate::one_at_a_time();
     let network = Network::new(2);
     if let Err(why) = network.can_cut() {
         return crate::support::skipped("partitions", &why);

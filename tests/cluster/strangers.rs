@@ -18,7 +18,6 @@ use tonic::{Code, Request};
 use crate::authority::Authority;
 use crate::cluster::{Cluster, PEER_PORT};
 use crate::network::Network;
-use crate::one_at_a_time;
 use crate::support::wait::DEADLINE;
 use crate::support::{Connection, Dice, Node, Start, Unable, wait_until};
 
@@ -54,7 +53,6 @@ fn says(node: &Node, words: &[&str]) {
 /// Each row: what is sent instead of a handshake.
 #[test]
 fn bytes_that_are_no_handshake_end_their_connection() {
-    let _one = one_at_a_time();
     let cluster = lone();
     let mut dice = Dice::from_env("strangers");
     let rows: [(&str, Vec<u8>); 6] = [
@@ -78,7 +76,6 @@ fn bytes_that_are_no_handshake_end_their_connection() {
 
 #[test]
 fn a_certificate_of_another_authority_is_turned_away() {
-    let _one = one_at_a_time();
     let cluster = lone();
     let folder = tempfile::tempdir().unwrap();
     let other = Authority::new(folder.path());
@@ -99,7 +96,6 @@ fn a_certificate_of_another_authority_is_turned_away() {
 /// With the right certificate, but not one of ours: what it asks for is refused with a reason.
 #[test]
 fn a_peer_of_another_version_or_cluster_is_refused() {
-    let _one = one_at_a_time();
     let cluster = lone();
     let (runtime, channel) = stranger(&cluster.authority, cluster.network.own(), cluster.peer(0));
     let mut membership = MembershipClient::new(channel.clone());
@@ -140,7 +136,6 @@ fn a_peer_of_another_version_or_cluster_is_refused() {
 
 #[test]
 fn a_request_above_the_cap_is_refused_and_costs_no_memory() {
-    let _one = one_at_a_time();
     let cluster = lone();
     let (runtime, channel) = stranger(&cluster.authority, cluster.network.own(), cluster.peer(0));
     let huge = Identity { nonce: vec![7; ABOVE_THE_CAP].into(), ..Identity::default() };
@@ -156,7 +151,6 @@ fn a_request_above_the_cap_is_refused_and_costs_no_memory() {
 /// It asks for signs of life and reads none of them.
 #[test]
 fn a_peer_that_stops_reading_is_cut_off() {
-    let _one = one_at_a_time();
     let folder = tempfile::tempdir().unwrap();
     // TLS would only stand between the test and the bytes.
     let network = Network::loopback(1, Unable::Refused("this test wants none".to_owned()));
@@ -188,7 +182,6 @@ fn plain(folder: &Path, host: IpAddr, peer: SocketAddr) -> Start {
 /// The data of a node of one cluster do not come up as a node of another.
 #[test]
 fn a_node_of_another_cluster_is_refused() {
-    let _one = one_at_a_time();
     let cluster = lone();
     let alone = cluster.prepared(1, "alone", 0);
     let node = alone.node();

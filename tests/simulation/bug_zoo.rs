@@ -1,8 +1,8 @@
-//! How many seeds it takes to find bugs that others really had (`pelton_env::bugs` says who). A simulation that does not
-//! find them proves nothing.
+//! How many seeds it takes to find bugs that others had (`pelton_env::bugs` says who). A simulation that does not find them
+//! proves nothing.
 //!
 //! `cargo test --features bugs --test simulation bug_zoo -- --nocapture`; `PELTON_ZOO_SEEDS` says after how many seeds a
-//! bug counts as missed, `PELTON_ZOO_BUG` names a single one.
+//! bug counts as missed, `PELTON_ZOO_BUG` names those that are looked for, with commas between them.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,13 +23,14 @@ fn bug_zoo() {
     let only = std::env::var("PELTON_ZOO_BUG").ok();
     let (mut took, mut missed) = (Vec::new(), Vec::new());
     for (place, bug) in Bug::ALL.into_iter().enumerate() {
-        if only.as_ref().is_some_and(|only| *only != format!("{bug:?}")) {
+        if only.as_ref().is_some_and(|only| only.split(',').all(|only| *only != format!("{bug:?}"))) {
             continue;
         }
         CAUGHT_NOW.store(place, Ordering::SeqCst);
+        let of = if bug.is_of_deliveries() { seeds::Of::WholeNodes } else { seeds::Of::Consensus };
         let (tried, caught) = (Cell::new(0), Cell::new(None));
         let prepare = || bugs::set(Some(Bug::ALL[CAUGHT_NOW.load(Ordering::SeqCst)]));
-        seeds::run_all(1..=at_most, prepare, |_, outcome| {
+        seeds::run_all(of, 1..=at_most, prepare, |_, outcome| {
             tried.set(tried.get() + 1);
             let Err(what) = outcome else { return true };
             caught.set(what.lines().next().map(str::to_owned));

@@ -4,16 +4,18 @@
 //! that is stopped while the others go on (every host's clock runs; a host whose links and disk hang comes close), damage
 //! of what was synced, and a disk that is full.
 
-use std::collections::BTreeSet;
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use pelton_consensus::{NodeId, Role};
 use pelton_env::{Chance, SeededChance};
 use turmoil::Sim;
 
-use crate::node::Order;
+use crate::journal::Journal;
+use crate::network;
 use crate::witness::host;
-use crate::world::World;
+use crate::world::Host;
 
 /// How often a thousand messages are sent again in runs that have that.
 const TWICE_PER_MILLE: u64 = 20;
@@ -47,9 +49,18 @@ pub enum Fault {
     Leader,
     /// Messages that come twice. Not an event, but the whole run.
     Twice,
+    /// A subscriber answers with errors.
+    SinkFails,
+    /// A subscriber answers late, or too late.
+    SinkHangs,
+    /// The way from a node to a subscriber is cut.
+    SinkCut,
+    /// A Trigger is made, changed or deleted.
+    Triggers,
 }
 
-const ALL: [Fault; 15] = [
+/// Of groups alone.
+pub const OF_CONSENSUS: [Fault; 15] = [
     Fault::Hold,
     Fault::Cut,
     Fault::CutOneWay,
@@ -67,6 +78,54 @@ const ALL: [Fault; 15] = [
     Fault::Twice,
 ];
 
+/// Of whole nodes. Their messages come twice only as TCP and retries bring them.
+pub const OF_WHOLE_NODES: [Fault; 18] = [
+    Fault::Hold,
+    Fault::Cut,
+    Fault::CutOneWay,
+    Fault::Isolate,
+    Fault::Lossy,
+    Fault::Late,
+    Fault::Kill,
+    Fault::PowerLoss,
+    Fault::PowerLossOfAll,
+    Fault::SlowDisk,
+    Fault::HangingDisk,
+    Fault::ClockJump,
+    Fault::Members,
+    Fault::Leader,
+    Fault::SinkFails,
+    Fault::SinkHangs,
+    Fault::SinkCut,
+    Fault::Triggers,
+];
+
+/// What the nemesis strikes at.
+pub trait Cluster {
+    fn journal(&self) -> &Journal;
+
+    /// The nodes' disks and clocks.
+    fn hosts(&self) -> &BTreeMap<u64, Host>;
+
+    /// Whatever links lead to: nodes, and subscribers.
+    fn places(&self) -> Vec<u64>;
+
+    /// How many of a thousand messages are sent twice.
+    fn twice_per_mille(&self) -> Option<&AtomicU64>;
+
+    /// A node that leads, as it thinks itself; `chance` chooses the group.
+    fn leader(&self, chance: &SeededChance) -> Option<u64>;
+
+    /// Takes away what is known of a node that runs. It is dropped after its host is gone.
+    fn take_down(&self, node: u64) -> Option<Box<dyn Any>>;
+
+    /// Does what is no fault of machine or network: an order to the cluster, or a subscriber that misbehaves.
+    fn order(&self, fault: Fault, to: u64, chance: &SeededChance);
+
+    /// A subscriber is as it should be.
+    fn mend(&self, sink: u64);
+}
+
 /// Ends a fault, or what else is due later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Due {
@@ -75,6 +134,7 @@ enum Due {
     GoodLink(u64, u64),
     Start(u64),
     GoodDisk(u64),
+    GoodSink(u64),
     /// The power goes, if it has not gone in the middle of a write by now.
     PowerGoes(u64),
 }
@@ -92,8 +152,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub fn of(chance: &SeededChance) -> Self {
-        let faults: Vec<_> = ALL.into_iter().filter(|_| chance.below(100) < 45).collect();
+    /// A run of `all` faults has each with this chance.
+    pub fn of(chance: &SeededChance, all: &[Fault]) -> Self {
+        let faults: Vec<_> = all.iter().copied().filter(|_| chance.below(100) < 45).collect();
         let first_voters = if chance.below(3) == 0 { 5 } else { 3 };
         let moves = faults.contains(&Fault::Members);
         Self {
@@ -116,17 +177,17 @@ pub struct Nemesis {
 }
 
 impl Nemesis {
-    pub fn new(seed: u64, plan: Plan, world: &World) -> Self {
-        if plan.faults.contains(&Fault::Twice) {
-            world.twice_per_mille.store(TWICE_PER_MILLE, std::sync::atomic::Ordering::Relaxed);
+    pub fn new(seed: u64, plan: Plan, world: &dyn Cluster, first_at_millis: u64) -> Self {
+        if let Some(twice) = world.twice_per_mille().filter(|_| plan.faults.contains(&Fault::Twice)) {
+            twice.store(TWICE_PER_MILLE, std::sync::atomic::Ordering::Relaxed);
         }
-        Self { chance: SeededChance::new(seed), plan, next_at: 2_000, due: Vec::new(), crashes: 0 }
+        Self { chance: SeededChance::new(seed), plan, next_at: first_at_millis, due: Vec::new(), crashes: 0 }
     }
 
     /// Does what is due by now.
-    pub fn step(&mut self, sim: &mut Sim<'_>, world: &World) {
-        let now = world.oracle.now_millis();
-        for (node, at) in &world.hosts {
+    pub fn step(&mut self, sim: &mut Sim<'_>, world: &dyn Cluster) {
+        let now = world.journal().now_millis();
+        for (node, at) in world.hosts() {
             if at.disk.left.lock().is_some() {
                 self.crash(sim, world, *node, true);
             }
@@ -144,20 +205,24 @@ impl Nemesis {
     }
 
     /// Ends everything that is wrong, and starts whoever does not run.
-    pub fn heal(&mut self, sim: &mut Sim<'_>, world: &World) {
-        world.oracle.note(format_args!("everything heals"));
-        world.twice_per_mille.store(0, std::sync::atomic::Ordering::Relaxed);
-        let nodes: Vec<u64> = world.hosts.keys().copied().collect();
+    pub fn heal(&mut self, sim: &mut Sim<'_>, world: &dyn Cluster) {
+        world.journal().note(format_args!("everything heals"));
+        if let Some(twice) = world.twice_per_mille() {
+            twice.store(0, std::sync::atomic::Ordering::Relaxed);
+        }
+        let nodes: Vec<u64> = world.hosts().keys().copied().collect();
+        let places = world.places();
         for a in &nodes {
-            for b in nodes.iter().filter(|b| *b > a) {
+            for b in places.iter().filter(|b| *b > a) {
                 sim.release(host(*a), host(*b));
                 sim.repair(host(*a), host(*b));
                 self.good_link(sim, *a, *b);
             }
         }
+        places.iter().filter(|place| !nodes.contains(place)).for_each(|sink| world.mend(*sink));
         self.due.clear();
         for node in nodes {
-            let disk = &world.hosts[&node].disk;
+            let disk = &world.hosts()[&node].disk;
             if disk.power_fails.load(std::sync::atomic::Ordering::Relaxed) {
                 self.crash(sim, world, node, true);
             }
@@ -167,8 +232,8 @@ impl Nemesis {
         self.due.clear();
     }
 
-    fn at(&mut self, after_millis: u64, due: Due, world: &World) {
-        self.due.push((world.oracle.now_millis() + after_millis, due));
+    fn at(&mut self, after_millis: u64, due: Due, world: &dyn Cluster) {
+        self.due.push((world.journal().now_millis() + after_millis, due));
     }
 
     fn any_node(&self) -> u64 {
@@ -180,23 +245,24 @@ impl Nemesis {
     }
 
     /// The one that leads, or any.
-    fn a_leader(&self, world: &World) -> u64 {
-        leader(world).unwrap_or_else(|| self.any_node())
+    fn a_leader(&self, world: &dyn Cluster) -> u64 {
+        world.leader(&self.chance).unwrap_or_else(|| self.any_node())
     }
 
-    fn undo(&mut self, sim: &mut Sim<'_>, world: &World, due: Due) {
+    fn undo(&mut self, sim: &mut Sim<'_>, world: &dyn Cluster, due: Due) {
         match due {
             Due::Release(a, b) => sim.release(host(a), host(b)),
             Due::Repair(a, b) => sim.repair(host(a), host(b)),
             Due::GoodLink(a, b) => self.good_link(sim, a, b),
             Due::Start(node) => self.start(sim, world, node),
             Due::GoodDisk(node) => {
-                let disk = &world.hosts[&node].disk;
+                let disk = &world.hosts()[&node].disk;
                 disk.hangs.store(false, std::sync::atomic::Ordering::Relaxed);
                 disk.slow_millis.store(3, std::sync::atomic::Ordering::Relaxed);
             }
+            Due::GoodSink(sink) => world.mend(sink),
             Due::PowerGoes(node) => {
-                if world.hosts[&node].disk.power_fails.load(std::sync::atomic::Ordering::Relaxed) {
+                if world.hosts()[&node].disk.power_fails.load(std::sync::atomic::Ordering::Relaxed) {
                     self.crash(sim, world, node, true);
                 }
             }
@@ -208,35 +274,38 @@ impl Nemesis {
         sim.set_link_max_message_latency(host(a), host(b), self.plan.max_latency);
     }
 
-    fn start(&mut self, sim: &mut Sim<'_>, world: &World, node: u64) {
+    fn start(&mut self, sim: &mut Sim<'_>, world: &dyn Cluster, node: u64) {
         if !sim.is_host_running(host(node)) {
-            world.oracle.note(format_args!("node {node} is started"));
+            world.journal().note(format_args!("node {node} is started"));
             sim.bounce(host(node));
         }
     }
 
-    fn crash(&mut self, sim: &mut Sim<'_>, world: &World, node: u64, loses_power: bool) {
+    fn crash(&mut self, sim: &mut Sim<'_>, world: &dyn Cluster, node: u64, loses_power: bool) {
         if !sim.is_host_running(host(node)) {
             return;
         }
-        world.oracle.note(format_args!("node {node} crashes, loses power: {loses_power}"));
+        world.journal().note(format_args!("node {node} crashes, loses power: {loses_power}"));
         self.crashes += 1;
-        let alive = world.alive.lock().remove(&node);
-        sim.crash(host(node));
-        drop(alive);
-        world.hosts[&node].disk.crash(&self.chance, loses_power);
+        let alive = world.take_down(node);
+        // First: a log that is dropped writes what waits.
+        world.hosts()[&node].disk.crash(&self.chance, loses_power);
+        network::crash(|| {
+            sim.crash(host(node));
+            drop(alive);
+        });
         let down_millis = 100 + self.chance.below(4_000);
         self.at(down_millis, Due::Start(node), world);
     }
 
-    fn strike(&mut self, sim: &mut Sim<'_>, world: &World, fault: Fault) {
+    fn strike(&mut self, sim: &mut Sim<'_>, world: &dyn Cluster, fault: Fault) {
         let a = self.any_node();
         let b = self.other_than(a);
         let lasts = 200 + self.chance.below(5_000);
         let leader = self.a_leader(world);
         let victim = if self.chance.below(2) == 0 { leader } else { a };
         let relaxed = std::sync::atomic::Ordering::Relaxed;
-        world.oracle.note(format_args!("{fault:?}: {a}, {b} or {victim}, for {lasts} ms"));
+        world.journal().note(format_args!("{fault:?}: {a}, {b} or {victim}, for {lasts} ms"));
         match fault {
             Fault::Hold => {
                 sim.hold(host(a), host(b));
@@ -276,7 +345,7 @@ impl Nemesis {
             Fault::PowerLoss if self.chance.below(3) == 0 => self.crash(sim, world, victim, true),
             Fault::PowerLoss if !sim.is_host_running(host(victim)) => {}
             Fault::PowerLoss => {
-                world.hosts[&victim].disk.fail_power_after(self.chance.below(3));
+                world.hosts()[&victim].disk.fail_power_after(self.chance.below(3));
                 self.at(300, Due::PowerGoes(victim), world);
             }
             Fault::PowerLossOfAll => {
@@ -286,47 +355,37 @@ impl Nemesis {
             }
             Fault::SlowDisk => {
                 let slow = 10 + self.chance.below(400);
-                world.hosts[&victim].disk.slow_millis.store(slow, relaxed);
+                world.hosts()[&victim].disk.slow_millis.store(slow, relaxed);
                 self.at(lasts, Due::GoodDisk(victim), world);
             }
             Fault::HangingDisk => {
-                world.hosts[&victim].disk.hangs.store(true, relaxed);
+                world.hosts()[&victim].disk.hangs.store(true, relaxed);
                 self.at(lasts, Due::GoodDisk(victim), world);
             }
             Fault::ClockJump => {
                 let hour = 3_600_000;
                 let jump = self.chance.below(2 * hour as u64) as i64 - hour;
-                world.hosts[&victim].clock.skew_millis.store(jump, relaxed);
+                world.hosts()[&victim].clock.skew_millis.store(jump, relaxed);
             }
-            Fault::Members => {
-                let many = if self.chance.below(2) == 0 { 3 } else { 5 };
-                order(world, leader, Order::Voters(self.voters(many)));
+            Fault::Members | Fault::Leader | Fault::Triggers => world.order(fault, b, &self.chance),
+            Fault::SinkFails | Fault::SinkHangs => {
+                if let Some(sink) = self.any_sink(world) {
+                    world.order(fault, sink, &self.chance);
+                    self.at(lasts, Due::GoodSink(sink), world);
+                }
             }
-            Fault::Leader => order(world, leader, Order::Leader(NodeId(b))),
+            Fault::SinkCut => {
+                if let Some(sink) = self.any_sink(world) {
+                    sim.partition(host(victim), host(sink));
+                    self.at(lasts, Due::Repair(victim, sink), world);
+                }
+            }
             Fault::Twice => {}
         }
     }
 
-    /// So many of the nodes.
-    pub fn voters(&self, many: u64) -> BTreeSet<NodeId> {
-        let mut nodes: Vec<u64> = (1..=self.plan.nodes).collect();
-        while nodes.len() as u64 > many {
-            nodes.remove(self.chance.below(nodes.len() as u64) as usize);
-        }
-        nodes.into_iter().map(NodeId).collect()
-    }
-}
-
-/// A node that leads, as it thinks itself.
-pub fn leader(world: &World) -> Option<u64> {
-    let alive = world.alive.lock();
-    let leads = alive.iter().filter(|(_, node)| node.group.status().role == Role::Leader);
-    leads.map(|(id, node)| (node.group.status().term, *id)).max().map(|(_, id)| id)
-}
-
-/// Tells a node. One that has too many orders already, or is gone, is told nothing.
-pub fn order(world: &World, node: u64, order: Order) {
-    if let Some(alive) = world.alive.lock().get(&node) {
-        let _ = alive.orders.try_send(order);
+    fn any_sink(&self, world: &dyn Cluster) -> Option<u64> {
+        let sinks: Vec<_> = world.places().into_iter().filter(|place| !world.hosts().contains_key(place)).collect();
+        sinks.get(self.chance.below(sinks.len().max(1) as u64) as usize).copied()
     }
 }

@@ -18,7 +18,7 @@ use crate::clients;
 use crate::invariants::Violation;
 use crate::ledger::Ledger;
 use crate::mangle::Mangle;
-use crate::network::TurmoilNetwork;
+use crate::network::{TurmoilNetwork, close_what_was_left};
 use crate::oracle::{GROUP, Oracle};
 use crate::witness::{ByName, PORT, Witness};
 use crate::world::{Alive, World};
@@ -72,14 +72,11 @@ fn log_options(node: u64) -> Options {
 
 /// Runs a node until it crashes.
 pub async fn run(me: u64, world: Arc<World>) -> turmoil::Result {
-    let life = world.begin_life(me);
-    let seed = world.seed_for(me, life);
-    pelton_consensus::simulated(seed, live(me, life, seed, world)).await
-}
-
-async fn live(me: u64, life: u64, seed: u64, world: Arc<World>) -> turmoil::Result {
     let oracle = world.oracle.clone();
     let host = &world.hosts[&me];
+    let life = host.begin_life();
+    close_what_was_left(&crate::witness::host(me));
+    let seed = world.seed_for(me, life);
     let work = Arc::new(Notify::new());
     let hook = work.clone();
     let disk = host.disk.disk.lock().clone();

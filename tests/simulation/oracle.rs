@@ -4,8 +4,6 @@
 //! every step of the simulation.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use pelton_consensus::{Group, ProposeError, Role};
@@ -20,10 +18,10 @@ use crate::invariants::promises_survive::Promises;
 use crate::invariants::refused_is_never_committed::Refused;
 use crate::invariants::state_machine_safety::Applied;
 use crate::invariants::{
-    Leadership, Seen, Verdict, Violation, leader_completeness, monotone, offsets_without_gaps, reads_are_fresh,
+    Leadership, Seen, Violation, leader_completeness, monotone, offsets_without_gaps, reads_are_fresh,
 };
+use crate::journal::Journal;
 use crate::ledger::{Ledger, Line};
-use crate::trace::Trace;
 
 pub const GROUP: GroupId = GroupId(1);
 
@@ -49,21 +47,19 @@ struct Inner {
     acknowledged: Acknowledged,
     refused: Refused,
     next_id: u64,
-    found: Option<Violation>,
-    trace: Trace,
-}
-
-impl Inner {
-    fn judge(&mut self, verdict: Verdict) {
-        if let Err(violation) = verdict {
-            self.found.get_or_insert(violation);
-        }
-    }
 }
 
 pub struct Oracle {
+    journal: Journal,
     inner: Mutex<Inner>,
-    now_millis: AtomicU64,
+}
+
+impl std::ops::Deref for Oracle {
+    type Target = Journal;
+
+    fn deref(&self) -> &Journal {
+        &self.journal
+    }
 }
 
 fn hash(entry: &Entry) -> u64 {
@@ -96,34 +92,8 @@ impl Oracle {
             acknowledged: Acknowledged::default(),
             refused: Refused::default(),
             next_id: 1,
-            found: None,
-            trace: Trace::new(loud),
         };
-        Self { inner: Mutex::new(inner), now_millis: AtomicU64::new(0) }
-    }
-
-    pub fn set_now(&self, millis: u64) {
-        self.now_millis.store(millis, Ordering::Relaxed);
-    }
-
-    pub fn now_millis(&self) -> u64 {
-        self.now_millis.load(Ordering::Relaxed)
-    }
-
-    pub fn note(&self, what: fmt::Arguments<'_>) {
-        self.inner.lock().trace.note(self.now_millis(), what);
-    }
-
-    pub fn trace(&self) -> Trace {
-        self.inner.lock().trace.clone()
-    }
-
-    pub fn found(&self) -> Option<Violation> {
-        self.inner.lock().found.clone()
-    }
-
-    pub fn judge(&self, verdict: Verdict) {
-        self.inner.lock().judge(verdict);
+        Self { journal: Journal::new(loud), inner: Mutex::new(inner) }
     }
 
     pub fn acknowledged(&self) -> usize {
@@ -145,10 +115,10 @@ impl Oracle {
 
     pub fn acked(&self, node: u64, id: u64, index: u64) {
         let mut inner = self.inner.lock();
-        inner.trace.note(self.now_millis(), format_args!("node {node} acknowledges {id} at {index}"));
+        self.note(format_args!("node {node} acknowledges {id} at {index}"));
         let Inner { acknowledged, applied, .. } = &mut *inner;
         let verdict = acknowledged.acknowledged(id, index, applied);
-        inner.judge(verdict);
+        self.judge(verdict);
     }
 
     pub fn not_acked(&self, id: u64, error: &ProposeError) {
@@ -158,24 +128,24 @@ impl Oracle {
         let mut inner = self.inner.lock();
         let at = inner.applied.index_of(id);
         let verdict = inner.refused.refused(id, error.to_string(), at);
-        inner.judge(verdict);
+        self.judge(verdict);
     }
 
     pub fn applied(&self, node: u64, before: Option<Line>, line: Line) {
         let mut inner = self.inner.lock();
         let verdict = inner.applied.applied(node, line);
-        inner.judge(verdict);
+        self.judge(verdict);
         let verdict = inner.refused.applied(line.id, line.index);
-        inner.judge(verdict);
-        inner.judge(offsets_without_gaps::check(node, before, line));
+        self.judge(verdict);
+        self.judge(offsets_without_gaps::check(node, before, line));
     }
 
     pub fn loaded(&self, node: u64, lines: &[Line], upto: Option<u64>) {
-        let mut inner = self.inner.lock();
+        let inner = self.inner.lock();
         let verdict = inner.applied.loaded(node, lines, upto);
-        inner.judge(verdict);
+        self.judge(verdict);
         if let Some(upto) = upto {
-            inner.trace.note(self.now_millis(), format_args!("node {node} installs a snapshot as of {upto}"));
+            self.note(format_args!("node {node} installs a snapshot as of {upto}"));
         }
     }
 
@@ -197,9 +167,9 @@ impl Oracle {
     }
 
     pub fn all_applied(&self) {
-        let mut inner = self.inner.lock();
+        let inner = self.inner.lock();
         let verdict = inner.acknowledged.all_applied(&inner.applied);
-        inner.judge(verdict);
+        self.judge(verdict);
     }
 
     /// Looks at a node that runs, in its nth life.
@@ -213,7 +183,7 @@ impl Oracle {
         if node.life != life {
             node = Node { life, ..Node::default() };
             let verdict = inner.promises.started(id, status.term.0, end_of(group));
-            inner.judge(verdict);
+            self.judge(verdict);
         }
         let index = |index: Option<LogIndex>| index.map_or(0, |index| index.0);
         let marks = Marks {
@@ -223,7 +193,7 @@ impl Oracle {
             purged: index(status.purged_index),
         };
         if marks != node.marks {
-            inner.judge(monotone::check(id, node.marks, marks));
+            self.judge(monotone::check(id, node.marks, marks));
             node.marks = marks;
         }
         self.look_at_log(&mut inner, id, &mut node, group);
@@ -261,11 +231,11 @@ impl Oracle {
                 for entry in &entries {
                     let entry = seen(entry);
                     let verdict = inner.log_matching.held(id, entry, before);
-                    inner.judge(verdict);
+                    self.judge(verdict);
                     before = Some(entry.by);
                 }
             }
-            Err(error) => inner.judge(Err(Violation { invariant: "logs can be read", what: error.to_string() })),
+            Err(error) => self.judge(Err(Violation { invariant: "logs can be read", what: error.to_string() })),
         }
         node.end = view.last;
         inner.promises.ends(id, end_of(group));
@@ -288,13 +258,13 @@ impl Oracle {
             Ok(entries) => {
                 for entry in &entries {
                     let verdict = inner.committed.committed(id, seen(entry), under);
-                    inner.judge(verdict);
+                    self.judge(verdict);
                 }
             }
-            Err(error) => inner.judge(Err(Violation { invariant: "logs can be read", what: error.to_string() })),
+            Err(error) => self.judge(Err(Violation { invariant: "logs can be read", what: error.to_string() })),
         }
         if rises {
-            inner.trace.note(self.now_millis(), format_args!("node {id}: {committed} is committed"));
+            self.note(format_args!("node {id}: {committed} is committed"));
         }
         node.checked = committed;
     }
@@ -303,9 +273,9 @@ impl Oracle {
         match inner.elections.leads(leadership, life) {
             Ok(false) => return,
             Ok(true) => {}
-            Err(violation) => return inner.judge(Err(violation)),
+            Err(violation) => return self.judge(Err(violation)),
         }
-        inner.trace.note(self.now_millis(), format_args!("node {id} leads term {}", leadership.0));
+        self.note(format_args!("node {id} leads term {}", leadership.0));
         let Some(committed) = inner.committed.before(leadership) else { return };
         let log = group.log();
         let purged = log.group(GROUP).purged.map_or(0, |purged| purged.2.0);
@@ -314,6 +284,6 @@ impl Oracle {
         }
         let held = log.entry_meta(GROUP, LogIndex(committed.index)).ok().flatten();
         let held = held.map(|meta| (meta.term.0, meta.leader));
-        inner.judge(leader_completeness::check(leadership, committed, held));
+        self.judge(leader_completeness::check(leadership, committed, held));
     }
 }

@@ -10,9 +10,10 @@ use pelton_env::{Chance, SeededChance};
 use pelton_log::LogIndex;
 use turmoil::{Builder, Sim};
 
+use crate::clock;
 use crate::invariants::Violation;
 use crate::invariants::replicas_are_equal::{Replica, check};
-use crate::nemesis::{Nemesis, Plan, leader, order};
+use crate::nemesis::{Nemesis, OF_CONSENSUS, Plan};
 use crate::node::{self, Order};
 use crate::oracle::GROUP;
 use crate::trace::Trace;
@@ -20,20 +21,23 @@ use crate::witness::host;
 use crate::world::World;
 
 /// What time moves on by. Messages and timers are as exact as that.
-const TICK: Duration = Duration::from_millis(2);
+pub const TICK: Duration = Duration::from_millis(2);
+
+/// When the first one comes.
+const FIRST_FAULT_MILLIS: u64 = 2_000;
 
 /// How long faults go on.
-const UNREST: Duration = Duration::from_secs(15);
+pub const UNREST: Duration = Duration::from_secs(15);
 
 /// In this time after everything has healed the cluster has to be whole again. Connections whose messages were lost
 /// take five seconds until a keepalive finds them; elections and a change of the voters come on top.
-const HEAL_WITHIN: Duration = Duration::from_secs(45);
+pub const HEAL_WITHIN: Duration = Duration::from_secs(45);
 
 /// How often somebody is told again who shall be the voters.
 const ASK_AGAIN_MILLIS: u64 = 4_000;
 
 /// Acknowledgements that are progress.
-const PROGRESS: usize = 10;
+pub const PROGRESS: usize = 10;
 
 /// What a run was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +46,7 @@ pub struct Summary {
     pub acknowledged: usize,
     pub elections: usize,
     pub crashes: u64,
+    pub deliveries: usize,
     pub trace: Trace,
 }
 
@@ -62,10 +67,12 @@ struct Run<'a> {
 /// Runs a seed.
 pub fn run(seed: u64, loud: bool) -> Result<Summary, Box<Failure>> {
     let chance = SeededChance::new(seed);
-    let plan = Plan::of(&chance);
+    let plan = Plan::of(&chance, &OF_CONSENSUS);
     if loud {
         eprintln!("seed {seed}: {plan:?}");
     }
+    pelton_consensus::simulated(chance.bits());
+    clock::set(Duration::ZERO);
     let direct = plan.direct_disks;
     let world = Arc::new(World::new(seed, plan.nodes, plan.first_voters, |node| node <= direct, loud));
     let mut sim = Builder::new()
@@ -81,9 +88,10 @@ pub fn run(seed: u64, loud: bool) -> Result<Summary, Box<Failure>> {
         let world = world.clone();
         sim.host(host(id), move || node::run(id, world.clone()));
     }
-    let nemesis = Nemesis::new(chance.bits(), plan.clone(), &world);
+    let nemesis = Nemesis::new(chance.bits(), plan.clone(), &*world, FIRST_FAULT_MILLIS);
+    let wanted = world.some(3, &chance);
     let mut run = Run { sim, world: world.clone(), nemesis };
-    let outcome = run.unrest().and_then(|()| run.peace(&plan));
+    let outcome = run.unrest().and_then(|()| run.peace(&plan, &wanted));
     let simulated = run.sim.elapsed();
     let crashes = run.nemesis.crashes;
     // The nodes' handles first: what they hold belongs to hosts that are gone with the simulation.
@@ -93,7 +101,7 @@ pub fn run(seed: u64, loud: bool) -> Result<Summary, Box<Failure>> {
     match outcome {
         Ok(()) => {
             let (acknowledged, elections) = (world.oracle.acknowledged(), world.oracle.elections());
-            Ok(Summary { simulated, acknowledged, elections, crashes, trace })
+            Ok(Summary { simulated, acknowledged, elections, crashes, deliveries: 0, trace })
         }
         Err(violation) => Err(Box::new(Failure { violation, plan, trace })),
     }
@@ -106,6 +114,7 @@ impl Run<'_> {
 
     fn step(&mut self) -> Result<(), Violation> {
         let stepped = self.sim.step();
+        clock::set(self.now());
         let now = self.now().as_millis() as u64;
         self.world.oracle.set_now(now);
         for at in self.world.hosts.values() {
@@ -121,7 +130,7 @@ impl Run<'_> {
     fn unrest(&mut self) -> Result<(), Violation> {
         while self.now() < UNREST {
             self.step()?;
-            self.nemesis.step(&mut self.sim, &self.world);
+            self.nemesis.step(&mut self.sim, &*self.world);
         }
         Ok(())
     }
@@ -147,21 +156,20 @@ impl Run<'_> {
     }
 
     /// Everything heals, and the cluster has to serve, to settle and to be the same everywhere.
-    fn peace(&mut self, plan: &Plan) -> Result<(), Violation> {
-        self.nemesis.heal(&mut self.sim, &self.world);
-        let voters =
-            if plan.nodes > plan.first_voters { self.nemesis.voters(3) } else { self.world.first_voters.clone() };
+    fn peace(&mut self, plan: &Plan, three: &BTreeSet<NodeId>) -> Result<(), Violation> {
+        self.nemesis.heal(&mut self.sim, &*self.world);
+        let voters = if plan.nodes > plan.first_voters { three.clone() } else { self.world.first_voters.clone() };
         let wanted = voters.clone();
         let mut asked_at = None;
         let mut has_those_wanted = move |run: &mut Self| {
             let now = run.world.oracle.now_millis();
-            let Some(leader) = leader(&run.world) else { return false };
+            let Some(leader) = run.world.leading() else { return false };
             if run.has_voters(leader, &wanted) {
                 return true;
             }
             if asked_at.is_none_or(|at| now > at + ASK_AGAIN_MILLIS) {
                 asked_at = Some(now);
-                order(&run.world, leader, Order::Voters(wanted.clone()));
+                run.world.tell(leader, Order::Voters(wanted.clone()));
             }
             false
         };

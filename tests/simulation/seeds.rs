@@ -5,10 +5,45 @@ use std::sync::Once;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use crate::run::{self, Summary};
+use crate::run::{self, Failure, Summary};
+use crate::whole;
 
 /// Seeds that are run when nobody says how many.
 const SEEDS: u64 = 20;
+
+/// What a run simulates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// One group: its log, its consensus, a list as its state.
+    Consensus,
+    /// Whole nodes: brokers and dispatchers, with producers and subscribers.
+    WholeNodes,
+}
+
+impl Of {
+    fn run(self, seed: u64, loud: bool) -> Result<Summary, Box<Failure>> {
+        match self {
+            Self::Consensus => run::run(seed, loud),
+            Self::WholeNodes => whole::run(seed, loud),
+        }
+    }
+
+    /// Of so many seeds, those that are run of this. A run of whole nodes takes several times as long.
+    fn share(self, seeds: u64) -> u64 {
+        match self {
+            Self::Consensus => seeds - seeds / 5,
+            Self::WholeNodes => (seeds / 5).max(1),
+        }
+    }
+
+    /// The test that runs its seeds.
+    fn test(self) -> &'static str {
+        match self {
+            Self::Consensus => "consensus_with_any_number_of_seeds",
+            Self::WholeNodes => "whole_nodes_with_any_number_of_seeds",
+        }
+    }
+}
 
 /// Runs share nothing, so there may be one for each processor.
 const THREADS: usize = 2;
@@ -25,25 +60,29 @@ pub fn number(name: &str) -> Option<u64> {
 
 thread_local! {
     /// The seed that this thread runs, and where its outcome goes.
-    static RUNNING: RefCell<Option<(u64, Sender<Done>)>> = const { RefCell::new(None) };
+    static RUNNING: RefCell<Option<(Of, u64, Sender<Done>)>> = const { RefCell::new(None) };
 }
 
 type Done = (u64, Result<Summary, String>);
 
-fn again(seed: u64) -> String {
-    format!("again: PELTON_SIM_SEED={seed} cargo test --test simulation any_number_of_seeds")
+fn again(of: Of, seed: u64) -> String {
+    format!("again: PELTON_SIM_SEED={seed} cargo test --test simulation {}", of.test())
 }
 
 /// Runs one seed; `Err` says what it showed, with the end of its trace.
-fn one(seed: u64) -> Result<Summary, String> {
+fn one(of: Of, seed: u64) -> Result<Summary, String> {
     let loud = std::env::var_os("PELTON_SIM_LOUD").is_some();
-    let failure = match run::run(seed, loud) {
+    if let Ok(filter) = std::env::var("PELTON_SIM_LOG") {
+        // Another run of this process may have done so.
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    }
+    let failure = match of.run(seed, loud) {
         Ok(summary) => return Ok(summary),
         Err(failure) => failure,
     };
     let lines: Vec<_> = failure.trace.last.iter().map(String::as_str).collect();
     let told = format!("seed {seed}: {}: {}", failure.violation.invariant, failure.violation.what);
-    Err(format!("{told}\n{:?}\n{}\n{told}\n{}", failure.plan, lines.join("\n"), again(seed)))
+    Err(format!("{told}\n{:?}\n{}\n{told}\n{}", failure.plan, lines.join("\n"), again(of, seed)))
 }
 
 /// A panic is an outcome like any other, and the thread it happened on is left as it is: hosts that are torn down in the
@@ -54,10 +93,10 @@ fn panics_are_outcomes() {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             let running = RUNNING.with_borrow_mut(Option::take);
-            let Some((seed, done)) = running else { return usual(panic) };
+            let Some((of, seed, done)) = running else { return usual(panic) };
             let backtrace = std::backtrace::Backtrace::capture();
-            let _ =
-                done.send((seed, Err(format!("seed {seed}: nothing panics: {panic}\n{backtrace}\n{}", again(seed)))));
+            let _ = done
+                .send((seed, Err(format!("seed {seed}: nothing panics: {panic}\n{backtrace}\n{}", again(of, seed)))));
             loop {
                 std::thread::park();
             }
@@ -66,11 +105,11 @@ fn panics_are_outcomes() {
 }
 
 /// Runs a seed on a thread of its own.
-fn start(seed: u64, done: Sender<Done>, prepare: fn()) {
+fn start(of: Of, seed: u64, done: Sender<Done>, prepare: fn()) {
     let work = move || {
         prepare();
-        RUNNING.set(Some((seed, done.clone())));
-        let outcome = one(seed);
+        RUNNING.set(Some((of, seed, done.clone())));
+        let outcome = one(of, seed);
         RUNNING.set(None);
         // Nobody waits any more after a failure that ended everything.
         let _ = done.send((seed, outcome));
@@ -81,6 +120,7 @@ fn start(seed: u64, done: Sender<Done>, prepare: fn()) {
 /// Runs seeds, as many at a time as there are processors, each on a thread that was prepared for it, and hands each
 /// outcome to `take` until that says `false`.
 pub fn run_all(
+    of: Of,
     seeds: impl IntoIterator<Item = u64>,
     prepare: fn(),
     mut take: impl FnMut(u64, Result<Summary, String>) -> bool,
@@ -90,7 +130,7 @@ pub fn run_all(
     let mut seeds = seeds.into_iter();
     let mut running = 0;
     for seed in seeds.by_ref().take(THREADS) {
-        start(seed, done.clone(), prepare);
+        start(of, seed, done.clone(), prepare);
         running += 1;
     }
     while running > 0 {
@@ -101,20 +141,21 @@ pub fn run_all(
             break;
         }
         if let Some(seed) = seeds.next() {
-            start(seed, done.clone(), prepare);
+            start(of, seed, done.clone(), prepare);
             running += 1;
         }
     }
 }
 
 /// Runs the seeds that the environment names, and says what came of them.
-pub fn all() {
+pub fn all(of: Of) {
     let (first, many) = match number("PELTON_SIM_SEED") {
         Some(seed) => (seed, 1),
-        None => (1, number("PELTON_SIM_SEEDS").unwrap_or(SEEDS)),
+        None => (1, of.share(number("PELTON_SIM_SEEDS").unwrap_or(SEEDS))),
     };
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     run_all(
+        of,
         first..first + many,
         || {},
         |seed, outcome| {
@@ -130,12 +171,13 @@ pub fn all() {
     );
     let simulated: Duration = done.iter().map(|summary| summary.simulated).sum();
     println!(
-        "{} seeds, {:.2} simulated hours, {} acknowledged commands, {} leaders, {} crashes",
+        "{of:?}: {} seeds, {:.2} simulated hours, {} acknowledgements, {} leaders, {} crashes, {} deliveries",
         done.len(),
         simulated.as_secs_f64() / 3_600.0,
         done.iter().map(|summary| summary.acknowledged).sum::<usize>(),
         done.iter().map(|summary| summary.elections).sum::<usize>(),
         done.iter().map(|summary| summary.crashes).sum::<u64>(),
+        done.iter().map(|summary| summary.deliveries).sum::<usize>(),
     );
     assert!(failed.is_empty(), "of {many} seeds these failed: {failed:?}");
 }

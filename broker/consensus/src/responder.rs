@@ -45,6 +45,10 @@ impl<T> AckResponder<T> {
 impl<T> Drop for AckResponder<T> {
     fn drop(&mut self) {
         if let Some(outcome) = self.outcome.take() {
+            #[cfg(feature = "bugs")]
+            if pelton_env::bugs::Bug::RefusedThoughWritten.is_on() {
+                return outcome.failed(ProposeError::NotLeader { leader: None });
+            }
             outcome.failed(ProposeError::OutcomeUnknown);
         }
     }

@@ -1,8 +1,8 @@
 //! tokio, with chance that a simulation can choose.
 //!
-//! openraft asks its runtime for chance when it draws an election timeout. As a rule that comes from the system. A task
-//! inside [`simulated`], and whatever it starts, draws from its seed instead: one program serves both, and which it is
-//! is known when it runs.
+//! openraft asks its runtime for chance when it draws an election timeout. As a rule that comes from the system. On a
+//! thread that was told to ([`simulated`]) it comes from a seed instead: one program serves both, and which it is is known
+//! when it runs.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -17,28 +17,25 @@ use openraft::{AsyncRuntime, OptionalSend};
 
 type Seeded = DeterministicRng<TokioRuntime>;
 
-tokio::task_local! {
-    /// The next seed of a task in a simulation.
-    static SEED: Cell<u64>;
+thread_local! {
+    /// The next seed of a thread that simulates.
+    static SEED: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// Runs `future`, and all tasks that groups start in it, with the chance of `seed`: the same seed, the same election
-/// timeouts.
-pub fn simulated<F: Future>(seed: u64, future: F) -> impl Future<Output = F::Output> {
-    SEED.scope(Cell::new(seed), future)
+/// From now on all groups on this thread have the chance of `seed`: the same seed, and the same that happens, the same
+/// election timeouts. Of the thread, and not of a task: a node starts groups from tasks of many kinds.
+pub fn simulated(seed: u64) {
+    SEED.set(Some(seed));
 }
 
-/// A seed for a task, or for one draw; `None` outside a simulation.
+/// A seed for one draw; `None` outside a simulation.
 fn next_seed() -> Option<u64> {
-    let taken = SEED.try_with(|seed| {
-        // The sequence of SplitMix64.
-        let next = seed.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        seed.set(next);
-        let mixed = (next ^ (next >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    });
-    taken.ok()
+    // The sequence of SplitMix64.
+    let next = SEED.get()?.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    SEED.set(Some(next));
+    let mixed = (next ^ (next >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    Some(mixed ^ (mixed >> 31))
 }
 
 /// The runtime of the groups.
@@ -63,10 +60,7 @@ impl AsyncRuntime for Runtime {
         T: Future + OptionalSend + 'static,
         T::Output: OptionalSend + 'static,
     {
-        match next_seed() {
-            Some(seed) => TokioRuntime::spawn(simulated(seed, future)),
-            None => TokioRuntime::spawn(future),
-        }
+        TokioRuntime::spawn(future)
     }
 
     fn sleep(duration: Duration) -> Self::Sleep {
@@ -126,19 +120,21 @@ impl AsyncRuntime for Runtime {
 mod tests {
     use super::*;
 
-    async fn draws() -> Vec<String> {
-        let here = format!("{:?}", Runtime::thread_rng());
-        let there = Runtime::spawn(async { format!("{:?}", Runtime::thread_rng()) }).await.unwrap();
-        vec![here, there]
+    fn draws(seed: Option<u64>) -> Vec<String> {
+        // A thread of its own, as each test and each simulation has one.
+        let drawn = std::thread::spawn(move || {
+            seed.into_iter().for_each(simulated);
+            [(), ()].map(|()| format!("{:?}", Runtime::thread_rng())).to_vec()
+        });
+        drawn.join().unwrap()
     }
 
-    #[tokio::test]
-    async fn chance_comes_from_the_seed_in_a_simulation_and_from_the_system_outside() {
-        let (first, again, other) =
-            (simulated(7, draws()).await, simulated(7, draws()).await, simulated(8, draws()).await);
+    #[test]
+    fn chance_comes_from_the_seed_in_a_simulation_and_from_the_system_outside() {
+        let (first, again, other) = (draws(Some(7)), draws(Some(7)), draws(Some(8)));
         assert_eq!(first, again);
         assert_ne!(first, other);
-        assert_ne!(first[0], first[1], "a task that is started draws for itself");
-        assert_ne!(draws().await, draws().await);
+        assert_ne!(first[0], first[1], "each draw is another one");
+        assert_ne!(draws(None), draws(None));
     }
 }

@@ -12,7 +12,7 @@ use pelton_peer::{PeerAddress, Pool};
 use tokio::time::Instant;
 
 use super::calls::{JoinAnswer, hello_all, join};
-use super::decide::{Applicant, CannotEnter, Step, check_known, decide, distinct};
+use super::decide::{Answers, Applicant, CannotEnter, Step, check_known, decide, distinct};
 use super::hello::Presence;
 use crate::identity::{self, Directory};
 use crate::node::OpenError;
@@ -62,11 +62,11 @@ impl Formation {
     }
 
     async fn go_on(&self, identity: Identity, alone: bool) -> Result<Started, OpenError> {
+        // Nodes that start together hear who the others are.
+        self.presence.set_identity(identity);
         let answers = self.ask().await;
         check_known(&self.applicant(), identity, &answers)?;
-        self.presence.set_identity(identity);
-        let members = answers.into_iter().filter_map(|(address, answer)| Some((answer.ok()?.node()?, address)));
-        let members = members.filter(|(node, _)| node.0 != identity.node).collect();
+        let members = self.named(answers);
         // What one node held by itself is there from the beginning, whoever joins it.
         let initial_nodes = if alone { 1 } else { self.listed() };
         Ok(Started { identity, initial_nodes, members })
@@ -115,7 +115,18 @@ impl Formation {
         Ok(Started { identity, initial_nodes, members })
     }
 
-    async fn ask(&self) -> super::decide::Answers {
+    /// Where the other nodes of the list are, as far as they answer.
+    pub(crate) async fn members(&self) -> BTreeMap<NodeId, PeerAddress> {
+        self.named(self.ask().await)
+    }
+
+    fn named(&self, answers: Answers) -> BTreeMap<NodeId, PeerAddress> {
+        let own = self.presence.identity().map(|identity| identity.node);
+        let members = answers.into_iter().filter_map(|(address, answer)| Some((answer.ok()?.node()?, address)));
+        members.filter(|(node, _)| Some(node.0) != own).collect()
+    }
+
+    async fn ask(&self) -> Answers {
         hello_all(&self.pool, &distinct(&self.join), &self.presence).await
     }
 

@@ -106,6 +106,8 @@ impl<C: Client> Group<C> {
         let (now, jitter) = (self.shared.clock.now(), self.shared.chance.unit());
         let Some(slot) = self.slots.get_mut(ticket.slot) else { return };
         let attempts = slot.state.failed(ticket.offset);
+        #[cfg(feature = "bugs")]
+        let attempts = attempts + u32::from(pelton_env::bugs::Bug::GivenUpTooEarly.is_on());
         match plan.retries.after_failure(verdict, attempted, attempts, now, jitter) {
             Next::Retry { wait, hold } => {
                 slot.metrics.retried();

@@ -12,18 +12,17 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use pelton_peer::{BoxedIo, Network};
 
 use crate::endpoint::Authority;
 use crate::reply::Collected;
 
-type Driver = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
+type Driver = http1::Connection<TokioIo<BoxedIo>, Full<Bytes>>;
 
 /// The largest header section of an answer that is read, in bytes.
 const MAX_ANSWER_HEAD_BYTES: usize = 256 * 1024;
 
 /// A connection to a target.
-#[derive(Debug)]
 pub struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     /// `None` once it has ended.
@@ -36,10 +35,8 @@ impl Connection {
     ///
     /// # Errors
     /// What went wrong, as text.
-    pub async fn open(authority: &Authority) -> Result<Self, String> {
-        let stream = TcpStream::connect((&*authority.host, authority.port)).await.map_err(|why| why.to_string())?;
-        // Without it a body in a segment of its own would wait for an acknowledgement.
-        stream.set_nodelay(true).map_err(|why| why.to_string())?;
+    pub async fn open(network: &dyn Network, authority: &Authority) -> Result<Self, String> {
+        let stream = network.connect(&authority.host, authority.port).await.map_err(|why| why.to_string())?;
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(MAX_ANSWER_HEAD_BYTES)
             .handshake(TokioIo::new(stream))

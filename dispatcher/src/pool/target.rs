@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
+use pelton_peer::Network;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -29,14 +30,20 @@ pub enum Refusal {
 }
 
 /// One host and port.
-#[derive(Debug)]
 pub struct Target {
     authority: Authority,
+    network: Arc<dyn Network>,
     options: Arc<Options>,
     budgets: Arc<Budgets>,
     shown: Arc<Shown>,
     state: Mutex<State>,
     wake: Notify,
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Target").field("authority", &self.authority).field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -56,7 +63,13 @@ struct State {
 impl Target {
     /// A target nobody asked yet.
     #[must_use]
-    pub(super) fn new(authority: Authority, options: Arc<Options>, budgets: Arc<Budgets>, shown: Arc<Shown>) -> Self {
+    pub(super) fn new(
+        authority: Authority,
+        network: Arc<dyn Network>,
+        options: Arc<Options>,
+        budgets: Arc<Budgets>,
+        shown: Arc<Shown>,
+    ) -> Self {
         let state = State {
             queue: VecDeque::new(),
             circuit: Circuit::new(options.circuit),
@@ -66,13 +79,18 @@ impl Target {
             connecting: 0,
             closed: false,
         };
-        Self { authority, options, budgets, shown, state: Mutex::new(state), wake: Notify::new() }
+        Self { authority, network, options, budgets, shown, state: Mutex::new(state), wake: Notify::new() }
     }
 
     /// Host and port.
     #[must_use]
     pub fn authority(&self) -> &Authority {
         &self.authority
+    }
+
+    /// How connections come about.
+    pub(super) fn network(&self) -> &dyn Network {
+        &*self.network
     }
 
     /// The bounds.

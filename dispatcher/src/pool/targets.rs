@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 
 use foldhash::{HashMap, HashMapExt};
 use parking_lot::Mutex;
+use pelton_peer::Network;
 
 use super::shown::Shown;
 use super::{Budgets, Target};
@@ -11,21 +12,27 @@ use crate::Options;
 use crate::endpoint::Authority;
 
 /// The targets, by host and port. A target that no plan names goes away with its last connection.
-#[derive(Debug)]
 pub struct Targets {
     known: Mutex<HashMap<Authority, Weak<Target>>>,
+    network: Arc<dyn Network>,
     options: Arc<Options>,
     budgets: Arc<Budgets>,
     shown: Arc<Shown>,
 }
 
+impl std::fmt::Debug for Targets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Targets").field("known", &self.known).finish_non_exhaustive()
+    }
+}
+
 impl Targets {
-    /// No target yet.
+    /// No target yet; connections will come about over `network`.
     #[must_use]
-    pub fn new(options: Arc<Options>) -> Self {
+    pub fn new(network: Arc<dyn Network>, options: Arc<Options>) -> Self {
         let budgets = Arc::new(Budgets::new(&options));
         let shown = Arc::new(Shown::new(options.max_labelled_targets));
-        Self { known: Mutex::new(HashMap::new()), options, budgets, shown }
+        Self { known: Mutex::new(HashMap::new()), network, options, budgets, shown }
     }
 
     /// The target of that host and port.
@@ -39,7 +46,7 @@ impl Targets {
             known.retain(|_, target| target.strong_count() > 0);
         }
         let (options, budgets, shown) = (self.options.clone(), self.budgets.clone(), self.shown.clone());
-        let target = Arc::new(Target::new(authority.clone(), options, budgets, shown));
+        let target = Arc::new(Target::new(authority.clone(), self.network.clone(), options, budgets, shown));
         known.insert(authority.clone(), Arc::downgrade(&target));
         target
     }

@@ -140,7 +140,7 @@ impl Line {
             return Ok(connection);
         }
         let limit = self.target.options().connect_timeout;
-        match timeout(limit, Connection::open(self.target.authority())).await {
+        match timeout(limit, Connection::open(self.target.network(), self.target.authority())).await {
             Ok(opened) => opened.map_err(NoAnswer::Connect),
             Err(_) => Err(NoAnswer::Connect(format!("not within {} s", limit.as_secs_f32()))),
         }

@@ -109,6 +109,12 @@ impl TriggerState {
             restored,
             ahead,
             lanes,
+            #[cfg(feature = "bugs")]
+            known_attempts: match pelton_env::bugs::Bug::AttemptsForgotten.is_on() {
+                true => BTreeMap::new(),
+                false => cursor.attempts.clone(),
+            },
+            #[cfg(not(feature = "bugs"))]
             known_attempts: cursor.attempts.clone(),
             active: BTreeMap::new(),
             due: BTreeSet::new(),
@@ -363,6 +369,10 @@ impl TriggerState {
             assert_eq!(popped, offset, "the event that starts is the one that was named");
             let attempts = self.known_attempts.remove(&offset).unwrap_or(0);
             self.active.insert(offset, Active { lane, attempts, phase: Phase::Due, errand: None });
+        }
+        #[cfg(feature = "bugs")]
+        if pelton_env::bugs::Bug::DoneWhenSent.is_on() {
+            self.unsaved.done(offset);
         }
         let active = self.active.get_mut(&offset).expect("what is due is active");
         active.phase = Phase::InFlight;

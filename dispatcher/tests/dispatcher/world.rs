@@ -9,6 +9,7 @@ use pelton_client::{BrokerName, Client as _, DeadLetter, GroupState, Hops, Trigg
 use pelton_dispatcher::{Dispatcher, DispatcherHandle, Options};
 use pelton_env::SeededChance;
 use pelton_event::{Event, EventBuilder};
+use pelton_peer::TcpNetwork;
 use pelton_resource::{Kind, ResourceKey};
 use tokio::time::Instant;
 
@@ -49,7 +50,7 @@ impl World {
     pub fn start(&mut self) {
         let clock = Arc::new(self.client.clock().clone());
         let chance = Arc::new(SeededChance::new(1));
-        let handle = Dispatcher::start(self.client.clone(), self.options.clone(), clock, chance);
+        let handle = Dispatcher::start(self.client.clone(), Arc::new(TcpNetwork), self.options.clone(), clock, chance);
         self.dispatcher = Some(handle);
     }
 

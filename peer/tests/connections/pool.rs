@@ -19,9 +19,9 @@ struct Counting {
 }
 
 impl Network for Counting {
-    fn connect<'a>(&'a self, address: &'a PeerAddress) -> BoxFuture<'a, io::Result<BoxedIo>> {
+    fn connect<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<BoxedIo>> {
         self.connections.fetch_add(1, Ordering::Relaxed);
-        self.inner.connect(address)
+        self.inner.connect(host, port)
     }
 
     fn listen(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn PeerListener>>> {

@@ -187,7 +187,7 @@ impl MemoryNetwork {
 }
 
 impl Network for MemoryNetwork {
-    fn connect<'a>(&'a self, _: &'a PeerAddress) -> BoxFuture<'a, io::Result<BoxedIo>> {
+    fn connect<'a>(&'a self, _: &'a str, _: u16) -> BoxFuture<'a, io::Result<BoxedIo>> {
         Box::pin(async { Ok(Box::new(self.raw().await) as BoxedIo) })
     }
 

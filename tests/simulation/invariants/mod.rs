@@ -1,17 +1,25 @@
 //! What must hold at every moment of a run. One file an invariant, its source named.
 
 pub mod acknowledged_never_lost;
+pub mod attempts_are_kept;
 pub mod committed_never_changes;
+pub mod cursors_are_what_the_log_says;
+pub mod cursors_pass_nothing_undone;
+pub mod delivered_to_every_trigger;
+pub mod duplicates_are_explained;
 pub mod election_safety;
 pub mod leader_completeness;
 pub mod log_matching;
 pub mod monotone;
 pub mod offsets_without_gaps;
+pub mod only_committed_is_delivered;
 pub mod promises_survive;
 pub mod reads_are_fresh;
 pub mod refused_is_never_committed;
 pub mod replicas_are_equal;
+pub mod retained_events_survive_moves;
 pub mod state_machine_safety;
+pub mod written_once;
 
 /// What does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
