@@ -14,6 +14,7 @@ mod error;
 mod reach;
 mod readiness;
 mod seek;
+mod versions;
 
 use std::io;
 use std::net::SocketAddr;
@@ -271,6 +272,7 @@ fn member(
         listener: listener.into(),
         replicas: cluster.replicas,
         node_lost_after: cluster.node_lost_after,
+        raise_version_after: cluster.raise_version_after,
         timing: Timing::default(),
     }
 }
@@ -317,6 +319,7 @@ fn broker_options(settings: &Settings, clock: &Arc<dyn Clock>, member: Option<Me
         direct_io: settings.direct_io,
         store: RegistryStore::default(),
         blocking: Blocking::default(),
+        versions: versions::spoken(),
         member,
     }
 }
@@ -347,7 +350,8 @@ fn end_of(ended: &Ended) -> (u8, &'static str) {
             "Nothing more is acknowledged, and the process ends. What was acknowledged is in the log, and the disk is \
              not to blame: start again.",
         ),
-        // As a new start would be refused.
+        // As a new start would be refused, of these two.
+        Ended::Protocol(_) => (1, "The process ends. Its data are as they were: start it as the newer program."),
         Ended::Removed { .. } => (1, "The process ends. Its identity is not given again: a new node begins empty."),
     }
 }

@@ -10,6 +10,7 @@ mod operator;
 mod placement;
 mod refusal;
 mod silence;
+mod speaks;
 mod spread;
 mod state;
 mod survive;
@@ -20,6 +21,7 @@ pub(crate) use operator::command_for;
 pub(crate) use placement::{Observed, plan};
 pub(crate) use refusal::Refusal;
 pub(crate) use silence::Silence;
+pub(crate) use speaks::Speaks;
 pub(crate) use state::{ClusterState, GroupRecord, MAX_NODES, NodeRecord, REGISTRY};
 
 #[cfg(test)]

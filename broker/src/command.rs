@@ -26,6 +26,20 @@ pub(crate) const CHANGE: u8 = 18;
 const VERSION: u8 = 3;
 const WITHOUT_SESSIONS: u8 = 2;
 
+/// What a program after this one may write: in debug builds, which tests of an upgrade let speak the next version of the
+/// protocol. The rest of it is the same.
+#[cfg(debug_assertions)]
+const NEXT_VERSION: u8 = VERSION + 1;
+
+/// The version of changes in a version of the protocol.
+const fn version_in(protocol: u32) -> u8 {
+    match protocol {
+        #[cfg(debug_assertions)]
+        2.. => NEXT_VERSION,
+        _ => VERSION,
+    }
+}
+
 /// Of a group's state.
 const STATE_VERSION: u8 = 2;
 
@@ -77,9 +91,10 @@ impl Change {
         }
     }
 
-    pub(crate) fn encode(&self) -> Bytes {
+    /// For a cluster that is at this version of the protocol.
+    pub(crate) fn encode(&self, protocol: u32) -> Bytes {
         let mut out = BytesMut::with_capacity(64);
-        out.put_u8(VERSION);
+        out.put_u8(version_in(protocol));
         match self {
             Self::Progress { term, progress } => {
                 out.put_u8(1);
@@ -127,10 +142,11 @@ impl Change {
         out.freeze()
     }
 
-    pub(crate) fn decode(bytes: &Bytes, group: GroupId) -> Result<Self> {
+    /// By a program that speaks the protocol up to this version.
+    pub(crate) fn decode(bytes: &Bytes, group: GroupId, protocol: u32) -> Result<Self> {
         let mut bytes = bytes.clone();
         let version = bytes.try_get_u8()?;
-        if !(WITHOUT_SESSIONS..=VERSION).contains(&version) {
+        if !(WITHOUT_SESSIONS..=version_in(protocol)).contains(&version) {
             return Err(Undecodable::Version(version));
         }
         let bytes = &mut bytes;
@@ -195,6 +211,7 @@ mod tests {
     use super::*;
 
     const GROUP: GroupId = GroupId(1);
+    const PROTOCOL: u32 = 1;
 
     fn letter() -> DeadLetter {
         DeadLetter {
@@ -234,20 +251,33 @@ mod tests {
     #[test]
     fn every_change_reads_back() {
         for change in changes() {
-            assert_eq!(Change::decode(&change.encode(), GROUP), Ok(change.clone()), "{change:?}");
+            assert_eq!(Change::decode(&change.encode(PROTOCOL), GROUP, PROTOCOL), Ok(change.clone()), "{change:?}");
         }
     }
 
     #[test]
     fn a_change_cut_short_or_of_another_version_is_refused() {
         for change in changes() {
-            let bytes = change.encode();
+            let bytes = change.encode(PROTOCOL);
             for cut in 0..bytes.len() {
-                assert!(Change::decode(&bytes.slice(..cut), GROUP).is_err(), "{change:?} cut at {cut}");
+                assert!(Change::decode(&bytes.slice(..cut), GROUP, PROTOCOL).is_err(), "{change:?} cut at {cut}");
             }
             let mut newer = bytes.to_vec();
             newer[0] = VERSION + 1;
-            assert_eq!(Change::decode(&newer.into(), GROUP), Err(Undecodable::Version(VERSION + 1)));
+            assert_eq!(Change::decode(&newer.into(), GROUP, PROTOCOL), Err(Undecodable::Version(VERSION + 1)));
+        }
+    }
+
+    /// Only a cluster that has gone on gets the next form, and only a program that speaks it reads it.
+    #[cfg(debug_assertions)]
+    #[test]
+    fn a_newer_form_is_for_a_cluster_that_has_gone_on() {
+        for change in changes() {
+            let next = change.encode(PROTOCOL + 1);
+            assert_eq!(Change::decode(&next, GROUP, PROTOCOL), Err(Undecodable::Version(VERSION + 1)));
+            for bytes in [next, change.encode(PROTOCOL)] {
+                assert_eq!(Change::decode(&bytes, GROUP, PROTOCOL + 1), Ok(change.clone()));
+            }
         }
     }
 
@@ -255,7 +285,7 @@ mod tests {
     #[test]
     fn changes_of_the_version_before_are_read() {
         for change in changes() {
-            let mut older = change.encode().to_vec();
+            let mut older = change.encode(PROTOCOL).to_vec();
             older[0] = WITHOUT_SESSIONS;
             let want = match change.clone() {
                 Change::Progress { progress, .. } => Change::Progress { term: 0, progress },
@@ -266,10 +296,10 @@ mod tests {
             if want != change {
                 older.drain(2..10);
             }
-            assert_eq!(Change::decode(&older.into(), GROUP), Ok(want));
+            assert_eq!(Change::decode(&older.into(), GROUP, PROTOCOL), Ok(want));
         }
         let oldest = Bytes::from_static(&[1, 8, 0, 0, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(Change::decode(&oldest, GROUP), Err(Undecodable::Version(1)));
+        assert_eq!(Change::decode(&oldest, GROUP, PROTOCOL), Err(Undecodable::Version(1)));
     }
 
     /// Damage in one place of something sound, which gets further than mere noise does.
@@ -286,8 +316,8 @@ mod tests {
             let mut tagged = vec![WITHOUT_SESSIONS + u8::from(noise.len() % 2 == 0), tag];
             tagged.extend_from_slice(&noise);
             for bytes in [Bytes::from(tagged), Bytes::from(noise)] {
-                if let Ok(change) = Change::decode(&bytes, GROUP) {
-                    prop_assert_eq!(Change::decode(&change.encode(), GROUP), Ok(change));
+                if let Ok(change) = Change::decode(&bytes, GROUP, PROTOCOL) {
+                    prop_assert_eq!(Change::decode(&change.encode(PROTOCOL), GROUP, PROTOCOL), Ok(change));
                 }
                 let _ = get_state(&mut bytes.clone(), GROUP);
             }
@@ -296,9 +326,9 @@ mod tests {
         #[test]
         fn no_damage_makes_a_change_or_a_state_panic(nth in any::<Index>(), at in any::<Index>(), with in any::<u8>()) {
             let changes = changes();
-            let spoilt = spoil(&changes[nth.index(changes.len())].encode(), at, with);
-            if let Ok(change) = Change::decode(&spoilt, GROUP) {
-                prop_assert_eq!(Change::decode(&change.encode(), GROUP), Ok(change));
+            let spoilt = spoil(&changes[nth.index(changes.len())].encode(PROTOCOL), at, with);
+            if let Ok(change) = Change::decode(&spoilt, GROUP, PROTOCOL) {
+                prop_assert_eq!(Change::decode(&change.encode(PROTOCOL), GROUP, PROTOCOL), Ok(change));
             }
             let mut out = BytesMut::new();
             put_state(&mut out, &state());

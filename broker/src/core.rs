@@ -36,6 +36,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) first_offset: Offset,
     pub(crate) event_count: u32,
     pub(crate) body: &'a Bytes,
+    /// The newest version of the protocol that this program reads.
+    pub(crate) protocol: u32,
 }
 
 /// What a change gave to the one who asked for it.
@@ -63,7 +65,7 @@ impl Core {
         match entry.kind {
             EVENTS => Effect::Events,
             EVENTS_WITH_KEYS => self.remember(entry),
-            command::CHANGE => match Change::decode(entry.body, group) {
+            command::CHANGE => match Change::decode(entry.body, group, entry.protocol) {
                 Ok(change) => self.change(entry, change),
                 Err(error) => Effect::Unreadable(error.to_string()),
             },

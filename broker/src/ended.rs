@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use pelton_client::GroupId;
 
+use crate::protocol::NotSpoken;
+
 /// Why a node cannot go on. The disk is not to blame: [`Options::on_fatal`](crate::Options::on_fatal) says that.
 #[derive(Debug, thiserror::Error)]
 pub enum Ended {
@@ -16,6 +18,9 @@ pub enum Ended {
         /// As its core says.
         why: String,
     },
+    /// The cluster has gone on to a version of the protocol that the program does not speak.
+    #[error(transparent)]
+    Protocol(#[from] NotSpoken),
     /// The node was removed from the cluster. It stays so.
     #[error("{why}")]
     Removed {

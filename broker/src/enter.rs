@@ -57,7 +57,7 @@ fn over_grpc(way: Way<'_>) -> Arc<dyn Transport> {
 /// See [`OpenError`].
 pub(crate) async fn open(options: Options, member: Member, seams: Seams) -> Result<Node, OpenError> {
     let nonce = identity::nonce(&options.data, &*options.chance)?;
-    let presence = Arc::new(Presence::new(member.name.clone(), nonce, member.version.clone()));
+    let presence = Arc::new(Presence::new(member.name.clone(), nonce, member.version.clone(), options.versions));
     let pool = Arc::new(Pool::new(member.network.clone(), member.security.clone()));
     let membership = MembershipService::new(presence.clone());
     let (reports, nodes, consensus) = (Late::new(), Late::new(), Late::new());
@@ -88,7 +88,7 @@ pub(crate) async fn open(options: Options, member: Member, seams: Seams) -> Resu
     let peers = Peers::new((seams.transport)(Way { pool: &pool, book: &book, identity }));
     // Before any group is open: others may need what this node has, to open theirs.
     peers.answer_from(&log);
-    consensus.open(ConsensusService::new(peers.clone(), identity).server());
+    consensus.open(ConsensusService::new(peers.clone(), identity, options.versions).server());
     let reach = Reach { member, started, presence, pool, peers, book: book.clone() };
     let shared = match assemble_member(options.clone(), log.clone(), BrokerMetrics::register(), reach).await {
         Ok(shared) => shared,

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use pelton_client::{GroupId, Offset, OperationError};
 use pelton_consensus::{Applied, StateMachine, Watermark};
 use pelton_log::{Log, LogIndex};
+use pelton_peer::Versions;
 use tokio::sync::watch;
 
 use crate::command::EVENTS;
@@ -26,6 +27,8 @@ const MAX_UNFOLDED_BYTES: usize = 1 << 30;
 #[derive(Debug)]
 pub(crate) struct EventState {
     group: GroupId,
+    /// The newest version of the protocol that this program reads.
+    protocol: u32,
     inner: Mutex<Inner>,
     watched: Mutex<Watched>,
 }
@@ -49,8 +52,8 @@ struct Inner {
 }
 
 impl EventState {
-    pub(crate) fn new(group: GroupId) -> Self {
-        Self { group, inner: Mutex::default(), watched: Mutex::default() }
+    pub(crate) fn new(group: GroupId, versions: Versions) -> Self {
+        Self { group, protocol: versions.max, inner: Mutex::default(), watched: Mutex::default() }
     }
 
     pub(crate) fn watch_tail(&self) -> watch::Receiver<Offset> {
@@ -125,6 +128,7 @@ impl EventState {
                     first_offset: Offset(meta.first_offset.0),
                     event_count: meta.event_count,
                     body: &body,
+                    protocol: self.protocol,
                 };
                 trailing.apply(self.group, entry);
             }
@@ -171,6 +175,7 @@ impl StateMachine for EventState {
             first_offset: Offset(applied.first_offset.0),
             event_count: command.event_count,
             body: &command.body,
+            protocol: self.protocol,
         };
         let effect = inner.live.apply(self.group, entry);
         let mut kept = |result| {

@@ -17,7 +17,7 @@ mod service;
 pub use decide::CannotEnter;
 pub(crate) use enter::{Formation, Started};
 pub(crate) use hello::Presence;
-pub(crate) use keeper::Keeper;
+pub(crate) use keeper::{Keeper, Patience};
 pub(crate) use link::{AnnounceError, RegistryLink, SettleError};
 pub(crate) use service::{MembershipService, Registrar};
 

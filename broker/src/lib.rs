@@ -8,6 +8,7 @@
 //! - `proposer` seals batches; one object a batch wakes its callers at commit.
 //! - `retention` decides what may go: age and bytes, but nothing that a cursor or a live dead letter needs.
 //! - `cluster` is what the registry says of nodes and groups: pure, a function of its commands.
+//! - `protocol` keeps what is written in a form that every node of the cluster reads.
 //! - `recovery` makes one node a cluster of its own when most of the others are gone for ever.
 //! - `formation` is a node's way into a cluster, and how nodes speak with the registry's leader about it.
 //! - `groups` are the replicas that are open here, and what the leader of each does.
@@ -35,6 +36,7 @@ mod member;
 mod metrics;
 mod node;
 mod proposer;
+mod protocol;
 mod recovery;
 mod registrar;
 mod registry;
@@ -55,4 +57,5 @@ pub use formation::CannotEnter;
 pub use local_node::LocalNode;
 pub use member::{Member, Timing};
 pub use node::{Node, OpenError, Options, RegistryStore, Retention};
+pub use protocol::NotSpoken;
 pub use recovery::{GroupFate, Recovery, RecoveryError, RecoveryPlan};

@@ -57,6 +57,8 @@ pub struct Member {
     pub replicas: u32,
     /// A node that is silent for so long is lost: its replicas are made again elsewhere.
     pub node_lost_after: Duration,
+    /// The cluster goes on to the next version of the protocol once all of its nodes have spoken it for so long.
+    pub raise_version_after: Duration,
     /// Of all groups.
     pub timing: Timing,
 }
@@ -129,6 +131,10 @@ impl pelton_consensus::AddressBook for AddressBook {
             None => told.lock().get(&node).map(PeerAddress::to_string),
         }
     }
+
+    fn protocol(&self) -> u32 {
+        self.0.get().map_or(pelton_peer::PROTOCOL_MIN, |known| known.registry.current_cluster().protocol())
+    }
 }
 
 impl Member {
@@ -190,7 +196,8 @@ async fn form(shared: &Shared, member: &MemberParts) {
     while !shared.registry.state.current_cluster().is_formed() {
         let (info, nonce) = (member.info.lock().clone(), member.presence.nonce());
         let (initial_nodes, replication) = (member.initial_nodes, member.replicas);
-        let form = ClusterCommand::Form { initial_nodes, replication, info, nonce };
+        let speaks = shared.options.versions.into();
+        let form = ClusterCommand::Form { initial_nodes, replication, info, nonce, speaks };
         match shared.registry.change_cluster(form).await {
             Ok(Ok(_)) => tracing::info!(initial_nodes, "the cluster is formed"),
             Ok(Err(refusal)) => {
@@ -285,7 +292,9 @@ pub(crate) async fn announce(shared: Shared) {
 
 fn is_known(shared: &Shared, info: &NodeInfo) -> bool {
     let cluster = shared.registry.state.current_cluster();
-    cluster.member(shared.this).is_some_and(|known| NodeInfo { phase: info.phase, ..known.clone() } == *info)
+    let speaks = cluster.nodes.get(&shared.this).map(|node| node.speaks.versions());
+    speaks == Some(shared.options.versions)
+        && cluster.member(shared.this).is_some_and(|known| NodeInfo { phase: info.phase, ..known.clone() } == *info)
 }
 
 /// Whether some group still counts on its replica here: the change that takes it out may need its vote.

@@ -10,7 +10,7 @@ use pelton_client::{ClusterView, GroupId, NodeId, NodeInfo, NodePhase, Offset, O
 use pelton_consensus::{Group, GroupError, GroupOptions, Peers};
 use pelton_env::{Chance, Clock};
 use pelton_log::{FatalHook, Identity, Log, Observer, OnDamage, RealDisk};
-use pelton_peer::Pool;
+use pelton_peer::{Pool, Versions};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -19,19 +19,20 @@ use crate::cluster::{Answer, ClusterCommand, Refusal};
 use crate::controller::ControllerInput;
 use crate::ended::{Ended, EndedHook};
 use crate::enter::{self, Opening, Seams};
-use crate::formation::{CannotEnter, Keeper, Presence, RegistryLink, SettleError, Started};
+use crate::formation::{CannotEnter, Keeper, Patience, Presence, RegistryLink, SettleError, Started};
 use crate::groups::{DataGroup, Groups, OpenAs};
 use crate::health::{self, Health};
 use crate::ids;
 use crate::local_node::LocalNode;
 use crate::member::{self, AddressBook, Member, MemberParts};
 use crate::metrics::BrokerMetrics;
+use crate::protocol::NotSpoken;
 use crate::registrar::Registry;
 use crate::registry::RegistryState;
 use crate::reports::Reports;
 use crate::sessions::Caller;
 use crate::view::{self, Problems};
-use crate::{controller, groups, identity, reports, retention, scrub};
+use crate::{controller, groups, identity, protocol, reports, retention, scrub};
 
 /// The registry's group.
 const REGISTRY: pelton_log::GroupId = pelton_log::GroupId(0);
@@ -88,6 +89,8 @@ pub struct Options {
     pub scrub_bytes_per_second: u64,
     /// Where work is done that waits for the disk.
     pub blocking: Blocking,
+    /// The versions of the protocol that the program speaks: [`Versions::OURS`], but in tests of an upgrade.
+    pub versions: Versions,
     /// What makes the node one of several. `None`: a node by itself, which no other reaches.
     pub member: Option<Member>,
 }
@@ -130,6 +133,9 @@ pub enum OpenError {
     /// The registry did not take what a new node by itself writes first.
     #[error("the registry of the new node could not be written")]
     Registry(#[source] OperationError),
+    /// The program is too old for what the data directory holds, or too new.
+    #[error(transparent)]
+    Protocol(#[from] NotSpoken),
     /// The registry holds what contradicts a node by itself.
     #[error("{why}")]
     Cluster {
@@ -358,6 +364,7 @@ pub(crate) fn start_tasks(shared: &Shared) -> Vec<JoinHandle<()>> {
         tokio::spawn(view::run(shared.clone())),
         tokio::spawn(health::run(shared.clone())),
         tokio::spawn(groups::follow_cluster(shared.clone())),
+        tokio::spawn(protocol::follow(shared.clone())),
         tokio::spawn(watch_registry(shared.clone())),
     ]
 }
@@ -371,6 +378,7 @@ pub(crate) async fn assemble(
 ) -> Result<Shared, OpenError> {
     let group_options = GroupOptions::new(pelton_consensus::NodeId(identity.node));
     let state = open_registry_state(&options, &log);
+    protocol::check(options.versions, &state.current_cluster())?;
     let raft = Group::open_single(REGISTRY, log.clone(), state.clone(), &group_options).await?;
     let registry = Arc::new(Registry::new(raft, state));
     let shared = share(options, identity, log, metrics, group_options, registry, Peers::none(), None);
@@ -439,6 +447,8 @@ pub(crate) async fn assemble_member(
     };
     let state = open_registry_state(&options, &log);
     let told: BTreeSet<NodeId> = members.keys().copied().collect();
+    protocol::check(options.versions, &state.current_cluster())?;
+    presence.agree(state.current_cluster().protocol());
     book.fill(members, state.clone());
     let replicas = ids::raft_nodes(&(&state.current_cluster().registry.holders() | &told));
     let registry_options = GroupOptions { replicas, ..group_options.clone() };
@@ -449,7 +459,8 @@ pub(crate) async fn assemble_member(
         raft.initialize(&[ids::raft_node(this)].into()).await?;
     }
     let registry = Arc::new(Registry::new(raft, state));
-    let keeper = Keeper::new(registry.clone(), presence.clone(), pool.clone(), peers.clone(), member.node_lost_after);
+    let patience = Patience { lost_after: member.node_lost_after, raise_after: member.raise_version_after };
+    let keeper = Keeper::new(registry.clone(), presence.clone(), pool.clone(), peers.clone(), patience);
     let link = RegistryLink {
         registrar: registry.clone(),
         presence: presence.clone(),
@@ -494,7 +505,8 @@ async fn be_a_cluster(shared: &Shared) -> Result<(), OpenError> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let nonce = identity::nonce(&shared.options.data, &*shared.chance)?;
-        change(shared, ClusterCommand::Form { initial_nodes: 1, replication: 1, info, nonce }).await?;
+        let speaks = shared.options.versions.into();
+        change(shared, ClusterCommand::Form { initial_nodes: 1, replication: 1, info, nonce, speaks }).await?;
     }
     let cluster = shared.registry.state.current_cluster();
     let others = cluster.brokers().any(|node| node != shared.this);

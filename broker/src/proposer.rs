@@ -21,10 +21,11 @@ use pelton_client::{
 use pelton_consensus::{Command, Group, Outcome, ProposeError, Space};
 use pelton_event::Event;
 use pelton_log::{LogIndex, Term};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::ack::{Append, BatchAck};
+use crate::cluster::ClusterState;
 use crate::command::{CHANGE, Change, EVENTS, EVENTS_WITH_KEYS};
 use crate::core::ChangeResult;
 use crate::event_state::EventState;
@@ -75,6 +76,8 @@ struct Shared {
     idle: Notify,
     raft: Group<EventState>,
     metrics: BrokerMetrics,
+    /// Says which version of the protocol the cluster is at.
+    cluster: watch::Receiver<Arc<ClusterState>>,
 }
 
 struct Open {
@@ -139,7 +142,11 @@ struct Batch {
 
 impl Proposer {
     /// Starts the proposer of a group, with its gate closed. It ends when [`close`](Self::close) was called and nothing waits any more.
-    pub(crate) fn start(raft: Group<EventState>, metrics: BrokerMetrics) -> Self {
+    pub(crate) fn start(
+        raft: Group<EventState>,
+        metrics: BrokerMetrics,
+        cluster: watch::Receiver<Arc<ClusterState>>,
+    ) -> Self {
         let open = Open {
             filling: Filling::new(),
             slabs: Slabs::new(),
@@ -158,6 +165,7 @@ impl Proposer {
             idle: Notify::new(),
             raft,
             metrics,
+            cluster,
         });
         tokio::spawn(run(shared.clone()));
         Self(shared)
@@ -321,7 +329,8 @@ impl Proposer {
     /// any more.
     pub(crate) async fn change_holding(&self, change: &Change, hold: Option<Hold>) -> ChangeResult {
         let (told, answer) = oneshot::channel();
-        let command = Command { kind: CHANGE, event_count: 0, body: change.encode(), space: change.space() };
+        let body = change.encode(self.0.cluster.borrow().protocol());
+        let command = Command { kind: CHANGE, event_count: 0, body, space: change.space() };
         self.0.raft.propose(command, Arc::new(ChangeOutcome(Mutex::new(Some((told, hold)))))).await;
         let index = match answer.await {
             Ok(Ok(index)) => index,

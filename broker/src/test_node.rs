@@ -76,6 +76,7 @@ impl TestNode {
             store: RegistryStore::Sled,
             scrub_bytes_per_second: 0,
             blocking: Blocking::Threads,
+            versions: pelton_peer::Versions::OURS,
             member: None,
         };
         let recorded = Recorded::default();

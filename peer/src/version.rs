@@ -21,6 +21,18 @@ impl Versions {
     /// What this build speaks.
     pub const OURS: Self = Self { min: PROTOCOL_MIN, max: PROTOCOL_MAX };
 
+    /// Whether `version` is one of them.
+    #[must_use]
+    pub const fn contains(self, version: u32) -> bool {
+        self.min <= version && version <= self.max
+    }
+
+    /// Those that are still spoken once the cluster has gone on to `version`.
+    #[must_use]
+    pub fn since(self, version: u32) -> Self {
+        Self { min: self.min.max(version), max: self.max }
+    }
+
     /// The newest version that both speak.
     ///
     /// # Errors
@@ -67,6 +79,14 @@ mod tests {
             let versions = |(min, max)| Versions { min, max };
             assert_eq!(versions(ours).negotiate(versions(theirs)).ok(), want, "{ours:?} and {theirs:?}");
         }
+    }
+
+    #[test]
+    fn what_the_cluster_left_behind_is_not_spoken_any_more() {
+        let both = Versions { min: 1, max: 2 };
+        assert!(both.contains(1) && both.contains(2) && !both.contains(0) && !both.contains(3));
+        assert_eq!((both.since(1), both.since(2)), (both, Versions { min: 2, max: 2 }));
+        assert!(Versions { min: 1, max: 1 }.negotiate(both.since(2)).is_err());
     }
 
     #[test]

@@ -161,6 +161,7 @@ fn a_node_of_a_cluster_has_defaults_for_all_but_its_name() {
     assert_eq!(node.roles, [Role::Broker, Role::Ingress, Role::Dispatcher].into());
     assert_eq!(node.peer_listen.to_string(), "127.0.0.1:7400");
     assert_eq!(node.node_lost_after, Duration::from_secs(600));
+    assert_eq!(node.raise_version_after, Duration::from_secs(24 * 3600));
     assert!(node.join.is_empty() && node.tls.is_none() && node.peer_advertise.is_none());
 }
 
@@ -207,6 +208,7 @@ fn what_does_not_go_together_is_refused() {
             "there are certificates",
         ),
         (&[("node-lost-after", "1s")], "at least 5s"),
+        (&[("raise-version-after", "soon")], "raise-version-after"),
         (&[("replicas", "0")], "a number from 1 to 7"),
         (&[("replicas", "8")], "a number from 1 to 7"),
     ];

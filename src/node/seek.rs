@@ -75,7 +75,7 @@ async fn ask(
     address: &PeerAddress,
     nonce: &[u8],
 ) -> Result<Result<u128, String>, SeekError> {
-    let ours = Versions::OURS;
+    let ours = super::versions::spoken();
     let identity = wire::Identity {
         protocol_min: ours.min,
         protocol_max: ours.max,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use pelton_log::OnDamage;
@@ -18,6 +19,9 @@ use crate::subscriber::Subscriber;
 use crate::support::event::TYPE_A;
 use crate::support::node::INGRESS_PORT;
 use crate::support::{Node, Start, trigger, wait_for, wait_until};
+
+/// Has a debug build speak other versions of the protocol: what makes one program two, for tests of an upgrade.
+pub const PROTOCOL: &str = "PELTON_TEST_PROTOCOL";
 
 /// Where nodes listen for each other.
 pub const PEER_PORT: u16 = 7400;
@@ -40,7 +44,7 @@ pub struct Cluster {
     pub subscriber: Subscriber,
     /// Whether logs may have been damaged and repaired.
     pub on_damage: OnDamage,
-    folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
 }
 
 impl Cluster {
@@ -52,7 +56,7 @@ impl Cluster {
         if let Err(why) = network.can_cut() {
             crate::support::skipped("nodes in name spaces of the network; they are on loopback", &why);
         }
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
         let authority = Authority::new(folder.path());
         let subscriber = Subscriber::start(network.own());
         let (starts, nodes) = (Vec::new(), Vec::new());
@@ -232,6 +236,16 @@ impl Cluster {
     pub fn wait_until_caught_up(&self) {
         let nodes = self.up().len();
         wait_for("every replica to catch up", || self.status().caught_up(nodes));
+    }
+
+    /// Has the node of a machine speak other versions of the protocol from its next start on.
+    pub fn speaks(&mut self, machine: usize, versions: &str) {
+        self.starts[machine] = self.starts[machine].clone().env(PROTOCOL, versions);
+    }
+
+    /// What the data of all nodes is in, for those who look at it when the cluster has ended: it goes with the last of them.
+    pub fn folder(&self) -> Arc<tempfile::TempDir> {
+        Arc::clone(&self.folder)
     }
 
     /// Waits until all of these events were delivered.

@@ -13,6 +13,8 @@ use pelton_log::{Entry, GroupId, GroupView, Identity, Log, LogIndex, OnDamage, O
 use crate::support::event::TYPE_A;
 use crate::support::{TestEvent, wait_for};
 
+const REGISTRY: GroupId = GroupId(0);
+
 /// Bytes of entries that are read at a time.
 const READ_BYTES: u64 = 1 << 20;
 
@@ -81,6 +83,24 @@ pub fn agree<'a>(data: impl IntoIterator<Item = &'a Path>, on_damage: OnDamage) 
         }
     }
     agreed
+}
+
+/// The versions in which changes of groups, entries that hold no events, were written in a log that nobody has open.
+#[track_caller]
+pub fn versions_of_changes(data: &Path) -> BTreeSet<u8> {
+    /// `broker/src/command.rs`.
+    const CHANGE: u8 = 18;
+    let log = open(data, OnDamage::Refuse);
+    let mut versions = BTreeSet::new();
+    for group in log.groups().into_iter().filter(|group| *group != REGISTRY) {
+        for_each(&log, group, |entry| {
+            if entry.kind == CHANGE {
+                versions.insert(entry.body[0]);
+            }
+        });
+    }
+    log.shutdown();
+    versions
 }
 
 /// The ids of all events in a log that nobody has open.

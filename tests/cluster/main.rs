@@ -36,6 +36,7 @@ mod ledger;
 mod load;
 mod logs;
 mod network;
+mod older;
 mod oracle;
 mod partitions;
 mod recover;
@@ -47,6 +48,7 @@ mod status;
 mod strangers;
 mod subscriber;
 mod twice;
+mod upgrade;
 
 /// How often each scenario repeats its faults.
 fn rounds() -> usize {

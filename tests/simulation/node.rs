@@ -100,7 +100,7 @@ pub async fn run(me: u64, world: Arc<World>) -> turmoil::Result {
     let transport = Mangle::new(transport, seed + 2, world.twice_per_mille.clone());
     let peers = Peers::new(Arc::new(transport));
     let listener = TurmoilNetwork.listen(([0, 0, 0, 0], PORT).into()).await?;
-    let service = ConsensusService::new(peers.clone(), identity);
+    let service = ConsensusService::new(peers.clone(), identity, pelton_peer::Versions::OURS);
     let service = Witness { service, node: me, oracle: oracle.clone() };
     let service = ConsensusServer::new(service).max_decoding_message_size(limits::MAX_MESSAGE_BYTES);
     let routes = Routes::default().with(service);

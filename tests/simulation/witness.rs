@@ -27,6 +27,10 @@ impl AddressBook for ByName {
     fn address(&self, node: NodeId) -> Option<String> {
         Some(format!("{}:{PORT}", host(node.0)))
     }
+
+    fn protocol(&self) -> u32 {
+        pelton_peer::PROTOCOL_MAX
+    }
 }
 
 pub struct Witness {

@@ -40,6 +40,7 @@ pub struct Start {
     listen: [SocketAddr; 3],
     wrapper: Vec<String>,
     args: Vec<String>,
+    environment: BTreeMap<String, String>,
 }
 
 impl Start {
@@ -52,6 +53,7 @@ impl Start {
             listen: [SocketAddr::from(([127, 0, 0, 1], 0)); 3],
             wrapper: Vec::new(),
             args: Vec::new(),
+            environment: BTreeMap::new(),
         }
     }
 
@@ -83,6 +85,12 @@ impl Start {
         self
     }
 
+    /// With a variable of the environment, instead of one of this name that it had.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// Through a program that ends by executing the words after its own: the process keeps its id. Inside of those
     /// that there are already.
     pub fn wrapped(mut self, words: &[&str]) -> Self {
@@ -110,6 +118,7 @@ impl Start {
                 command.env_remove(name);
             }
         }
+        command.envs(&self.environment);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (stderr, said) = (child.stderr.take().expect("it is piped"), Arc::<Mutex<Vec<u8>>>::default());
         let saying = Arc::clone(&said);

@@ -29,6 +29,10 @@ impl AddressBook for Book {
     fn address(&self, node: NodeId) -> Option<String> {
         self.0.lock().get(&node).cloned()
     }
+
+    fn protocol(&self) -> u32 {
+        pelton_peer::PROTOCOL_MAX
+    }
 }
 
 /// Nodes on ports of this machine.
@@ -52,7 +56,8 @@ impl Fabric for Loopback {
             let peers = Peers::new(Arc::new(self.transport(identity)));
             let listener = TcpNetwork.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
             self.book.0.lock().insert(node, listener.local_addr().unwrap().to_string());
-            let routes = Routes::default().with(ConsensusService::new(peers.clone(), identity).server());
+            let routes = Routes::default()
+                .with(ConsensusService::new(peers.clone(), identity, pelton_peer::Versions::OURS).server());
             let served = serve(listener, Security::Plaintext, routes, ServeOptions::default(), std::future::pending());
             self.listeners.lock().insert(node, tokio::spawn(served));
             peers

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pelton_client::{GroupId, NodeId, NodeInfo, NodePhase};
 
 use super::state::MAX_NODES;
-use super::{Answer, ClusterCommand, ClusterState, GroupRecord, NodeRecord, Nonce, Outcome, REGISTRY, Refusal};
+use super::{Answer, ClusterCommand, ClusterState, GroupRecord, NodeRecord, Nonce, Outcome, REGISTRY, Refusal, Speaks};
 
 /// Longest name of a node: a DNS label.
 const MAX_NAME_BYTES: usize = 63;
@@ -21,16 +21,16 @@ impl ClusterState {
     }
 
     fn dispatch(&mut self, command: ClusterCommand) -> Outcome {
-        if let ClusterCommand::Form { initial_nodes, replication, info, nonce } = command {
-            return self.form(initial_nodes.max(1), replication.max(1), info, nonce);
+        if let ClusterCommand::Form { initial_nodes, replication, info, nonce, speaks } = command {
+            return self.form(initial_nodes.max(1), replication.max(1), info, nonce, speaks);
         }
         if !self.is_formed() {
             return Err(Refusal::NotFormed);
         }
         match command {
             ClusterCommand::Form { .. } => Err(Refusal::AlreadyFormed),
-            ClusterCommand::Join { info, nonce } => self.join(info, nonce),
-            ClusterCommand::Update { node, info, nonce } => self.update(node, info, nonce),
+            ClusterCommand::Join { info, nonce, speaks } => self.join(info, nonce, speaks),
+            ClusterCommand::Update { node, info, nonce, speaks } => self.update(node, info, nonce, speaks),
             ClusterCommand::Drain(node) => self.set_phase(node, NodePhase::Draining),
             ClusterCommand::Undrain(node) => self.set_phase(node, NodePhase::Active),
             ClusterCommand::Remove { node, lost } => self.remove(node, lost),
@@ -41,46 +41,51 @@ impl ClusterState {
                 self.place_group(group, version, replicas, preferred, home)
             }
             ClusterCommand::Settle { group, term, voters } => self.settle(group, term, voters),
+            ClusterCommand::RaiseProtocol { to } => self.raise_protocol(to),
             ClusterCommand::Survive { node, held } => self.survive(node, &held),
         }
     }
 
-    fn form(&mut self, initial_nodes: u32, replication: u32, info: NodeInfo, nonce: Nonce) -> Outcome {
+    fn form(&mut self, initial_nodes: u32, replication: u32, info: NodeInfo, nonce: Nonce, speaks: Speaks) -> Outcome {
         if self.is_formed() {
             return Err(Refusal::AlreadyFormed);
         }
         self.check_name(&info.name, None)?;
         (self.initial_nodes, self.replication) = (initial_nodes, replication);
         (self.next_node, self.next_group) = (1, 1);
-        let first = self.add(info, nonce);
+        // Those that are to join may be older than the one that forms the cluster.
+        self.protocol = speaks.versions().min;
+        let first = self.add(info, nonce, speaks);
         let only = BTreeSet::from([first]);
         self.registry = GroupRecord { replicas: only.clone(), settled: only, ..GroupRecord::default() };
         Ok(Answer::Joined(first))
     }
 
-    fn join(&mut self, info: NodeInfo, nonce: Nonce) -> Outcome {
+    fn join(&mut self, info: NodeInfo, nonce: Nonce, speaks: Speaks) -> Outcome {
         if let Some(known) = self.nodes.iter().find(|(_, node)| node.nonce == nonce).map(|(id, _)| *id) {
-            return self.update(known, info, nonce).map(|_| Answer::Joined(known));
+            return self.update(known, info, nonce, speaks).map(|_| Answer::Joined(known));
         }
         self.check_name(&info.name, None)?;
         if self.members().count() >= MAX_NODES {
             return Err(Refusal::TooManyNodes { limit: MAX_NODES });
         }
-        Ok(Answer::Joined(self.add(info, nonce)))
+        self.must_speak(speaks)?;
+        Ok(Answer::Joined(self.add(info, nonce, speaks)))
     }
 
-    fn update(&mut self, id: NodeId, info: NodeInfo, nonce: Nonce) -> Outcome {
+    fn update(&mut self, id: NodeId, info: NodeInfo, nonce: Nonce, speaks: Speaks) -> Outcome {
         let phase = self.present(id)?.phase;
         self.check_name(&info.name, Some(id))?;
+        self.must_speak(speaks)?;
         let node = self.nodes.get_mut(&id).expect("it is present");
         if node.nonce != nonce {
             return Err(Refusal::OtherDirectory(id));
         }
         let info = NodeInfo { phase, ..info };
-        if node.info == info {
+        if (&node.info, node.speaks) == (&info, speaks) {
             return Ok(Answer::Unchanged);
         }
-        node.info = info;
+        (node.info, node.speaks) = (info, speaks);
         Ok(Answer::Changed)
     }
 
@@ -95,11 +100,29 @@ impl ClusterState {
         }
     }
 
-    fn add(&mut self, info: NodeInfo, nonce: Nonce) -> NodeId {
+    /// Refuses a node that cannot read what the others write.
+    fn must_speak(&self, speaks: Speaks) -> Result<(), Refusal> {
+        let (cluster, node) = (self.protocol(), speaks.versions());
+        if node.contains(cluster) { Ok(()) } else { Err(Refusal::Protocol { cluster, node }) }
+    }
+
+    fn raise_protocol(&mut self, to: u32) -> Outcome {
+        if to <= self.protocol() {
+            return Ok(Answer::Unchanged);
+        }
+        let deaf = |(id, _): (NodeId, &NodeInfo)| (!self.nodes[&id].speaks.versions().contains(to)).then_some(id);
+        if let Some(node) = self.members().find_map(deaf) {
+            return Err(Refusal::NotSpoken { node, protocol: to });
+        }
+        self.protocol = to;
+        Ok(Answer::Changed)
+    }
+
+    fn add(&mut self, info: NodeInfo, nonce: Nonce, speaks: Speaks) -> NodeId {
         let id = NodeId(self.next_node);
         self.next_node += 1;
         let info = NodeInfo { phase: NodePhase::Active, ..info };
-        self.nodes.insert(id, NodeRecord { info, nonce, has_group: false });
+        self.nodes.insert(id, NodeRecord { info, nonce, speaks, has_group: false });
         id
     }
 

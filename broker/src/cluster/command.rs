@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pelton_client::{GroupId, NodeId, NodeInfo};
 use serde::{Deserialize, Serialize};
 
-use super::{Nonce, Refusal};
+use super::{Nonce, Refusal, Speaks};
 
 /// A change of [`super::ClusterState`]. One that does not fit when its turn comes changes nothing, and says why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,12 +19,25 @@ pub(crate) enum ClusterCommand {
         replication: u32,
         info: NodeInfo,
         nonce: Nonce,
+        #[serde(default)]
+        speaks: Speaks,
     },
     /// A new node comes in and gets an id; the same one when it asks again. The phase in `info` says nothing: a new node
     /// is active, another stays as it is.
-    Join { info: NodeInfo, nonce: Nonce },
+    Join {
+        info: NodeInfo,
+        nonce: Nonce,
+        #[serde(default)]
+        speaks: Speaks,
+    },
     /// A node that has an id tells what it is called and where it is now. The phase in `info` says nothing.
-    Update { node: NodeId, info: NodeInfo, nonce: Nonce },
+    Update {
+        node: NodeId,
+        info: NodeInfo,
+        nonce: Nonce,
+        #[serde(default)]
+        speaks: Speaks,
+    },
     /// The node is to hand over everything.
     Drain(NodeId),
     /// A draining node may hold replicas again.
@@ -45,6 +58,8 @@ pub(crate) enum ClusterCommand {
     },
     /// The voters of a group, as its leader of that term committed them.
     Settle { group: GroupId, term: u64, voters: BTreeSet<NodeId> },
+    /// From now on everything may have the form of this version of the protocol. Refused unless every node speaks it.
+    RaiseProtocol { to: u32 },
     /// An operator says that the other nodes are gone for ever: the cluster is `node`, which goes on alone with the
     /// groups in `held`, each since a term. Written by [`crate::Recovery`] only, into a log that no node has open.
     Survive { node: NodeId, held: BTreeMap<GroupId, u64> },

@@ -120,10 +120,30 @@ mod tests {
 
     fn four_nodes() -> ClusterState {
         let mut state = three_nodes();
-        state.apply(12, ClusterCommand::Join { info: broker_info(4, "d"), nonce: nonce(4) }).unwrap();
+        state
+            .apply(
+                12,
+                ClusterCommand::Join {
+                    info: broker_info(4, "d"),
+                    nonce: nonce(4),
+                    speaks: crate::cluster::Speaks::default(),
+                },
+            )
+            .unwrap();
         let info = NodeInfo { roles: BTreeSet::from([Role::Ingress]), ..broker_info(5, "d") };
-        state.apply(13, ClusterCommand::Join { info, nonce: nonce(5) }).unwrap();
-        state.apply(14, ClusterCommand::Join { info: broker_info(6, "d"), nonce: nonce(6) }).unwrap();
+        state
+            .apply(13, ClusterCommand::Join { info, nonce: nonce(5), speaks: crate::cluster::Speaks::default() })
+            .unwrap();
+        state
+            .apply(
+                14,
+                ClusterCommand::Join {
+                    info: broker_info(6, "d"),
+                    nonce: nonce(6),
+                    speaks: crate::cluster::Speaks::default(),
+                },
+            )
+            .unwrap();
         state.apply(15, ClusterCommand::Remove { node: NodeId(6), lost: false }).unwrap();
         state
     }

@@ -1,6 +1,7 @@
 //! Why the cluster is not changed, as the operator reads it.
 
 use pelton_client::{GroupId, NodeId};
+use pelton_peer::Versions;
 
 /// Why a change of the cluster was refused. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +31,13 @@ pub(crate) enum Refusal {
          another name"
     )]
     OtherDirectory(NodeId),
+    #[error(
+        "no protocol version in common: the cluster is at version {cluster}, and the node speaks {node}; start it with a \
+         program that speaks that version"
+    )]
+    Protocol { cluster: u32, node: Versions },
+    #[error("node {node} does not speak version {protocol} of the protocol")]
+    NotSpoken { node: NodeId, protocol: u32 },
     #[error("node {0} holds the registry's only vote: drain it first")]
     LastVoter(NodeId),
     #[error("node {0} is not a broker: it holds no replicas")]

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pelton_client::{GroupId, NodeId, NodeInfo, NodePhase, Role};
+use pelton_peer::PROTOCOL_MIN;
 use serde::{Deserialize, Serialize};
 
-use super::Nonce;
+use super::{Nonce, Speaks};
 
 /// The registry's own group.
 pub(crate) const REGISTRY: GroupId = GroupId(0);
@@ -28,6 +29,9 @@ pub(crate) struct ClusterState {
     pub(crate) initial_nodes: u32,
     /// How many replicas a log group should have when there are nodes enough.
     pub(crate) replication: u32,
+    /// The version of the protocol that the cluster is at; 0 as well for the first one ([`Self::protocol`]).
+    #[serde(default)]
+    pub(crate) protocol: u32,
     /// The id of the next new node. Ids are never given again.
     pub(crate) next_node: u64,
     /// The id of the next new group.
@@ -46,6 +50,9 @@ pub(crate) struct NodeRecord {
     pub(crate) info: NodeInfo,
     /// Of its data directory.
     pub(crate) nonce: Nonce,
+    /// What it speaks, as it said when it last started.
+    #[serde(default)]
+    pub(crate) speaks: Speaks,
     /// Whether a group was made for it, or given to it. Each node gets one, wherever that is at home later.
     pub(crate) has_group: bool,
 }
@@ -87,6 +94,19 @@ impl GroupRecord {
 impl ClusterState {
     pub(crate) fn is_formed(&self) -> bool {
         self.initial_nodes > 0
+    }
+
+    /// The version of the protocol whose forms every node can read: what is written and sent has no newer one.
+    pub(crate) fn protocol(&self) -> u32 {
+        self.protocol.max(PROTOCOL_MIN)
+    }
+
+    /// The newest version that the cluster could go on to: all of its nodes speak it.
+    pub(crate) fn next_protocol(&self) -> Option<u32> {
+        let members = || self.nodes.values().filter(|node| node.phase() != NodePhase::Removed);
+        let newest = members().map(|node| node.speaks.versions().max).min()?;
+        let all = members().all(|node| node.speaks.versions().contains(newest));
+        (all && newest > self.protocol()).then_some(newest)
     }
 
     /// The group's record, the registry's among them.

@@ -31,8 +31,14 @@ pub(crate) fn formed(zones: &[&str]) -> ClusterState {
     for (number, zone) in (1..).zip(zones) {
         let (info, nonce) = (broker_info(number, zone), nonce(number));
         let command = match number {
-            1 => ClusterCommand::Form { initial_nodes: zones.len() as u32, replication: 3, info, nonce },
-            _ => ClusterCommand::Join { info, nonce },
+            1 => ClusterCommand::Form {
+                initial_nodes: zones.len() as u32,
+                replication: 3,
+                info,
+                nonce,
+                speaks: Speaks::default(),
+            },
+            _ => ClusterCommand::Join { info, nonce, speaks: Speaks::default() },
         };
         assert_eq!(state.apply(number, command), Ok(Answer::Joined(NodeId(number))));
     }
@@ -71,7 +77,7 @@ fn remove(node: u64, lost: bool) -> ClusterCommand {
 }
 
 fn join(number: u64, nonce_of: u64) -> ClusterCommand {
-    ClusterCommand::Join { info: broker_info(number, "a"), nonce: nonce(nonce_of) }
+    ClusterCommand::Join { info: broker_info(number, "a"), nonce: nonce(nonce_of), speaks: Speaks::default() }
 }
 
 #[test]
@@ -86,6 +92,7 @@ fn nothing_happens_before_the_cluster_is_formed_and_it_is_formed_once() {
         replication: 3,
         info: NodeInfo { name: name.to_owned(), ..broker_info(1, "") },
         nonce: nonce(1),
+        speaks: Speaks::default(),
     };
     assert_eq!(state.apply(1, form("Bad_Name")), Err(Refusal::BadName { name: "Bad_Name".to_owned() }));
     assert_eq!(state.apply(2, form("a")), Ok(Answer::Joined(NodeId(1))));
@@ -118,7 +125,7 @@ fn a_node_tells_where_it_is_as_itself_only() {
     let mut state = formed(&["a", "b"]);
     let update = |node: u64, name: u64, nonce_of: u64| {
         let info = NodeInfo { api: Some("n2:8001".into()), phase: NodePhase::Draining, ..broker_info(name, "z") };
-        ClusterCommand::Update { node: NodeId(node), info, nonce: nonce(nonce_of) }
+        ClusterCommand::Update { node: NodeId(node), info, nonce: nonce(nonce_of), speaks: Speaks::default() }
     };
     assert_eq!(state.apply(5, update(2, 2, 2)), Ok(Answer::Changed));
     assert_eq!(state.apply(6, update(2, 2, 2)), Ok(Answer::Unchanged));
@@ -127,6 +134,64 @@ fn a_node_tells_where_it_is_as_itself_only() {
     assert_eq!(state.apply(7, update(2, 2, 9)), Err(Refusal::OtherDirectory(NodeId(2))));
     assert_eq!(state.apply(8, update(3, 3, 9)), Err(Refusal::UnknownNode(NodeId(3))), "it gets no id by that");
     assert!(matches!(state.apply(9, update(2, 1, 2)), Err(Refusal::NameTaken { .. })));
+}
+
+/// The cluster goes on to what all of its nodes speak, never back, and takes nobody that speaks something else.
+#[test]
+fn the_protocol_is_what_every_node_speaks() {
+    use pelton_peer::Versions;
+    let mut state = formed(&["a", "b"]);
+    let speaks = |min, max| Speaks::from(Versions { min, max });
+    let update = |node: u64, speaks| {
+        let (info, nonce) = (broker_info(node, "z"), nonce(node));
+        ClusterCommand::Update { node: NodeId(node), info, nonce, speaks }
+    };
+    let join = |node: u64, speaks| ClusterCommand::Join { info: broker_info(node, "z"), nonce: nonce(node), speaks };
+    let raise = |to| ClusterCommand::RaiseProtocol { to };
+    assert_eq!((state.protocol(), state.next_protocol()), (1, None));
+    assert_eq!(state.apply(5, update(1, speaks(1, 2))), Ok(Answer::Changed));
+    assert_eq!(state.next_protocol(), None, "one does not speak it");
+    assert_eq!(state.apply(6, raise(2)), Err(Refusal::NotSpoken { node: NodeId(2), protocol: 2 }));
+    assert_eq!(state.apply(7, update(2, speaks(1, 3))), Ok(Answer::Changed));
+    assert_eq!(state.next_protocol(), Some(2));
+    state.apply(8, update(2, speaks(1, 1))).expect("it may go back as long as the cluster has not gone on");
+    assert_eq!(state.apply(9, raise(2)), Err(Refusal::NotSpoken { node: NodeId(2), protocol: 2 }));
+    state.apply(10, update(2, speaks(2, 3))).expect_err("it cannot read what is written now");
+    state.apply(11, update(2, speaks(1, 3))).unwrap();
+    assert_eq!(state.apply(12, raise(2)), Ok(Answer::Changed));
+    assert_eq!((state.protocol(), state.next_protocol(), state.version), (2, None, 12));
+    assert_eq!(state.apply(13, raise(1)), Ok(Answer::Unchanged));
+    let refusal = state.apply(14, update(2, speaks(1, 1))).unwrap_err();
+    let text = refusal.to_string();
+    assert!(text.contains("is at version 2") && text.contains("speaks 1 to 1"), "{text}");
+    assert!(matches!(state.apply(15, join(3, speaks(1, 1))), Err(Refusal::Protocol { .. })));
+    assert!(matches!(state.apply(15, join(3, speaks(3, 4))), Err(Refusal::Protocol { .. })));
+    assert_eq!(state.apply(16, join(3, speaks(2, 2))), Ok(Answer::Joined(NodeId(3))));
+    assert_eq!(state.next_protocol(), None);
+    // One that was removed holds nobody up; one that formed the cluster as a newer one waits for older ones.
+    state.apply(17, update(1, speaks(1, 3))).unwrap();
+    assert_eq!(state.next_protocol(), None);
+    state.apply(18, remove(3, true)).unwrap();
+    assert_eq!(state.next_protocol(), Some(3));
+    let mut young = ClusterState::default();
+    let (info, nonce) = (broker_info(1, "a"), nonce(1));
+    let form = ClusterCommand::Form { initial_nodes: 2, replication: 3, info, nonce, speaks: speaks(1, 2) };
+    young.apply(1, form).unwrap();
+    assert_eq!((young.protocol(), young.next_protocol()), (1, Some(2)));
+    assert!(young.apply(2, join(2, speaks(1, 1))).is_ok());
+    assert_eq!(young.next_protocol(), None);
+}
+
+/// What a program before there were versions in the registry wrote.
+#[test]
+fn a_state_without_versions_is_of_the_first_one() {
+    let mut json = serde_json::to_value(three_nodes()).unwrap();
+    json.as_object_mut().unwrap().remove("protocol");
+    for (_, node) in json["nodes"].as_object_mut().unwrap() {
+        node.as_object_mut().unwrap().remove("speaks");
+    }
+    let state: ClusterState = serde_json::from_value(json).unwrap();
+    assert_eq!((state.protocol(), state.next_protocol()), (1, None));
 }
 
 #[test]
@@ -146,7 +211,8 @@ fn names_are_dns_labels() {
         (&format!("{long}a"), false),
     ] {
         let info = NodeInfo { name: name.to_owned(), ..broker_info(9, "") };
-        let outcome = formed(&["a"]).apply(9, ClusterCommand::Join { info, nonce: nonce(9) });
+        let outcome =
+            formed(&["a"]).apply(9, ClusterCommand::Join { info, nonce: nonce(9), speaks: Speaks::default() });
         assert_eq!(outcome.is_ok(), good, "{name:?}");
     }
 }
@@ -297,7 +363,7 @@ fn any_command() -> impl Strategy<Value = ClusterCommand> {
         (1_u64..7, 1_u64..9).prop_map(|(number, nonce)| join(number, nonce)),
         (1_u64..7, 1_u64..9, 1_u64..9).prop_map(|(node, name, nonce_of)| {
             let info = broker_info(name, "b");
-            ClusterCommand::Update { node: NodeId(node), info, nonce: nonce(nonce_of) }
+            ClusterCommand::Update { node: NodeId(node), info, nonce: nonce(nonce_of), speaks: Speaks::default() }
         }),
         node().prop_map(ClusterCommand::Drain),
         node().prop_map(ClusterCommand::Undrain),
@@ -321,7 +387,9 @@ fn as_many_voters_are_wanted_as_were_asked_for() {
     let wanted = |state: &ClusterState| (state.voters_wanted(REGISTRY), state.voters_wanted(group));
     let mut alone = formed(&["a"]);
     assert_eq!(wanted(&alone), (1, 1));
-    alone.apply(5, ClusterCommand::Join { info: broker_info(2, "b"), nonce: nonce(2) }).unwrap();
+    alone
+        .apply(5, ClusterCommand::Join { info: broker_info(2, "b"), nonce: nonce(2), speaks: Speaks::default() })
+        .unwrap();
     assert_eq!(wanted(&alone), (3, 3));
     let mut state = three_nodes();
     assert_eq!(wanted(&state), (3, 3));

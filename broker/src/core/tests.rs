@@ -5,7 +5,7 @@ use super::*;
 const GROUP: GroupId = GroupId(1);
 
 fn entry(index: u64, kind: u8, first_offset: u64, event_count: u32, body: &Bytes) -> Entry<'_> {
-    Entry { index, term: 1, kind, first_offset: Offset(first_offset), event_count, body }
+    Entry { index, term: 1, kind, first_offset: Offset(first_offset), event_count, body, protocol: 1 }
 }
 
 #[test]
@@ -13,7 +13,7 @@ fn a_trigger_that_starts_at_the_latest_begins_after_the_last_event_before_it() {
     let mut core = Core::default();
     assert_eq!(core.apply(GROUP, entry(1, EVENTS, 0, 7, &Bytes::new())), Effect::Events);
     let start =
-        Change::Start { version: 1, triggers: vec![(TriggerId(1), None), (TriggerId(2), Some(Offset(3)))] }.encode();
+        Change::Start { version: 1, triggers: vec![(TriggerId(1), None), (TriggerId(2), Some(Offset(3)))] }.encode(1);
     assert_eq!(core.apply(GROUP, entry(2, command::CHANGE, 7, 0, &start)), Effect::Changed(Ok(2)));
     core.apply(GROUP, entry(3, EVENTS, 7, 1, &Bytes::new()));
     assert_eq!(core.group.cursors[&TriggerId(1)].floor(Offset(0)), Offset(7));
@@ -56,10 +56,10 @@ fn the_keys_of_calls_read_back_in_few_bytes_and_older_states_have_none() {
 #[test]
 fn a_drop_that_is_older_than_a_start_drops_nothing() {
     let mut core = Core::default();
-    let start = Change::Start { version: 8, triggers: vec![(TriggerId(1), None)] }.encode();
+    let start = Change::Start { version: 8, triggers: vec![(TriggerId(1), None)] }.encode(1);
     core.apply(GROUP, entry(1, command::CHANGE, 0, 0, &start));
     for (index, version, left) in [(2, 7, 1), (3, 8, 0)] {
-        let drop = Change::Drop { version, triggers: vec![TriggerId(1)] }.encode();
+        let drop = Change::Drop { version, triggers: vec![TriggerId(1)] }.encode(1);
         core.apply(GROUP, entry(index, command::CHANGE, 0, 0, &drop));
         assert_eq!((core.group.cursors.len(), core.triggers_as_of), (left, 8), "a drop of version {version}");
     }

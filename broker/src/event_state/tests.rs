@@ -6,6 +6,7 @@ use pelton_client::{Cursor, CursorUpdate, Position, Progress, RangeSet, Selectio
 use pelton_consensus::{Command, Group, GroupOptions, NodeId, Outcome, ProposeError, Space};
 use pelton_env::{Chance, ManualClock, SeededChance};
 use pelton_log::{Disk, Identity, Options, SimDisk};
+use pelton_peer::Versions;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::sync::oneshot;
@@ -38,7 +39,7 @@ fn open_log(disk: &SimDisk) -> Result<Log, pelton_log::OpenError> {
 
 async fn open(disk: &SimDisk) -> Group<EventState> {
     let log = open_log(disk).unwrap();
-    let state = Arc::new(EventState::new(GROUP));
+    let state = Arc::new(EventState::new(GROUP, Versions::OURS));
     let id = pelton_log::GroupId(GROUP.0);
     Group::open_single(id, log, state, &GroupOptions::new(NodeId(1))).await.unwrap()
 }
@@ -52,7 +53,11 @@ async fn propose(group: &Group<EventState>, command: Command) -> LogIndex {
 }
 
 async fn change(group: &Group<EventState>, change: &Change) -> LogIndex {
-    propose(group, Command { kind: CHANGE, event_count: 0, body: change.encode(), space: change.space() }).await
+    propose(
+        group,
+        Command { kind: CHANGE, event_count: 0, body: change.encode(Versions::OURS.max), space: change.space() },
+    )
+    .await
 }
 
 async fn events(group: &Group<EventState>, count: u32) -> LogIndex {
@@ -92,7 +97,7 @@ fn two_hundred_full_windows_of_scattered_events_fit_into_a_checkpoint() {
         pending
     };
     let windows: Vec<_> = (0..4).map(|_| scattered()).collect();
-    let state = EventState::new(GROUP);
+    let state = EventState::new(GROUP, Versions::OURS);
     for trigger in 0..TRIGGERS {
         let mut cursor = Cursor::starting(1, 1, Offset(0));
         cursor.pending = windows[trigger as usize % windows.len()].clone();
@@ -102,7 +107,7 @@ fn two_hundred_full_windows_of_scattered_events_fit_into_a_checkpoint() {
     }
     let checkpoint = state.checkpoint();
     assert!(2 * 200 * checkpoint.len() as u64 / TRIGGERS < crate::node::MAX_RECORD_BYTES, "{} B", checkpoint.len());
-    let read = EventState::new(GROUP);
+    let read = EventState::new(GROUP, Versions::OURS);
     read.restore(&checkpoint, None).unwrap();
     assert_eq!(read.inner.lock().live, state.inner.lock().live);
 }
@@ -150,9 +155,10 @@ async fn the_trailing_copy_is_the_state_as_of_the_trim_mark_and_survives_the_pur
 
 #[test]
 fn what_a_change_gave_is_kept_for_a_while_and_then_unknown_but_never_made_up() {
-    let state = EventState::new(GROUP);
+    let state = EventState::new(GROUP, Versions::OURS);
     let apply = |index: u64, change: &Change| {
-        let command = Command { kind: CHANGE, event_count: 0, body: change.encode(), space: Space::Ordinary };
+        let command =
+            Command { kind: CHANGE, event_count: 0, body: change.encode(Versions::OURS.max), space: Space::Ordinary };
         let (term, first_offset) = (pelton_log::Term(1), pelton_log::Offset(0));
         state.apply(Applied { index: LogIndex(index), term, first_offset, command });
     };

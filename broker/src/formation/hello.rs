@@ -1,6 +1,7 @@
 //! What a node says of itself, and what it hears of others.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use pelton_client::NodeId;
@@ -19,20 +20,28 @@ pub(crate) struct Presence {
     name: String,
     nonce: Nonce,
     version: String,
-    versions: Versions,
+    /// What the program speaks.
+    speaks: Versions,
+    /// The version that the cluster is at, once the node knows.
+    agreed: AtomicU32,
     member: OnceLock<Identity>,
     forms: OnceLock<PeerAddress>,
 }
 
 impl Presence {
-    pub(crate) fn new(name: String, nonce: Nonce, version: String) -> Self {
-        Self { name, nonce, version, versions: Versions::OURS, member: OnceLock::new(), forms: OnceLock::new() }
+    pub(crate) fn new(name: String, nonce: Nonce, version: String, speaks: Versions) -> Self {
+        let (agreed, member, forms) = (AtomicU32::new(speaks.min), OnceLock::new(), OnceLock::new());
+        Self { name, nonce, version, speaks, agreed, member, forms }
     }
 
-    /// As if the program spoke other versions of the protocol.
-    #[cfg(test)]
-    pub(super) fn speaking(self, versions: Versions) -> Self {
-        Self { versions, ..self }
+    /// The cluster is at this version: with nobody anything older is spoken any more.
+    pub(crate) fn agree(&self, version: u32) {
+        self.agreed.fetch_max(version, Ordering::Relaxed);
+    }
+
+    /// The versions that the program speaks.
+    pub(super) fn speaks(&self) -> Versions {
+        self.speaks
     }
 
     pub(crate) fn nonce(&self) -> Nonce {
@@ -43,8 +52,9 @@ impl Presence {
         &self.version
     }
 
+    /// The versions that the node speaks in its cluster as it is now.
     pub(super) fn versions(&self) -> Versions {
-        self.versions
+        self.speaks.since(self.agreed.load(Ordering::Relaxed))
     }
 
     /// The identity, once it has one.
@@ -66,8 +76,8 @@ impl Presence {
     pub(super) fn to_wire(&self) -> wire::Identity {
         let identity = self.identity();
         wire::Identity {
-            protocol_min: self.versions.min,
-            protocol_max: self.versions.max,
+            protocol_min: self.versions().min,
+            protocol_max: self.versions().max,
             cluster: cluster_to_wire(identity.map(|identity| identity.cluster)),
             node: identity.map_or(0, |identity| identity.node),
             name: self.name.clone(),

@@ -8,13 +8,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use pelton_client::{ClusterChange, ClusterError, NodeId, OperationError};
 use pelton_consensus::Peers;
-use pelton_peer::{Channels, PeerAddress, Pool};
+use pelton_peer::{Channels, PeerAddress, Pool, Versions};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::calls::hello;
 use super::hello::Presence;
 use super::service::Registrar;
-use crate::cluster::{ClusterCommand, Observed, Silence, command_for, plan};
+use crate::cluster::{ClusterCommand, ClusterState, Observed, Silence, command_for, plan};
 use crate::ids;
 
 /// How often nodes are asked, and placement looks at what they answered.
@@ -23,13 +23,16 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How long a node may take to say whether it should lead.
 const FITNESS_WITHIN: Duration = Duration::from_millis(300);
 
+/// A node that has not answered for so long may have been stopped, to come back as another program.
+const DOUBTED_AFTER: Duration = Duration::from_secs(3);
+
 /// The part of a node that acts while the node leads the registry.
 pub(crate) struct Keeper {
     registrar: Arc<dyn Registrar>,
     presence: Arc<Presence>,
     pool: Arc<Pool>,
     peers: Peers,
-    lost_after: Duration,
+    patience: Patience,
     pub(super) silence: Mutex<Watched>,
     /// Nodes that said they should lead nothing when they were last heard.
     unfit: Mutex<BTreeSet<NodeId>>,
@@ -39,6 +42,25 @@ pub(crate) struct Keeper {
 pub(super) struct Watched {
     begin: Instant,
     pub(super) silence: Silence,
+    /// What each node said last that it speaks.
+    speak: BTreeMap<NodeId, Versions>,
+    /// The version that the cluster could go on to, and since when all have spoken it.
+    next: Option<(u32, Instant)>,
+}
+
+impl Watched {
+    fn new() -> Self {
+        Self { begin: Instant::now(), silence: Silence::default(), speak: BTreeMap::new(), next: None }
+    }
+}
+
+/// How long the keeper waits before it acts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// A node that is silent for so long is lost.
+    pub(crate) lost_after: Duration,
+    /// The cluster goes on to a version of the protocol once all have spoken it for so long.
+    pub(crate) raise_after: Duration,
 }
 
 impl Keeper {
@@ -47,15 +69,15 @@ impl Keeper {
         presence: Arc<Presence>,
         pool: Arc<Pool>,
         peers: Peers,
-        lost_after: Duration,
+        patience: Patience,
     ) -> Self {
-        let silence = Mutex::new(Watched { begin: Instant::now(), silence: Silence::default() });
-        Self { registrar, presence, pool, peers, lost_after, silence, unfit: Mutex::default() }
+        let silence = Mutex::new(Watched::new());
+        Self { registrar, presence, pool, peers, patience, silence, unfit: Mutex::default() }
     }
 
     /// Runs until it is dropped: for as long as the node leads the registry.
     pub(crate) async fn run(&self) {
-        *self.silence.lock() = Watched { begin: Instant::now(), silence: Silence::default() };
+        *self.silence.lock() = Watched::new();
         // Before anything is placed, or leaders would go back to where the last keeper took them from.
         self.ask_who_is_fit().await;
         tokio::join!(self.listen(), self.follow_fitness(), self.tend());
@@ -65,7 +87,7 @@ impl Keeper {
     pub(crate) fn observed(&self) -> Observed {
         let watched = self.silence.lock();
         let silent = watched.silence.at(watched.begin.elapsed());
-        Observed { silent, lost_after: self.lost_after, unfit: self.unfit.lock().clone() }
+        Observed { silent, lost_after: self.patience.lost_after, unfit: self.unfit.lock().clone() }
     }
 
     /// Has the cluster changed as an operator asks. To be called after a ReadIndex of the registry.
@@ -82,6 +104,26 @@ impl Keeper {
             Err(OperationError::OutcomeUnknown) => Err(ClusterError::OutcomeUnknown),
             Err(_) => Err(ClusterError::Unavailable),
         }
+    }
+
+    /// The command by which the cluster goes on to the next version of the protocol, if it is time: every node has said
+    /// just now that it speaks it, and has so without a break since. A node that is away may come back as an older one.
+    pub(super) fn raise(&self, state: &ClusterState) -> Option<ClusterCommand> {
+        let others: BTreeSet<_> = self.others().into_keys().collect();
+        let mut watched = self.silence.lock();
+        let now = watched.begin.elapsed();
+        let silent = watched.silence.at(now);
+        let there = |node: &NodeId| silent.get(node).is_some_and(|silent| *silent < DOUBTED_AFTER);
+        let spoken = |to: u32| {
+            others.iter().all(|node| there(node) && watched.speak.get(node).is_some_and(|speaks| speaks.contains(to)))
+        };
+        let next = state.next_protocol().filter(|to| spoken(*to));
+        watched.next = next.map(|to| match watched.next {
+            Some((known, since)) if known == to => (to, since),
+            _ => (to, Instant::now()),
+        });
+        let (to, since) = watched.next?;
+        (since.elapsed() >= self.patience.raise_after).then_some(ClusterCommand::RaiseProtocol { to })
     }
 
     /// Asks every other node, again and again.
@@ -106,14 +148,20 @@ impl Keeper {
         }
     }
 
+    /// The node has answered, and said what it speaks.
+    pub(super) fn heard(&self, node: NodeId, speaks: Versions) {
+        let mut watched = self.silence.lock();
+        let now = watched.begin.elapsed();
+        watched.silence.answered(node, now);
+        watched.speak.insert(node, speaks);
+    }
+
     pub(super) async fn ask(&self, node: NodeId, address: &PeerAddress) {
         let cluster = self.presence.identity().map(|identity| identity.cluster);
         match hello(&self.pool, address, &self.presence).await {
             // Another node may have the address by now; it answers for itself only.
             Ok(hello) if hello.node() == Some(node) && hello.member.map(|identity| identity.cluster) == cluster => {
-                let mut watched = self.silence.lock();
-                let now = watched.begin.elapsed();
-                watched.silence.answered(node, now);
+                self.heard(node, hello.versions);
             }
             Ok(hello) => tracing::debug!(%node, %address, name = %hello.name, "another node answers there"),
             Err(error) => tracing::debug!(%node, %address, %error, "a node does not answer"),
@@ -169,6 +217,9 @@ impl Keeper {
                 if !self.propose(command).await {
                     break;
                 }
+            }
+            if let Some(command) = self.raise(&state) {
+                self.propose(command).await;
             }
             tokio::select! {
                 biased;

@@ -55,7 +55,8 @@ impl RegistryLink {
         let identity = self.presence.identity().expect("a node is announced once it has an identity");
         loop {
             let (node, info, nonce) = (NodeId(identity.node), info.clone(), self.presence.nonce());
-            let command = ClusterCommand::Update { node, info: info.clone(), nonce };
+            let speaks = self.presence.speaks().into();
+            let command = ClusterCommand::Update { node, info: info.clone(), nonce, speaks };
             let error = match self.registrar.commit(command).await {
                 Ok(Ok(_)) => return Ok(()),
                 // Its first node forms it, soon.

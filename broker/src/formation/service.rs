@@ -72,8 +72,8 @@ impl MembershipService {
             return Err((Reason::WrongCluster, why));
         }
         let command = match node {
-            Some(node) => ClusterCommand::Update { node, info, nonce },
-            None => ClusterCommand::Join { info, nonce },
+            Some(node) => ClusterCommand::Update { node, info, nonce, speaks: theirs.into() },
+            None => ClusterCommand::Join { info, nonce, speaks: theirs.into() },
         };
         match registrar.commit(command).await {
             Ok(Ok(answer)) => {
@@ -200,6 +200,7 @@ fn reason_of(refusal: &Refusal) -> Reason {
     match refusal {
         Refusal::NameTaken { .. } => Reason::NameTaken,
         Refusal::Removed { .. } => Reason::Removed,
+        Refusal::Protocol { .. } => Reason::Version,
         Refusal::TooManyNodes { .. } => Reason::TooMany,
         // It is formed by its first node, soon.
         Refusal::NotFormed => Reason::NoLeader,

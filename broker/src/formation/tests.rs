@@ -26,6 +26,9 @@ use crate::cluster::{Answer, ClusterCommand, ClusterState, Outcome};
 use crate::identity::{self, Directory};
 use crate::node::OpenError;
 
+/// Longer than any test.
+const PATIENT: Patience = Patience { lost_after: Duration::from_secs(600), raise_after: Duration::from_secs(600) };
+
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -107,7 +110,7 @@ async fn node_speaking(name: &str, data: &Path, seed: u64, versions: Versions) -
     let own: PeerAddress = listener.local_addr().unwrap().to_string().parse().unwrap();
     let chance = Arc::new(SeededChance::new(seed));
     let nonce = identity::nonce(data, &*chance).unwrap();
-    let presence = Arc::new(Presence::new(name.to_owned(), nonce, "test".to_owned()).speaking(versions));
+    let presence = Arc::new(Presence::new(name.to_owned(), nonce, "test".to_owned(), versions));
     let service = MembershipService::new(presence.clone());
     let routes = Routes::default().with(service.server());
     let serve =
@@ -136,7 +139,13 @@ impl TestNode {
         if node.0 == 1 && !registry.state.borrow().is_formed() {
             let (info, nonce) = (self.formation.info.clone(), self.formation.presence.nonce());
             let (initial_nodes, replication) = (started.initial_nodes, 3);
-            let form = ClusterCommand::Form { initial_nodes, replication, info, nonce };
+            let form = ClusterCommand::Form {
+                initial_nodes,
+                replication,
+                info,
+                nonce,
+                speaks: crate::cluster::Speaks::default(),
+            };
             assert_eq!(registry.apply(form), Ok(Answer::Joined(node)));
         }
         Ok(started)
@@ -293,7 +302,7 @@ async fn a_node_of_a_version_apart_is_refused_and_one_of_the_next_version_is_not
 
 #[tokio::test]
 async fn what_is_no_node_gives_no_hello() {
-    let presence = Presence::new("a".into(), crate::cluster::nonce(1), "test".into());
+    let presence = Presence::new("a".into(), crate::cluster::nonce(1), "test".into(), Versions::OURS);
     let ask = async |address: std::net::SocketAddr| {
         hello(&pool(), &address.to_string().parse().unwrap(), &presence).await.unwrap_err()
     };
@@ -326,7 +335,7 @@ async fn what_is_no_node_gives_no_hello() {
 
 #[test]
 fn what_says_nonsense_of_itself_is_no_node() {
-    let good = Presence::new("a".into(), crate::cluster::nonce(1), "test".into()).to_wire();
+    let good = Presence::new("a".into(), crate::cluster::nonce(1), "test".into(), Versions::OURS).to_wire();
     assert!(Hello::from_wire(Some(good.clone())).is_ok());
     assert!(Hello::from_wire(None).is_err());
     for bad in [
@@ -414,13 +423,8 @@ async fn the_leader_puts_the_cluster_in_order_and_does_what_operators_ask() {
     let cluster = three().await;
     let leader = &cluster.nodes[0];
     let registrar = Arc::new(Seat { registry: cluster.registry.clone(), node: NodeId(1) });
-    let keeper = Arc::new(Keeper::new(
-        registrar,
-        leader.formation.presence.clone(),
-        pool(),
-        pelton_consensus::Peers::none(),
-        Duration::from_secs(600),
-    ));
+    let (presence, peers) = (leader.formation.presence.clone(), pelton_consensus::Peers::none());
+    let keeper = Arc::new(Keeper::new(registrar, presence, pool(), peers, PATIENT));
     let running = keeper.clone();
     let running = tokio::spawn(async move { running.run().await });
     let mut state = cluster.registry.state.subscribe();
@@ -439,12 +443,52 @@ async fn the_leader_puts_the_cluster_in_order_and_does_what_operators_ask() {
     running.abort();
 }
 
+/// Not before all nodes have said, just now and for as long as was set, that they speak the next version.
+#[tokio::test]
+async fn the_cluster_goes_on_once_all_speak_what_comes_next() {
+    let cluster = three().await;
+    let speaks = |max| crate::cluster::Speaks::from(Versions { min: 1, max });
+    let id = |at: usize| NodeId(cluster.nodes[at].formation.presence.identity().unwrap().node);
+    let tell = |at: usize, max| {
+        let (formation, node) = (&cluster.nodes[at].formation, id(at));
+        let (info, nonce) = (formation.info.clone(), formation.presence.nonce());
+        cluster.registry.apply(ClusterCommand::Update { node, info, nonce, speaks: speaks(max) }).unwrap();
+    };
+    let seat = || Arc::new(Seat { registry: cluster.registry.clone(), node: NodeId(1) });
+    let presence = || cluster.nodes[0].formation.presence.clone();
+    let hasty = Patience { raise_after: Duration::ZERO, ..PATIENT };
+    let keepers = [PATIENT, hasty]
+        .map(|patience| Keeper::new(seat(), presence(), pool(), pelton_consensus::Peers::none(), patience));
+    let state = || cluster.registry.state.borrow().clone();
+    let look = || {
+        for keeper in &keepers {
+            keeper.silence.lock().silence.look_at(&(1..=3).map(NodeId).collect(), Duration::ZERO);
+        }
+    };
+    look();
+    (0..2).for_each(|at| tell(at, 2));
+    assert!(keepers.iter().all(|keeper| keeper.raise(&state()).is_none()), "one does not speak it");
+    tell(2, 2);
+    // The registry says that all do, but their programs, which still speak what this one does, say otherwise.
+    for at in 1..3 {
+        keepers[1].ask(id(at), &cluster.addresses[at]).await;
+    }
+    assert!(keepers[1].raise(&state()).is_none(), "a node was started as an older program meanwhile");
+    for keeper in &keepers {
+        (1..3).for_each(|at| keeper.heard(id(at), Versions { min: 1, max: 2 }));
+    }
+    assert!(keepers[0].raise(&state()).is_none(), "it may still be taken back");
+    assert!(matches!(keepers[1].raise(&state()), Some(ClusterCommand::RaiseProtocol { to: 2 })));
+    look();
+    assert!(keepers[1].raise(&state()).is_some(), "looking again is no silence");
+}
+
 #[tokio::test]
 async fn a_node_is_heard_only_where_it_answers_itself() {
     let cluster = three().await;
     let registrar = Arc::new(Seat { registry: cluster.registry.clone(), node: NodeId(1) });
     let presence = cluster.nodes[0].formation.presence.clone();
-    let keeper = Keeper::new(registrar, presence, pool(), pelton_consensus::Peers::none(), Duration::from_secs(600));
+    let keeper = Keeper::new(registrar, presence, pool(), pelton_consensus::Peers::none(), PATIENT);
     let node = |at: usize| NodeId(cluster.nodes[at].formation.presence.identity().unwrap().node);
     keeper.silence.lock().silence.look_at(&BTreeSet::from([node(1), node(2)]), Duration::ZERO);
     let unheard = || keeper.silence.lock().silence.at(PATIENCE)[&node(1)] == PATIENCE;

@@ -64,7 +64,7 @@ pub(crate) async fn open_held(shared: &Shared, cluster: &ClusterState) -> Result
         if is_known || shared.groups.has_failed(group) {
             continue;
         }
-        let state = Arc::new(EventState::new(group));
+        let state = Arc::new(EventState::new(group, shared.options.versions));
         match begin(shared, group, record, state.clone()).await {
             Ok(Begun::Open(raft)) => take_in(shared, raft, state),
             Ok(Begun::Damaged(mending)) => mend(shared, group, *mending, state),
@@ -125,7 +125,7 @@ fn mend(shared: &Shared, group: GroupId, mending: Mending<EventState>, state: Ar
 
 fn take_in(shared: &Shared, raft: Group<EventState>, state: Arc<EventState>) {
     let group = GroupId(raft.id().0);
-    let proposer = Proposer::start(raft.clone(), shared.metrics.clone());
+    let proposer = Proposer::start(raft.clone(), shared.metrics.clone(), shared.registry.state.cluster());
     let opened = Arc::new(DataGroup {
         raft,
         state,

@@ -33,6 +33,7 @@ fn options(data: &Path) -> Options {
         store: RegistryStore::Sled,
         scrub_bytes_per_second: 0,
         blocking: Blocking::Threads,
+        versions: pelton_peer::Versions::OURS,
         member: None,
     }
 }

@@ -12,7 +12,7 @@ use pelton_client::{Client as _, ClusterChange, ClusterClient, ClusterOptions, R
 use pelton_dispatcher::{CircuitOptions, Dispatcher};
 use pelton_env::SeededChance;
 use pelton_log::{Disk, FatalHook, Identity, Log, OnDamage};
-use pelton_peer::{Network, Pool, Security};
+use pelton_peer::{Network, Pool, Security, Versions};
 use pelton_resource::{Resource, ResourceKey};
 use tokio::sync::{Notify, mpsc};
 
@@ -105,6 +105,7 @@ async fn open(
         listener: listener.into(),
         replicas: 3,
         node_lost_after: LOST_AFTER,
+        raise_version_after: LOST_AFTER,
         timing: Timing::default(),
     };
     let (watched, ended) = (world.clone(), world.clone());
@@ -128,6 +129,7 @@ async fn open(
         direct_io: pelton_log::DirectIo::Off,
         store: RegistryStore::None,
         scrub_bytes_per_second: 64 << 10,
+        versions: Versions::OURS,
         blocking: Blocking::Inline,
         member: None,
     };

@@ -25,6 +25,9 @@ use crate::transport::{Incoming, NoAnswer, Transport};
 pub trait AddressBook: Send + Sync {
     /// The `host:port` of a node; `None` when it has none or is no member of the cluster.
     fn address(&self, node: NodeId) -> Option<String>;
+
+    /// The version of the protocol that the cluster is at, in which messages are written.
+    fn protocol(&self) -> u32;
 }
 
 /// Reaches other nodes over gRPC, on connections of a [`Pool`]: small messages on one of their own, groups spread over
@@ -93,7 +96,7 @@ impl GrpcTransport {
 
     fn signed<T>(&self, to: NodeId, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        sign(request.metadata_mut(), self.identity, to);
+        sign(request.metadata_mut(), self.identity, to, self.book.protocol());
         request
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use pelton_log::Identity;
-use pelton_peer::limits;
+use pelton_peer::{Versions, limits};
 use pelton_proto::consensus::v1 as proto;
 use proto::consensus_server::{Consensus, ConsensusServer};
 use proto::{append_response, snapshot_response, vote_response};
@@ -20,6 +20,7 @@ use crate::transport::{Incoming, NoAnswer};
 pub struct ConsensusService {
     peers: Peers,
     identity: Identity,
+    versions: Versions,
 }
 
 impl fmt::Debug for ConsensusService {
@@ -29,10 +30,11 @@ impl fmt::Debug for ConsensusService {
 }
 
 impl ConsensusService {
-    /// The service of the node `identity`; requests for others are refused.
+    /// The service of the node `identity`, which speaks these versions of the protocol; requests for others, and in
+    /// others, are refused.
     #[must_use]
-    pub fn new(peers: Peers, identity: Identity) -> Self {
-        Self { peers, identity }
+    pub fn new(peers: Peers, identity: Identity, versions: Versions) -> Self {
+        Self { peers, identity, versions }
     }
 
     /// The service as a listener takes it, with its limits.
@@ -44,7 +46,7 @@ impl ConsensusService {
     }
 
     fn refuses<T>(&self, request: &Request<T>) -> Option<proto::Refusal> {
-        check(request.metadata(), self.identity).err()
+        check(request.metadata(), self.identity, self.versions).err()
     }
 }
 

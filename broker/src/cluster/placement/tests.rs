@@ -84,7 +84,14 @@ fn cluster(zones: &[&str]) -> ClusterState {
 }
 
 fn join(state: &mut ClusterState, number: u64, zone: &str) {
-    apply(state, ClusterCommand::Join { info: broker_info(number, zone), nonce: nonce(number) });
+    apply(
+        state,
+        ClusterCommand::Join {
+            info: broker_info(number, zone),
+            nonce: nonce(number),
+            speaks: crate::cluster::Speaks::default(),
+        },
+    );
 }
 
 fn replicas(state: &ClusterState, group: u32) -> &BTreeSet<NodeId> {
@@ -131,7 +138,16 @@ fn a_complete_cluster_gets_a_group_for_each_node_with_replicas_and_leaders_evenl
 fn no_group_is_made_before_the_cluster_is_complete() {
     let mut state = ClusterState::default();
     let (info, first) = (broker_info(1, ""), nonce(1));
-    apply(&mut state, ClusterCommand::Form { initial_nodes: 3, replication: 3, info, nonce: first });
+    apply(
+        &mut state,
+        ClusterCommand::Form {
+            initial_nodes: 3,
+            replication: 3,
+            info,
+            nonce: first,
+            speaks: crate::cluster::Speaks::default(),
+        },
+    );
     assert_eq!(plan(&state, &all_answer()), []);
     join(&mut state, 2, "");
     assert_eq!(plan(&state, &all_answer()), []);
@@ -146,9 +162,21 @@ fn no_group_is_made_before_the_cluster_is_complete() {
 fn a_node_without_the_role_holds_nothing_and_completes_the_cluster_all_the_same() {
     let mut state = ClusterState::default();
     let (info, first) = (broker_info(1, ""), nonce(1));
-    apply(&mut state, ClusterCommand::Form { initial_nodes: 3, replication: 3, info, nonce: first });
+    apply(
+        &mut state,
+        ClusterCommand::Form {
+            initial_nodes: 3,
+            replication: 3,
+            info,
+            nonce: first,
+            speaks: crate::cluster::Speaks::default(),
+        },
+    );
     let ingress = pelton_client::NodeInfo { roles: BTreeSet::from([Role::Ingress]), ..broker_info(2, "") };
-    apply(&mut state, ClusterCommand::Join { info: ingress, nonce: nonce(2) });
+    apply(
+        &mut state,
+        ClusterCommand::Join { info: ingress, nonce: nonce(2), speaks: crate::cluster::Speaks::default() },
+    );
     join(&mut state, 3, "");
     converge(&mut state, &all_answer());
     assert_eq!((state.groups.len(), &state.registry.replicas), (2, &ids(&[1])));
@@ -157,7 +185,10 @@ fn a_node_without_the_role_holds_nothing_and_completes_the_cluster_all_the_same(
     // A broker that gives the role up is like one that drains.
     join(&mut state, 4, "");
     let info = pelton_client::NodeInfo { roles: BTreeSet::from([Role::Ingress]), ..broker_info(3, "") };
-    apply(&mut state, ClusterCommand::Update { node: NodeId(3), info, nonce: nonce(3) });
+    apply(
+        &mut state,
+        ClusterCommand::Update { node: NodeId(3), info, nonce: nonce(3), speaks: crate::cluster::Speaks::default() },
+    );
     converge(&mut state, &all_answer());
     assert!(state.groups.values().all(|group| group.replicas == ids(&[1, 4])));
 }

@@ -107,7 +107,7 @@ impl Dispatcher {
         };
         let cursors = self.triggers.iter_mut().map(update).collect();
         let progress = Progress { scanned: Offset(self.scanned), cursors };
-        self.sent = Some(Change::Progress { term: self.term, progress }.encode());
+        self.sent = Some(Change::Progress { term: self.term, progress }.encode(1));
     }
 }
 
@@ -128,7 +128,7 @@ impl World {
     fn commit(&mut self, kind: u8, count: u32, body: &Bytes) -> Effect {
         self.index += 1;
         let (index, term, first_offset) = (self.index, self.term, self.core.next);
-        self.core.apply(GROUP, Entry { index, term, kind, first_offset, event_count: count, body })
+        self.core.apply(GROUP, Entry { index, term, kind, first_offset, event_count: count, body, protocol: 1 })
     }
 
     fn grant(&mut self, to: usize) {
@@ -196,7 +196,7 @@ proptest! {
     #[test]
     fn no_interleaving_of_two_dispatchers_loses_an_event(steps in vec((0_u8..9, any::<u8>()), 0..120)) {
         let mut world = World { term: 1, ..World::default() };
-        world.commit(command::CHANGE, 0, &Change::Start { version: 1, triggers: TRIGGERS.iter().map(|id| (*id, None)).collect() }.encode());
+        world.commit(command::CHANGE, 0, &Change::Start { version: 1, triggers: TRIGGERS.iter().map(|id| (*id, None)).collect() }.encode(1));
         world.grant(0);
         for (what, arg) in steps {
             world.step(what, arg);

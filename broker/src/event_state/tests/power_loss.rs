@@ -6,6 +6,7 @@
 use pelton_client::{Cause, DeadLetter, LastAnswer};
 use pelton_env::{Chance, UnixMillis};
 use pelton_log::{CrashPlan, SimTrace};
+use pelton_peer::Versions;
 
 use super::*;
 
@@ -33,7 +34,7 @@ impl Outcome for Noted {
 fn any_command(chance: &dyn Chance, core: &Core) -> Command {
     let of = |change: Change| {
         let space = change.space();
-        Command { kind: CHANGE, event_count: 0, body: change.encode(), space }
+        Command { kind: CHANGE, event_count: 0, body: change.encode(Versions::OURS.max), space }
     };
     let tail = core.next.0;
     match chance.below(8) {
@@ -79,7 +80,7 @@ async fn run(seed: u64, commands: u64) -> Recorded {
         let core = group.state().with(Clone::clone);
         let command = match nth {
             0 => {
-                let body = Change::Start { version: 1, triggers: vec![(TRIGGER, None)] }.encode();
+                let body = Change::Start { version: 1, triggers: vec![(TRIGGER, None)] }.encode(Versions::OURS.max);
                 Command { kind: CHANGE, event_count: 0, body, space: Space::Ordinary }
             }
             _ => any_command(&chance, &core),

@@ -17,8 +17,15 @@ fn applied(index: u64, command: &RegistryCommand) -> Applied {
 /// Entries that fill a registry: a cluster of two, a Broker, and a change that is refused.
 fn entries() -> Vec<RegistryCommand> {
     let text = "apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {name: a, namespace: n}\n";
-    let form = ClusterCommand::Form { initial_nodes: 2, replication: 3, info: broker_info(1, "a"), nonce: nonce(1) };
-    let join = ClusterCommand::Join { info: broker_info(2, "b"), nonce: nonce(2) };
+    let form = ClusterCommand::Form {
+        initial_nodes: 2,
+        replication: 3,
+        info: broker_info(1, "a"),
+        nonce: nonce(1),
+        speaks: crate::cluster::Speaks::default(),
+    };
+    let join =
+        ClusterCommand::Join { info: broker_info(2, "b"), nonce: nonce(2), speaks: crate::cluster::Speaks::default() };
     vec![
         RegistryCommand::Cluster(Box::new(form)),
         RegistryCommand::Put(pelton_resource::parse_documents(text, "test").unwrap()),

@@ -1,0 +1,71 @@
+//! The version of the protocol that a cluster is at.
+//!
+//! One number stands for the form of everything that another node, or the program of before, may have to read: messages
+//! between nodes, entries of a group's log, checkpoints and snapshots. While nodes are upgraded one after the other their
+//! programs speak different ones; the cluster is at one that all speak, and the registry says which.
+//!
+//! - What is written or sent has the form of the cluster's version, whatever newer one the program knows. So a node can
+//!   go back to the program of before for as long as the cluster has not gone on.
+//! - Nothing goes back. The registry's leader proposes the next version once every node has spoken it for a while
+//!   (`raise-version-after`), and the registry refuses it while one does not.
+//! - From then on a node that does not speak it is turned away: by the hello of every other node, by the registry, by
+//!   whatever it sends to, and by its own data directory.
+//!
+//! A node by itself stays at the version that its data directory was made with. What each version brought:
+//!
+//! | version | changes of a group | batches | the registry: commands, documents | group state | checkpoint | snapshot |
+//! | --- | --- | --- | --- | --- | --- | --- |
+//! | 1 | 3, reads 2 | kinds 16, 17 | 1, 2, reads documents of 1 | 2, reads 1 | 2, reads 1 | 1 |
+//!
+//! Votes and memberships are of version 1. The log's own format (`pelton_log`, 3, reads 2) is the node's alone: no other
+//! node reads it, and every version of the protocol has had it.
+
+use pelton_peer::Versions;
+
+use crate::cluster::ClusterState;
+use crate::ended::Ended;
+use crate::node::Shared;
+
+/// The cluster is at a version of the protocol that this program does not speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the cluster of this data directory is at version {cluster} of the protocol, and this program speaks {ours}: start it \
+     with a program that speaks that version"
+)]
+pub struct NotSpoken {
+    /// The cluster's.
+    pub cluster: u32,
+    /// This program's.
+    pub ours: Versions,
+}
+
+/// Whether the program can be a node of the cluster.
+pub(crate) fn check(ours: Versions, state: &ClusterState) -> Result<(), NotSpoken> {
+    let cluster = state.protocol();
+    if !state.is_formed() || ours.contains(cluster) { Ok(()) } else { Err(NotSpoken { cluster, ours }) }
+}
+
+/// Says to the other nodes what is spoken from now on, whenever the cluster goes on; ends the process when that is
+/// nothing that it speaks.
+pub(crate) async fn follow(shared: Shared) {
+    let mut cluster = shared.registry.state.cluster();
+    let mut at = cluster.borrow().protocol();
+    loop {
+        let state = cluster.borrow_and_update().clone();
+        if let Some(member) = &shared.member {
+            member.presence.agree(state.protocol());
+        }
+        if let Err(error) = check(shared.options.versions, &state) {
+            tracing::error!(%error, "the node ends");
+            (shared.options.on_ended)(&Ended::Protocol(error));
+            return;
+        }
+        if at != state.protocol() {
+            at = state.protocol();
+            tracing::info!(version = at, "the cluster has gone on to a newer version of the protocol");
+        }
+        if cluster.changed().await.is_err() {
+            return;
+        }
+    }
+}
