@@ -62,7 +62,7 @@ fn log_options(node: u64) -> Options {
     Options {
         segment_size_bytes,
         initial_segment_size_bytes: segment_size_bytes,
-        spare_segments: 1,
+        spare_segments: 2,
         max_flush_bytes: 128 << 10,
         max_record_bytes: 256 << 10,
         on_damage: OnDamage::Keep,

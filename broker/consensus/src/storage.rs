@@ -323,7 +323,10 @@ impl RaftLogReader<Types> for GroupLog {
         if from >= to {
             return Ok(Vec::new());
         }
-        match self.try_read_some(from, to, READ_BYTES)? {
+        // Replicas have segments of one size. One waits until a request fits in its log, which more than a segment never
+        // may.
+        let max_bytes = READ_BYTES.min(self.log.segment_capacity_bytes() / 2);
+        match self.try_read_some(from, to, max_bytes)? {
             Err(_) if self.shared.is_mended.load(Ordering::Relaxed) => {
                 // No entry is taken for a heartbeat, and asked for again: a replication that waited in here would not
                 // see that it is over.

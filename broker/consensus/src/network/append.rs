@@ -33,10 +33,6 @@ const LARGE_BYTES: u64 = 256 << 10;
 /// What a request takes of the bytes even when it has no entries, so that one semaphore bounds both.
 const REQUEST_BYTES: usize = MAX_IN_FLIGHT_BYTES / MAX_IN_FLIGHT;
 
-/// How long the news that an entry is committed waits for the next entry to go with. A follower applies later by so much;
-/// nobody waits for that but who reads there.
-const COMMIT_WAIT: Duration = Duration::from_millis(10);
-
 /// The requests that were sent and not answered.
 pub(super) struct InFlight {
     bytes: Arc<Semaphore>,
@@ -87,28 +83,6 @@ impl InFlight {
     }
 }
 
-/// The requests, without those that only say how far entries are committed and that another follows soon: it says so, too.
-/// openraft makes one for each commit that finds no new entries. An answer to a later request counts for those before it.
-fn merged<S>(input: S) -> BoxStream<'static, AppendEntriesRequest<Types>>
-where
-    S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
-{
-    let merged = stream::unfold(Some(input), |input| async move {
-        let mut input = input?;
-        let mut request = input.next().await?;
-        let until = Instant::now() + COMMIT_WAIT;
-        while request.entries.is_empty() {
-            match tokio::time::timeout_at(until, input.next()).await {
-                Ok(Some(next)) => request = next,
-                Ok(None) => return Some((request, None)),
-                Err(_) => break,
-            }
-        }
-        Some((request, Some(input)))
-    });
-    merged.boxed()
-}
-
 /// The requests as the transport takes them, each once there is room for it. `newest` says how far the leader's log goes.
 pub(super) fn limited<S>(
     group: GroupId,
@@ -124,7 +98,7 @@ where
         sent: Mutex::new(Unanswered { requests: VecDeque::new(), owed_since: Instant::now(), input_ended: false }),
         changed: Notify::new(),
     });
-    let start = (merged(input), in_flight.clone(), quiet, newest, Pace::default());
+    let start = (input, in_flight.clone(), quiet, newest, Pace::default());
     let requests = stream::unfold(start, move |(mut input, in_flight, quiet, newest, mut pace)| async move {
         let Some(request) = input.next().await else {
             in_flight.ended();

@@ -110,28 +110,3 @@ async fn a_quiet_leader_sends_nothing_until_it_may() {
     quiet.set(false);
     assert!(sending.next().await.is_some());
 }
-
-/// What only says how far entries are committed is worth a message of its own when nothing else comes.
-#[tokio::test(start_paused = true)]
-async fn a_commit_goes_with_the_next_entries_and_alone_when_there_are_none() {
-    let commit = |index: u64| AppendEntriesRequest { entries: Vec::new(), ..request(index, 0) };
-    let (input, receiver) = mpsc::unbounded_channel();
-    let requests = stream::unfold(receiver, |mut input: mpsc::UnboundedReceiver<_>| async move {
-        input.recv().await.map(|item| (item, input))
-    });
-    let (mut sending, in_flight) = limited(GroupId(1), || 0, requests.boxed(), Quiet::new());
-    for made in [commit(7), commit(7), request(8, 1)] {
-        input.send(made).unwrap();
-    }
-    let began = Instant::now();
-    let sent = sending.next().await.unwrap();
-    assert_eq!((sent.entries.len(), began.elapsed()), (1, Duration::ZERO), "it goes along, and waits for nothing");
-    assert!(in_flight.answered() && !in_flight.answered(), "one request was sent, so one answer is due");
-    input.send(commit(9)).unwrap();
-    let sent = sending.next().await.unwrap();
-    assert_eq!((sent.entries.len(), began.elapsed()), (0, COMMIT_WAIT), "nothing came, so it goes alone");
-    input.send(commit(10)).unwrap();
-    drop(input);
-    assert!(sending.next().await.is_some(), "what is last is sent, too");
-    assert!(sending.next().await.is_none());
-}
