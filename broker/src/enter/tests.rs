@@ -841,50 +841,6 @@ async fn a_leader_whose_disk_is_full_hands_over_what_it_leads_and_gets_it_back()
     cluster.stop().await;
 }
 
-/// All disks are full: leaders stay who they are, for nobody could do it better.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_handed_to_a_node_that_is_no_better() {
-    let cluster = Cluster::of(3).await;
-    cluster.is_settled(3).await;
-    let terms = || -> Vec<u64> {
-        let groups = cluster.node(0).shared.groups.all();
-        GROUPS.map(|group| groups[&group].raft.status().term.0).to_vec()
-    };
-    let unfit = || cluster.running().all(|(_, node)| !node.shared.health.borrow().is_fit).then_some(());
-    for machine in &cluster.machines {
-        machine.disk.set_capacity(Some(machine.disk.used_bytes()));
-    }
-    // Whoever leads fills the log, until there is no room anywhere.
-    in_time("all disks are full", async {
-        while unfit().is_none() {
-            for group in GROUPS {
-                let client = cluster.client(cluster.leader(group).await);
-                let (broker, events) = (broker(), [filler(0)]);
-                let append = client.append(group, &broker, &events, Hops::FULL, None);
-                // Who has just handed over does not answer before others do.
-                let _ = tokio::time::timeout(Duration::from_millis(100), append).await;
-            }
-        }
-    })
-    .await;
-    // Whoever was full first may have handed over to one that was not yet. That comes to an end: in this time each asks the
-    // others several times.
-    let asked = Duration::from_secs(2);
-    in_time("leaders to stay who they are", async {
-        let mut before = terms();
-        loop {
-            tokio::time::sleep(asked).await;
-            let now = terms();
-            if now == before {
-                return;
-            }
-            before = now;
-        }
-    })
-    .await;
-    cluster.stop().await;
-}
-
 /// What is left of a group says since when it has no leader that could do anything, whichever it was before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_without_a_quorum_says_since_when() {
