@@ -104,7 +104,8 @@ pub(super) async fn follow<L: NodeClient, C: Connect>(
                 Some(Err(ReadError::NotLeader { leader })) => leader,
                 Some(Err(_)) | None => None,
             };
-            again.insert(group, follow_name(&mut named, group, refused, was_named));
+            again
+                .insert(group, follow_name(&mut named, group, refused.filter(|node| is_asked(&now, *node)), was_named));
         }
         publish(&served, &mut asked);
         let wake = again.values().min().copied();
@@ -123,13 +124,17 @@ pub(super) async fn follow<L: NodeClient, C: Connect>(
                 Serving::Elsewhere(leader) => leader,
                 Serving::Waits | Serving::Granted(_) => None,
             };
-            again.insert(group, follow_name(&mut named, group, refused, ended.was_named));
+            again.insert(
+                group,
+                follow_name(&mut named, group, refused.filter(|node| is_asked(&now, *node)), ended.was_named),
+            );
         }
     }
 }
 
 /// When a group is asked for again after a node gave no session, or no more: at once when it named the leader, unless it
-/// had been named itself. Two nodes that each take the other for the leader would else keep this busy.
+/// had been named itself. Two nodes that each take the other for the leader would else keep this busy, and so would a
+/// leader that is not asked: such a one is no `leader` here.
 fn follow_name(
     named: &mut BTreeMap<GroupId, NodeId>,
     group: GroupId,
