@@ -2,8 +2,8 @@
 //! simulated clock. Whatever can go wrong does; then everything heals, and the cluster has to come back.
 //!
 //! There are two kinds of runs: of one group, whose consensus is looked at closely, and of whole nodes (`whole`), which take
-//! events in and deliver them. `PELTON_SIM_SEEDS=N` runs N seeds, four of five of the first kind, which takes a fraction of
-//! the time; `PELTON_SIM_SEED=x` runs one, `PELTON_SIM_LOUD=1` prints what happens, `PELTON_SIM_LOG=debug` what the product
+//! events in and deliver them. `PELTON_SIM_SEEDS=N` runs N seeds of the first kind, `PELTON_SIM_WHOLE_SEEDS=N` of the second,
+//! which take several times as long; `PELTON_SIM_SEED=x` runs one, `PELTON_SIM_LOUD=1` prints what happens, `PELTON_SIM_LOG=debug` what the product
 //! logs.
 //!
 //! Every choice follows from the seed: that of the network and of tokio's scheduler (`turmoil`), of elections
