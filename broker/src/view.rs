@@ -113,8 +113,9 @@ pub(crate) async fn run(shared: Shared) {
         tokio::select! {
             biased;
             changed = cluster.changed() => if changed.is_err() { return },
-            _ = leadership.changed() => {}
-            _ = groups.changed() => {}
+            // The registry's replica has ended, and the node with it.
+            changed = leadership.changed() => if changed.is_err() { return },
+            changed = groups.changed() => if changed.is_err() { return },
             _ = ticks.tick() => {
                 let wanted = replicas_wanted(&shared.registry.state.current_cluster());
                 let mut ailing = Ailing::with_failed(shared.groups.failures().len());

@@ -32,7 +32,7 @@ impl Of {
     }
 
     /// Of so many seeds, those that are run of this. Those of whole nodes are counted apart (`PELTON_SIM_WHOLE_SEEDS`): a
-    /// run takes several times as long, and of the first 40 five are known to fail (ARCHITECTURE, "Where the plan was
+    /// run takes several times as long, and of the first 40 four are known to fail (ARCHITECTURE, "Where the plan was
     /// left").
     fn share(self, seeds: u64) -> u64 {
         match self {
