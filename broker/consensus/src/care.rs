@@ -61,8 +61,7 @@ impl<S: StateMachine> Care<S> {
         if status.role == Role::Ended {
             return None;
         }
-        let is_alone = status.voters.iter().eq([&self.mend.node]);
-        self.store.set_mended(!is_alone);
+        self.store.set_mended(!group.is_only_voter());
         let found = self.mend.unsound();
         let is_everywhere = !found.is_nothing() && self.told.borrow().is_everywhere;
         self.tell(Unsound { is_everywhere, ..found });

@@ -48,7 +48,7 @@ impl<S: StateMachine> Group<S> {
 
     /// To be called whenever one of the reasons may have changed.
     pub(crate) fn decide_whether_it_stands(&self) {
-        let is_alone = self.status().voters.iter().eq([&self.mend().node]);
+        let is_alone = self.is_only_voter();
         let holds_vote = self.votes_held_until().is_some_and(|until| Instant::now() < until);
         let is_sound = {
             let unsound = self.unsound();

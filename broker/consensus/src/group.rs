@@ -162,8 +162,7 @@ impl<S: StateMachine> Group<S> {
         });
         let options = options.clone();
         let (unsound_told, unsound) = watch::channel(unsound);
-        let (caring, look_every) = (mend.clone(), 4 * options.heartbeat);
-        let care_store = store.clone();
+        let look_every = 4 * options.heartbeat;
         let group = Self(Arc::new(Shared {
             id,
             log,
@@ -184,8 +183,9 @@ impl<S: StateMachine> Group<S> {
             options,
             changing: tokio::sync::Mutex::default(),
         }));
-        let (mend, told, store) = (caring, unsound_told, care_store);
-        let care = Care { group: Arc::downgrade(&group.0), mend, store, told, votes_held_until, look_every };
+        let (mend, store) = (group.0.mend.clone(), group.0.store.clone());
+        let care =
+            Care { group: Arc::downgrade(&group.0), mend, store, told: unsound_told, votes_held_until, look_every };
         tokio::spawn(care.run());
         Ok(group)
     }

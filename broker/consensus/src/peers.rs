@@ -15,7 +15,6 @@ use pelton_proto::consensus::v1 as proto;
 use proto::refusal::Reason;
 use tokio::sync::Semaphore;
 
-use crate::NodeId;
 use crate::heartbeats::Heartbeats;
 use crate::transport::{Incoming, NoAnswer, Transport};
 use crate::wire::{self, refusal};
@@ -130,14 +129,6 @@ impl Peers {
 
     pub(crate) fn note_repaired(&self, entries: u64) {
         self.0.repaired.fetch_add(entries, Ordering::Relaxed);
-    }
-
-    /// Whether a node answers within a time, whatever it keeps.
-    pub(crate) async fn is_reached(&self, node: NodeId, within: Duration) -> bool {
-        let Ok(transport) = self.transport() else { return false };
-        let within_millis = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
-        let no_beats = proto::HeartbeatRequest { beats: Vec::new(), within_millis };
-        matches!(tokio::time::timeout(within, transport.heartbeat(node, no_beats)).await, Ok(Ok(_)))
     }
 
     pub(crate) fn open(&self, group: GroupId, replica: Arc<dyn Replica>) {

@@ -50,7 +50,7 @@ impl<S: StateMachine> Group<S> {
         let asked = voters
             .iter()
             .filter(|voter| **voter != this)
-            .map(|&voter| async move { self.peers().is_reached(NodeId(voter), within).await.then_some(voter) });
+            .map(|&voter| async move { self.peers().is_fit(NodeId(voter), within).await.map(|_| voter) });
         let mut answers: FuturesUnordered<_> = asked.collect();
         let mut reached = BTreeSet::from([this]);
         let is_quorum = |reached: &BTreeSet<u64>| {
