@@ -39,8 +39,8 @@ pub struct MemoryClient(Arc<Shared>);
 struct Shared {
     group: GroupId,
     state: Mutex<State>,
-    tail: watch::Sender<Offset>,
-    changes: watch::Sender<u64>,
+    tail: Mutex<watch::Sender<Offset>>,
+    changes: Mutex<watch::Sender<u64>>,
     resources: watch::Sender<Arc<Resources>>,
     served: watch::Sender<Arc<BTreeMap<GroupId, Grant>>>,
     cluster: watch::Sender<Arc<ClusterView>>,
@@ -85,8 +85,8 @@ impl MemoryClient {
         Self(Arc::new(Shared {
             group,
             state: Mutex::new(state),
-            tail: watch::Sender::new(Offset(0)),
-            changes: watch::Sender::new(0),
+            tail: Mutex::new(watch::Sender::new(Offset(0))),
+            changes: Mutex::new(watch::Sender::new(0)),
             resources: watch::Sender::new(Arc::default()),
             served: watch::Sender::new(Arc::new(BTreeMap::from([(group, Session { term: 1, grant: 1 }.into())]))),
             cluster: watch::Sender::default(),
@@ -166,6 +166,16 @@ impl MemoryClient {
         self.0.served.send_replace(Arc::new(BTreeMap::from([(self.0.group, next.into())])));
     }
 
+    /// Has nothing more to tell to those who watch the group: they have to look anew.
+    pub fn end_watches(&self) {
+        let mut tail = self.0.tail.lock();
+        let end = *tail.borrow();
+        *tail = watch::Sender::new(end);
+        let mut changes = self.0.changes.lock();
+        let last = *changes.borrow();
+        *changes = watch::Sender::new(last);
+    }
+
     /// Has the dispatcher finish and give its session back, as before a planned hand-over. It has when
     /// [`Client::served`] is empty; [`end_session`](Self::end_session) then gives the next one.
     pub fn finish_session(&self) {
@@ -190,6 +200,11 @@ impl MemoryClient {
     pub(crate) fn adopt(&self, resources: &Resources) {
         let mut state = self.0.state.lock();
         self.settle(&mut state, resources.clone());
+    }
+
+    /// Tells of these resources whatever is stored, as a node does that has not heard of the newest ones yet.
+    pub fn tell(&self, resources: Arc<Resources>) {
+        self.0.resources.send_replace(resources);
     }
 
     /// Everything that was appended, in order.
@@ -249,14 +264,14 @@ impl MemoryClient {
             state.batches.push(batch);
         }
         drop(state);
-        self.0.tail.send_replace(end);
+        self.0.tail.lock().send_replace(end);
         Ok(Appended { position: Position { group: self.0.group, offset: base }, duplicates: 0 })
     }
 
     /// Stores resources, starts triggers that are new and brings every status up to date.
     fn settle(&self, state: &mut State, resources: Resources) {
         let mut resources = resources;
-        let end = *self.0.tail.borrow();
+        let end = *self.0.tail.lock().borrow();
         let mut started = false;
         for (id, trigger) in &resources.triggers {
             if !state.group.cursors.contains_key(id)
@@ -293,7 +308,7 @@ impl MemoryClient {
         resources = resources.with(changed, state.index);
         self.0.resources.send_replace(Arc::new(resources));
         if started {
-            self.0.changes.send_replace(state.index);
+            self.0.changes.lock().send_replace(state.index);
         }
     }
 }
@@ -325,7 +340,7 @@ impl Client for MemoryClient {
     }
 
     fn committed(&self, group: GroupId) -> Result<watch::Receiver<Offset>, ReadError> {
-        if group == self.0.group { Ok(self.0.tail.subscribe()) } else { Err(ReadError::UnknownGroup(group)) }
+        if group == self.0.group { Ok(self.0.tail.lock().subscribe()) } else { Err(ReadError::UnknownGroup(group)) }
     }
 
     async fn read(&self, group: GroupId, from: Offset, max_bytes: usize) -> Result<Vec<EventBatch>, ReadError> {
@@ -364,7 +379,7 @@ impl Client for MemoryClient {
     }
 
     fn cursor_changes(&self, group: GroupId) -> Result<watch::Receiver<u64>, ReadError> {
-        if group == self.0.group { Ok(self.0.changes.subscribe()) } else { Err(ReadError::UnknownGroup(group)) }
+        if group == self.0.group { Ok(self.0.changes.lock().subscribe()) } else { Err(ReadError::UnknownGroup(group)) }
     }
 
     fn served(&self) -> watch::Receiver<Arc<BTreeMap<GroupId, Grant>>> {
@@ -404,10 +419,10 @@ impl Client for MemoryClient {
     async fn rewind(&self, trigger: TriggerId, to: Start) -> Result<(), OperationError> {
         let mut state = self.0.state.lock();
         state.index += 1;
-        let at = place(&state.batches, to, *self.0.tail.borrow());
+        let at = place(&state.batches, to, *self.0.tail.lock().borrow());
         let index = state.index;
         state.group.rewind(trigger, at, index)?;
-        self.0.changes.send_replace(index);
+        self.0.changes.lock().send_replace(index);
         Ok(())
     }
 
@@ -425,7 +440,7 @@ impl Client for MemoryClient {
         state.index += 1;
         let index = state.index;
         let sent = state.group.redrive(selection, index)?;
-        self.0.changes.send_replace(index);
+        self.0.changes.lock().send_replace(index);
         Ok(sent)
     }
 

@@ -81,6 +81,8 @@ enum Happened {
 #[derive(Debug)]
 enum Wake {
     Tail,
+    /// A watch has ended.
+    Watch,
     /// A read for waiting events failed, for these triggers.
     Fetch {
         at: Offset,
@@ -125,6 +127,7 @@ pub(crate) struct Group<C: Client> {
     cursor_changes: watch::Receiver<u64>,
     /// Cursors of triggers that are no resource (yet): taken up when they become one.
     unclaimed: BTreeMap<pelton_client::TriggerId, pelton_client::Cursor>,
+    alive: Alive,
     /// The stored cursors were read at least once.
     loaded: bool,
     cursors_wanted: bool,
@@ -189,6 +192,7 @@ impl<C: Client> Group<C> {
             slots: Slots::default(),
             brokers: HashMap::new(),
             unclaimed: BTreeMap::new(),
+            alive: Alive { resources: true, committed: true, cursors: true, served: true },
             loaded: false,
             cursors_wanted: true,
             cursors_reading: false,
@@ -226,7 +230,6 @@ impl<C: Client> Group<C> {
     /// on its way is back and stored, or that moment.
     pub async fn run(mut self, mut stop: watch::Receiver<Option<Instant>>) -> End {
         let mut outcomes = Vec::with_capacity(OUTCOMES_PER_TURN);
-        let mut alive = Alive { resources: true, committed: true, cursors: true, served: true };
         loop {
             self.turn();
             if !self.holds_session() {
@@ -246,8 +249,8 @@ impl<C: Client> Group<C> {
                     let deadline = (*stop.borrow_and_update()).unwrap_or_else(Instant::now);
                     self.stopping = Some(deadline);
                 }
-                changed = self.served.changed(), if alive.served => {
-                    alive.served = changed.is_ok();
+                changed = self.served.changed(), if self.alive.served => {
+                    self.alive.served = changed.is_ok();
                     self.look_at_session();
                 }
                 count = self.inbox.recv_many(&mut outcomes, OUTCOMES_PER_TURN) => {
@@ -257,15 +260,21 @@ impl<C: Client> Group<C> {
                     }
                 }
                 Some(happened) = self.work.next(), if !self.work.is_empty() => self.on_happened(happened),
-                changed = self.cursor_changes.changed(), if alive.cursors => {
-                    alive.cursors = changed.is_ok();
+                changed = self.cursor_changes.changed(), if self.alive.cursors => {
                     self.cursors_wanted = true;
+                    if changed.is_err() {
+                        self.alive.cursors = false;
+                        self.wait_for(RETRY_AFTER, Wake::Watch);
+                    }
                 }
-                changed = self.resource_changes.changed(), if alive.resources => {
-                    alive.resources = changed.is_ok();
+                changed = self.resource_changes.changed(), if self.alive.resources => {
+                    self.alive.resources = changed.is_ok();
                     self.take_resources();
                 }
-                changed = self.committed.changed(), if alive.committed => alive.committed = changed.is_ok(),
+                changed = self.committed.changed(), if self.alive.committed => if changed.is_err() {
+                    self.alive.committed = false;
+                    self.wait_for(RETRY_AFTER, Wake::Watch);
+                },
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
                 () = std::future::ready(()), if !self.run.is_empty() => tokio::task::yield_now().await,
             }
@@ -338,10 +347,29 @@ impl<C: Client> Group<C> {
             Happened::Progress(result) => self.on_progress(result),
             Happened::Appended { ticket, plan, result } => self.on_appended(ticket, &plan, result),
             Happened::Waited(Wake::Tail) => self.tail_reading = false,
+            Happened::Waited(Wake::Watch) => self.watch_again(),
             Happened::Waited(Wake::Fetch { at, slots }) => self.fetch_again(at, slots),
             Happened::Waited(Wake::CatchUp) => self.catching_up = false,
             Happened::Waited(Wake::Behind { at, slots }) => self.catch_up_again(at, slots),
             Happened::Warned => {}
+        }
+    }
+
+    /// Looks anew at what the node that was watched has nothing more to tell of: another leads the group.
+    fn watch_again(&mut self) {
+        if !self.alive.committed
+            && let Ok(committed) = self.client.committed(self.group)
+        {
+            (self.committed, self.alive.committed) = (committed, true);
+        }
+        if !self.alive.cursors
+            && let Ok(changes) = self.client.cursor_changes(self.group)
+        {
+            (self.cursor_changes, self.alive.cursors) = (changes, true);
+            self.cursors_wanted = true;
+        }
+        if !self.alive.committed || !self.alive.cursors {
+            self.wait_for(RETRY_AFTER, Wake::Watch);
         }
     }
 

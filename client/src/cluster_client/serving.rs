@@ -107,6 +107,10 @@ pub(super) async fn follow<L: NodeClient, C: Connect>(
             again
                 .insert(group, follow_name(&mut named, group, refused.filter(|node| is_asked(&now, *node)), was_named));
         }
+        // Whoever grants a session leads, also while the view does not say so yet.
+        for (group, asked) in asked.iter().filter(|(_, asked)| asked.session.borrow().session().is_some()) {
+            nodes.leads(&now, Place::Group(*group), asked.leader);
+        }
         publish(&served, &mut asked);
         let wake = again.values().min().copied();
         let ended = tokio::select! {

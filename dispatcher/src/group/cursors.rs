@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pelton_client::{BrokerName, Client, Cursor, GroupCursors, ReadError, Resources, TriggerId};
+use pelton_client::{BrokerName, Client, Cursor, GroupCursors, ReadError, Resources, TriggerId, Upto};
 use pelton_resource::Trigger;
 use tokio::time::Instant;
 
@@ -84,14 +84,19 @@ impl<C: Client> Group<C> {
         }
     }
 
+    /// Whether a trigger follows the tail that is not known here. Either it was dropped, and its cursor goes any moment, or
+    /// this node has not heard yet of what the group's leader has: then nobody can say what it has to get.
+    pub(super) fn has_stranger_at_tail(&self) -> bool {
+        self.unclaimed.values().any(|cursor| cursor.upto == Upto::Scanned)
+    }
+
     /// Starts to deliver if the trigger is a resource, else keeps its cursor for when it is.
     fn claim(&mut self, id: TriggerId, cursor: Cursor, resources: &Resources) {
-        let found = resources.triggers.get(&id).and_then(|trigger| Some((trigger, broker_of(resources, trigger)?)));
-        let Some((trigger, broker)) = found else {
+        let Some(trigger) = resources.triggers.get(&id) else {
             self.unclaimed.insert(id, cursor);
             return;
         };
-        let plan = Arc::new(Plan::of(trigger, broker, &self.shared.targets));
+        let plan = Arc::new(self.plan_of(trigger, resources));
         let state = TriggerState::restore(id, &cursor, self.scanned, plan.ordered, plan.max_in_flight);
         let metrics =
             self.shared.metrics.of(&trigger.metadata.namespace, &trigger.metadata.name, trigger.broker_name());
@@ -186,6 +191,16 @@ impl<C: Client> Group<C> {
         }
     }
 
+    /// Without its Broker a trigger rests, and keeps its place.
+    fn plan_of(&self, trigger: &Trigger, resources: &Resources) -> Plan {
+        match broker_of(resources, trigger) {
+            Some(broker) => Plan::of(trigger, broker, &self.shared.targets),
+            None => {
+                Plan { paused: true, ..Plan::of(trigger, &pelton_resource::Broker::default(), &self.shared.targets) }
+            }
+        }
+    }
+
     fn changed(&mut self, id: TriggerId, trigger: &Arc<Trigger>, resources: &Resources) {
         let Some(at) = self.slots.find(id) else {
             if let Some(cursor) = self.unclaimed.remove(&id) {
@@ -194,14 +209,8 @@ impl<C: Client> Group<C> {
             return;
         };
         let scanned = self.scanned;
+        let mut plan = self.plan_of(trigger, resources);
         let Some(slot) = self.slots.get_mut(at) else { return };
-        let mut plan = match broker_of(resources, trigger) {
-            Some(broker) => Plan::of(trigger, broker, &self.shared.targets),
-            // Without its Broker it rests, and keeps its place.
-            None => {
-                Plan { paused: true, ..Plan::of(trigger, &pelton_resource::Broker::default(), &self.shared.targets) }
-            }
-        };
         plan.take_over(&slot.plan);
         slot.state.set_max_in_flight(plan.max_in_flight);
         let reordered = plan.ordered != slot.plan.ordered;

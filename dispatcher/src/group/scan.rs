@@ -16,7 +16,7 @@ impl<C: Client> Group<C> {
     pub(super) fn follow_tail(&mut self) {
         while !self.tail_reading && !self.is_stopping() && !self.progress.is_full() {
             let committed = *self.committed.borrow_and_update();
-            if self.scanned >= committed {
+            if self.scanned >= committed || self.has_stranger_at_tail() {
                 return;
             }
             if self.slots.len() == 0 {

@@ -40,6 +40,63 @@ async fn a_paused_trigger_keeps_its_place() {
     world.until("it is at the tail again", |state| state.cursors[&id].upto == Upto::Scanned).await;
 }
 
+/// A dispatcher may begin before its node has heard of a trigger that the group's leader has started, as after a loss of
+/// power of all nodes: then it cannot say what the trigger has to get, and passes nothing.
+#[tokio::test]
+async fn nothing_is_passed_for_a_trigger_that_is_not_known_yet() {
+    let failing = Arc::new(AtomicBool::new(true));
+    let state = failing.clone();
+    let sink = Sink::start(move |received| match &*received.path {
+        "/known" if state.load(Ordering::SeqCst) => status(500),
+        _ => status(202),
+    })
+    .await;
+    let mut world = World::new().await;
+    let late = world.trigger("late", &sink.url("/late"), "").await;
+    world.trigger("known", &sink.url("/known"), &format!("delivery: {{retry: 10000, {QUICK}}}")).await;
+    world.send_numbered(0..1).await;
+    sink.wait("/late", 1).await;
+    world.until("the match is stored", |state| state.scanned == Offset(1)).await;
+    world.stop_now().await;
+
+    let all = world.client.resources().borrow().clone();
+    let mut fewer = (*all).clone();
+    fewer.triggers.remove(&late).expect("it was there");
+    world.client.tell(Arc::new(fewer));
+    world.send_numbered(1..20).await;
+    failing.store(false, Ordering::SeqCst);
+    let before = sink.at("/known").len();
+    world.start();
+    // What was pending goes on: so it has read the cursors, and had its turn at the tail.
+    sink.wait("/known", before + 1).await;
+    world.client.tell(all);
+    sink.wait("/late", 20).await;
+    sink.wait("/known", before + 20).await;
+    world.settled().await;
+}
+
+/// A Broker that is deleted and made again is the same Broker to those who send to it.
+#[tokio::test]
+async fn a_trigger_keeps_its_place_without_its_broker() {
+    let sink = Sink::accepting().await;
+    let mut world = World::new().await;
+    world.trigger("t", &sink.url("/"), "").await;
+    world.send_numbered(0..5).await;
+    world.settled().await;
+    world.stop().await;
+    world.send_numbered(5..20).await;
+    let with = world.client.resources().borrow().clone();
+    let mut without = (*with).clone();
+    without.brokers.clear();
+    world.client.tell(Arc::new(without));
+    world.start();
+    world.until("the events are matched", |state| state.scanned == Offset(20)).await;
+    assert_eq!(sink.at("/").len(), 5, "it rests");
+    world.client.tell(with);
+    sink.wait("/", 20).await;
+    world.settled().await;
+}
+
 #[tokio::test]
 async fn a_rewound_trigger_gets_events_again_and_the_others_do_not() {
     let sink = Sink::accepting().await;

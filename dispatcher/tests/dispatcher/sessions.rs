@@ -47,6 +47,24 @@ async fn a_new_session_begins_from_what_is_stored() {
     assert_eq!(sink.ids("/").len(), 11, "and it goes on");
 }
 
+/// The node that was watched leads the group no more, or never did: it has nothing to tell, and the session goes on.
+#[tokio::test]
+async fn a_watch_that_ends_is_begun_again() {
+    let sink = Sink::accepting().await;
+    let world = World::new().await;
+    world.trigger("t", &sink.url("/"), "").await;
+    world.send_numbered(0..1).await;
+    sink.wait("/", 1).await;
+    world.client.end_watches();
+    world.send_numbered(1..5).await;
+    sink.wait("/", 5).await;
+    world.client.end_watches();
+    world.trigger("new", &sink.url("/new"), "").await;
+    world.send_numbered(5..6).await;
+    sink.wait("/new", 1).await;
+    world.settled().await;
+}
+
 /// A planned hand-over under load: what the one before has done is stored before the next begins, so nothing comes twice.
 #[tokio::test]
 async fn a_session_that_is_finished_leaves_nothing_to_be_done_again() {
