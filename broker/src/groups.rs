@@ -17,6 +17,7 @@ use pelton_env::UnixMillis;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use crate::ages::Ages;
 use crate::event_state::EventState;
 use crate::ids;
 use crate::metrics::GroupMetrics;
@@ -39,6 +40,8 @@ pub(crate) struct DataGroup {
     pub(crate) proposer: Proposer,
     pub(crate) sessions: Sessions,
     pub(crate) metrics: GroupMetrics,
+    /// How old what is applied is.
+    pub(crate) ages: Mutex<Ages>,
     /// The version of the resources as of which every trigger has been started here, and the term of the leader that
     /// saw to it.
     pub(crate) started: watch::Sender<Started>,

@@ -16,6 +16,7 @@
 //! - `triggers` starts new triggers in a group and drops gone ones, `controller` keeps every status true.
 
 mod ack;
+mod ages;
 mod blocking;
 mod cluster;
 mod command;

@@ -13,6 +13,7 @@ use pelton_consensus::ReadIndexError;
 use pelton_event::Event;
 use pelton_resource::{Kind, Resource, ResourceKey, Time};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::ack::Append;
 use crate::command::Change;
@@ -102,12 +103,7 @@ impl LocalNode {
         let Some(window) = self.shared.registry.state.deduplication_window(broker) else {
             return group.proposer.append(broker, events, hops, key);
         };
-        let from = self.shared.clock.now().minus(window);
-        let from = match self.shared.log.offset_at_time(group.raft.id(), from) {
-            Ok(offset) => Offset(offset.0),
-            // Nothing says how old the keys are; they count until they are pruned.
-            Err(_) => Offset(0),
-        };
+        let from = group.ages.lock().older_than(Instant::now(), window);
         let keyed: Vec<_> = events.iter().map(|e| (e.clone(), key_of(broker, e.source(), e.id()))).collect();
         group.proposer.append_unique(broker, &keyed, hops, from, key)
     }

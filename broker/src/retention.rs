@@ -14,6 +14,7 @@ use pelton_env::UnixMillis;
 use pelton_log::{GroupId as LogGroupId, LogIndex};
 use pelton_resource::annotations::DEFAULT_RETENTION;
 use pelton_resource::broker_settings;
+use tokio::time::Instant;
 
 use crate::command::Change;
 use crate::groups::DataGroup;
@@ -157,10 +158,8 @@ enum Hindrance {
 
 /// Lets go of what is not needed: the leader says how far, each replica follows.
 async fn tend(shared: &Shared, group: &DataGroup, checkpointed: &mut Checkpointed) -> Result<(), Hindrance> {
-    let id = group.raft.id();
     let now = shared.clock.now();
-    let keys_from = offset_at(shared, id, now.minus(longest(shared).1))?;
-    group.state.prune_keys(keys_from, offset_at(shared, id, now.minus(PRODUCER_WINDOW))?);
+    forget_keys(group, longest(shared).1);
     if group.raft.serves() {
         tokio::time::timeout(PROPOSE_WITHIN, propose(shared, group, now)).await??;
     }
@@ -172,6 +171,14 @@ async fn tend(shared: &Shared, group: &DataGroup, checkpointed: &mut Checkpointe
         shared.metrics.checkpoint();
     }
     Ok(())
+}
+
+/// Forgets the keys of events after `window`, and those of calls after theirs.
+fn forget_keys(group: &DataGroup, window: Duration) {
+    let (now, end) = (Instant::now(), group.state.with(|core| core.next));
+    let mut ages = group.ages.lock();
+    ages.note(now, end, window.max(PRODUCER_WINDOW));
+    group.state.prune_keys(ages.older_than(now, window), ages.older_than(now, PRODUCER_WINDOW));
 }
 
 /// Expires dead letters and moves the trim mark, for all replicas.

@@ -132,6 +132,7 @@ fn take_in(shared: &Shared, raft: Group<EventState>, state: Arc<EventState>) {
         proposer,
         sessions: Sessions::new(shared.this, shared.has_dispatcher()),
         metrics: GroupMetrics::register(group),
+        ages: parking_lot::Mutex::default(),
         started: watch::Sender::new(Started::default()),
         serving: watch::Sender::new(false),
         too_few: watch::Sender::new(None),
