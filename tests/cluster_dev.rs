@@ -102,6 +102,8 @@ fn three_nodes_go_on_without_one_that_comes_back_when_told_to() {
     let dev = Dev::start(folder.path(), &["-f", &resources.display().to_string()]);
     let nodes = dev.nodes();
     assert_eq!(nodes.len(), 3);
+    let (code, stdout, stderr) = run(pelton().arg("status").env("PELTON_API", format!("http://{}", nodes[0].api)));
+    assert_eq!(code, 0, "each group has its replicas before the cluster is called ready: {stdout}{stderr}");
     for (number, node) in nodes.iter().enumerate() {
         assert_eq!(call(node.metrics, "GET", "/readyz", "", b"").status(), 200, "{}", node.name);
         post(node, number as u64);
@@ -124,8 +126,11 @@ fn three_nodes_go_on_without_one_that_comes_back_when_told_to() {
     wait_until("an event of the node that is back to be delivered", || recorder.has(20));
     assert_eq!(recorder.wrong(), Vec::<String>::new());
 
-    let (code, stdout, stderr) = run(pelton().arg("status").env("PELTON_API", format!("http://{}", nodes[0].api)));
-    assert_eq!(code, 0, "{stdout}{stderr}");
+    // The others hear of it a moment after it is ready.
+    let stdout = wait_for("the cluster to be whole again", || {
+        let (code, stdout, stderr) = run(pelton().arg("status").env("PELTON_API", format!("http://{}", nodes[0].api)));
+        if code == 0 { Ok(stdout) } else { Err(format!("{code}: {stdout}{stderr}")) }
+    });
     for node in &nodes {
         assert!(stdout.contains(&node.name), "{} is not in: {stdout}", node.name);
     }

@@ -32,6 +32,13 @@ const APPLY_WITHIN: Duration = Duration::from_secs(30);
 /// The pause before resources that were not stored are handed in again.
 const APPLY_PAUSE: Duration = Duration::from_millis(200);
 
+/// How long a cluster may take, once its nodes are ready, until every log group has all its replicas: until then the loss
+/// of a node may stop it. Longer is no failure; `pelton status` says what is missing.
+const WHOLE_WITHIN: Duration = Duration::from_secs(30);
+
+/// The pause between two looks whether it is whole.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
+
 /// What `pelton cluster dev` takes.
 #[derive(Debug, Args)]
 #[command(
@@ -172,9 +179,29 @@ impl Cluster {
 /// Waits until all are ready, and has the resources stored.
 async fn start(nodes: &mut [NodeProcess], resources: &[Resource]) -> Result<(), Failure> {
     try_join_all(nodes.iter_mut().map(NodeProcess::ready)).await?;
-    match nodes.first() {
-        Some(first) if !resources.is_empty() => apply(&first.shown(), resources).await,
-        _ => Ok(()),
+    let Some(first) = nodes.first().map(NodeProcess::shown) else { return Ok(()) };
+    if nodes.len() > 1 {
+        wait_until_whole(&first).await?;
+    }
+    if resources.is_empty() { Ok(()) } else { apply(&first, resources).await }
+}
+
+/// Waits until the cluster has no problem, or long enough.
+async fn wait_until_whole(node: &Shown) -> Result<(), Failure> {
+    let mut admin = Admin::new(Url::parse(&format!("http://{}", node.api))?);
+    let deadline = Instant::now() + WHOLE_WITHIN;
+    loop {
+        let problem = match admin.cluster().await {
+            Ok(status) => {
+                status.problems.into_iter().next().map(|problem| format!("{} {}", problem.subject, problem.what))
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        let Some(problem) = problem else { return Ok(()) };
+        if Instant::now() > deadline {
+            return print_line(&format!("The cluster is not whole yet: {problem}."));
+        }
+        sleep(LOOK_PAUSE).await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pelton_client::{NodePhase, ReplicaRole, Role};
 use pelton_resource::Time;
 
-use crate::api::cluster_view::{ClusterStatus, NodeStatus, ProblemStatus, ReplicaStatus};
+use crate::api::cluster_view::{ClusterStatus, GroupStatus, NodeStatus, ProblemStatus, REGISTRY_NAME, ReplicaStatus};
 use crate::table::{Table, age, size};
 use crate::terminal::escape;
 
@@ -86,7 +86,7 @@ pub fn groups(status: &ClusterStatus, wide: bool) -> String {
             or_dash(group.leader.clone()),
             group.term.to_string(),
             or_dash(group.backlog.map(|events| events.to_string())),
-            group.replicas.iter().map(replica_text).collect::<Vec<_>>().join(", "),
+            group.replicas.iter().map(|replica| replica_text(group, replica)).collect::<Vec<_>>().join(", "),
         ];
         if wide {
             let committed = group.replicas.iter().filter_map(|replica| replica.commit_index).max();
@@ -120,7 +120,7 @@ fn answers(node: &NodeStatus, now: Time) -> String {
 }
 
 /// `b`, and in parentheses what is special about the replica: how far it is behind, that it moves away.
-fn replica_text(replica: &ReplicaStatus) -> String {
+fn replica_text(group: &GroupStatus, replica: &ReplicaStatus) -> String {
     let mut said = Vec::new();
     match replica.role {
         None => said.push("no answer".to_owned()),
@@ -132,7 +132,9 @@ fn replica_text(replica: &ReplicaStatus) -> String {
     if let Some(lag) = replica.lag_entries.filter(|lag| *lag > 0) {
         said.push(format!("{lag} behind"));
     }
-    if !replica.wanted {
+    // Every broker follows the registry, whether or not it votes there.
+    let follows = group.name == REGISTRY_NAME && replica.role == Some(ReplicaRole::Learner);
+    if !replica.wanted && !follows {
         said.push("leaving".to_owned());
     }
     match said.as_slice() {

@@ -59,7 +59,11 @@ fn status() -> ClusterStatus {
         preferred: None,
         end: None,
         backlog: None,
-        replicas: vec![replica("a", Some(ReplicaRole::Candidate), None), replica("b", Some(ReplicaRole::Failed), None)],
+        replicas: vec![
+            replica("a", Some(ReplicaRole::Candidate), None),
+            replica("b", Some(ReplicaRole::Failed), None),
+            ReplicaStatus { wanted: false, ..replica("c", Some(ReplicaRole::Learner), None) },
+        ],
         ..group.clone()
     };
     ClusterStatus {
@@ -89,7 +93,7 @@ b      draining   yes             broker,ingress   z1     0.1.0     1       2
 c      active     no, for 3m10s   broker,ingress   z1     0.1.0     1       2
 
 GROUP      LEADER   TERM   BACKLOG   REPLICAS
-registry   -        3      -         a (candidate), b (failed)
+registry   -        3      -         a (candidate), b (failed), c (learner)
 1          a        3      12        a, b (3 behind), c (no answer, 20 behind), d (learner, leaving)
 
 PROBLEM          FOR     WHAT
