@@ -190,7 +190,9 @@ impl Oracle {
     pub fn serves(&self, node: u64, group: GroupId, session: Option<pelton_client::Session>) {
         self.note(format_args!("node {node} serves {group}: {session:?}"));
         if session.is_some() {
-            self.inner.lock().duplicates.session(group, self.now_millis());
+            let mut inner = self.inner.lock();
+            inner.duplicates.session(group, self.now_millis());
+            inner.attempts.session(group);
         }
     }
 

@@ -65,6 +65,11 @@ pub fn is_changed(trigger: u64) -> bool {
     trigger == 1
 }
 
+/// What it gives up goes to a dead-letter sink, and is kept only if that does not take it either.
+pub fn has_sink(trigger: u64) -> bool {
+    trigger == 3
+}
+
 fn subscriber(trigger: u64) -> u64 {
     SINKS[trigger as usize % SINKS.len()]
 }
@@ -81,7 +86,7 @@ pub fn trigger(number: u64, wide: bool) -> Resource {
         ),
     };
     let sink = subscriber(number);
-    let dead = if number == 3 {
+    let dead = if has_sink(number) {
         format!("\n    deadLetterSink: {{uri: 'http://n{}/d/{number}'}}", SINKS[0])
     } else {
         String::new()

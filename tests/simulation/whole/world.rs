@@ -168,7 +168,10 @@ impl Cluster for Whole {
     }
 
     fn take_down(&self, node: u64) -> Option<Box<dyn Any>> {
-        self.alive.lock().remove(&node).map(|alive| Box::new(alive) as Box<dyn Any>)
+        let alive = self.alive.lock().remove(&node)?;
+        // What it knew to be committed, and may have told of, nobody else may know yet.
+        self.oracle.look(node, &alive);
+        Some(Box::new(alive))
     }
 
     fn order(&self, fault: Fault, to: u64, chance: &SeededChance) {
