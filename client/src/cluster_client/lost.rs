@@ -4,11 +4,21 @@ use std::collections::BTreeMap;
 
 use crate::{AppendError, GroupId, GroupInfo, NodeId};
 
+/// What came of asking a replica, last.
+#[derive(Debug)]
+enum Said {
+    /// It reaches too few of the others.
+    TooFew(AppendError),
+    /// It is not reached itself.
+    Nothing,
+    /// It is there, and knows of a leader or waits for one.
+    Other,
+}
+
 /// What one call has heard of groups without a quorum.
 #[derive(Debug, Default)]
 pub(super) struct Lost {
-    /// Replicas that cannot do it, each with why if it said so: one that is not reached says nothing.
-    cannot: BTreeMap<(GroupId, NodeId), Option<AppendError>>,
+    said: BTreeMap<(GroupId, NodeId), Said>,
     /// Groups that are asked no more, each with why.
     lost: BTreeMap<GroupId, AppendError>,
 }
@@ -24,17 +34,17 @@ impl Lost {
         node: NodeId,
         error: &AppendError,
     ) {
-        match error {
-            AppendError::NoQuorum { .. } => self.cannot.insert((group, node), Some(error.clone())),
-            AppendError::Unavailable => self.cannot.insert((group, node), None),
-            // It is there, and knows of a leader or waits for one.
-            _ => self.cannot.remove(&(group, node)),
+        let said = match error {
+            AppendError::NoQuorum { .. } => Said::TooFew(error.clone()),
+            AppendError::Unavailable => Said::Nothing,
+            _ => Said::Other,
         };
-        let of = |replica: &NodeId| self.cannot.get(&(group, *replica));
-        let says_so = |replica: &NodeId| of(replica).cloned().flatten();
+        self.said.insert((group, node), said);
+        let says_so = |replica: &NodeId| self.too_few(group, *replica).cloned();
+        let cannot = |replica: &NodeId| matches!(self.of(group, *replica), Some(Said::TooFew(_) | Said::Nothing));
         let why = match this.as_ref().and_then(says_so) {
             Some(why) => Some(why),
-            None if info.replicas.iter().all(|replica| of(replica).is_some()) => info.replicas.iter().find_map(says_so),
+            None if info.replicas.iter().all(cannot) => info.replicas.iter().find_map(says_so),
             None => None,
         };
         if let Some(why) = why {
@@ -42,11 +52,22 @@ impl Lost {
         }
     }
 
-    /// Who is to be asked next, at once, when a replica says that it reaches too few and others have not been asked.
+    fn of(&self, group: GroupId, replica: NodeId) -> Option<&Said> {
+        self.said.get(&(group, replica))
+    }
+
+    fn too_few(&self, group: GroupId, replica: NodeId) -> Option<&AppendError> {
+        match self.of(group, replica) {
+            Some(Said::TooFew(why)) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// Who is to be asked next, at once, when a replica says that it reaches too few and others have not been asked. Each
+    /// is asked so once: one that names a leader which is not reached from here would else be asked again and again.
     pub(super) fn unasked(&self, group: GroupId, info: &GroupInfo) -> Option<NodeId> {
-        let of = |replica: &NodeId| self.cannot.get(&(group, *replica));
-        let says_so = info.replicas.iter().any(|replica| of(replica).is_some_and(Option::is_some));
-        info.replicas.iter().copied().find(|replica| says_so && of(replica).is_none())
+        let says_so = info.replicas.iter().any(|replica| self.too_few(group, *replica).is_some());
+        info.replicas.iter().copied().find(|replica| says_so && self.of(group, *replica).is_none())
     }
 
     pub(super) fn is_lost(&self, group: GroupId) -> bool {
@@ -113,5 +134,18 @@ mod tests {
             lost.failed(GROUP, &info, None, node, &AppendError::Unavailable);
         }
         assert_eq!((asked, lost.is_lost(GROUP)), (vec![NodeId(3)], true));
+    }
+
+    /// A partition of one pair: a replica that answers names a leader that is not reached from here.
+    #[test]
+    fn a_replica_that_answers_is_not_asked_again_at_once() {
+        let info = GroupInfo { replicas: [1, 2, 3].map(NodeId).into(), ..GroupInfo::default() };
+        let mut lost = Lost::default();
+        lost.failed(GROUP, &info, None, NodeId(1), &too_few());
+        assert_eq!(lost.unasked(GROUP, &info), Some(NodeId(2)));
+        lost.failed(GROUP, &info, None, NodeId(2), &AppendError::NotLeader { leader: Some(NodeId(3)) });
+        lost.failed(GROUP, &info, None, NodeId(3), &AppendError::Unavailable);
+        assert_eq!(lost.unasked(GROUP, &info), None);
+        assert!(!lost.is_lost(GROUP));
     }
 }
