@@ -216,10 +216,15 @@ impl Run<'_> {
         self.world.produce(false);
         self.until(HEAL_WITHIN, "everything is delivered", |run| run.world.oracle.all_delivered())?;
         let quiet_since = self.world.oracle.now_millis();
-        self.until(HEAL_WITHIN, "the cursors are at the end", |run| run.world.oracle.all_stored(quiet_since))?;
-        self.until(HEAL_WITHIN, "the replicas have the same", |run| retained::settled(&run.world))?;
+        // All of it at one moment: what an append brought whose answer nobody waits for may come in between.
+        self.until(HEAL_WITHIN, "everything is delivered, stored and the same everywhere", |run| {
+            let oracle = &run.world.oracle;
+            oracle.all_delivered()?;
+            oracle.all_stored(quiet_since)?;
+            retained::settled(&run.world)?;
+            oracle.check_states().map_err(|violation| violation.what)
+        })?;
         retained::check(&self.world, keeps_all)?;
-        self.world.oracle.check_states()?;
         self.world.oracle.found().map_or(Ok(()), Err)
     }
 }
