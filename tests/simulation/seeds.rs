@@ -12,7 +12,7 @@ use crate::whole;
 const SEEDS: u64 = 20;
 
 /// Seeds of whole nodes that are run when nobody says how many.
-const WHOLE_SEEDS: u64 = 4;
+const WHOLE_SEEDS: u64 = 20;
 
 /// What a run simulates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +32,7 @@ impl Of {
     }
 
     /// Of so many seeds, those that are run of this. Those of whole nodes are counted apart (`PELTON_SIM_WHOLE_SEEDS`): a
-    /// run takes several times as long, and of the first 40 four are known to fail (ARCHITECTURE, "Where the plan was
-    /// left").
+    /// run takes several times as long.
     fn share(self, seeds: u64) -> u64 {
         match self {
             Self::Consensus => seeds,
