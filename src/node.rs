@@ -272,7 +272,6 @@ fn member(
         listener: listener.into(),
         replicas: cluster.replicas,
         node_lost_after: cluster.node_lost_after,
-        raise_version_after: cluster.raise_version_after,
         timing: Timing::default(),
     }
 }
@@ -320,6 +319,7 @@ fn broker_options(settings: &Settings, clock: &Arc<dyn Clock>, member: Option<Me
         store: RegistryStore::default(),
         blocking: Blocking::default(),
         versions: versions::spoken(),
+        raise_version_after: settings.raise_version_after,
         member,
     }
 }

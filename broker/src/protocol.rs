@@ -11,7 +11,7 @@
 //! - From then on a node that does not speak it is turned away: by the hello of every other node, by the registry, by
 //!   whatever it sends to, and by its own data directory.
 //!
-//! A node by itself stays at the version that its data directory was made with. What each version brought:
+//! A node by itself goes on as well, once it has run for as long. What each version brought:
 //!
 //! | version | changes of a group | batches | the registry: commands, documents | group state | checkpoint | snapshot |
 //! | --- | --- | --- | --- | --- | --- | --- |
@@ -20,11 +20,16 @@
 //! Votes and memberships are of version 1. The log's own format (`pelton_log`, 3, reads 2) is the node's alone: no other
 //! node reads it, and every version of the protocol has had it.
 
+use std::time::Duration;
+
 use pelton_peer::Versions;
 
-use crate::cluster::ClusterState;
+use crate::cluster::{ClusterCommand, ClusterState};
 use crate::ended::Ended;
 use crate::node::Shared;
+
+/// The wait before a node by itself tries again to go on, when its registry did not take it.
+const RAISE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The cluster is at a version of the protocol that this program does not speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -67,5 +72,23 @@ pub(crate) async fn follow(shared: Shared) {
         if cluster.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// Has a node by itself go on to the newest version that it speaks, once it has run for as long as its operator may want
+/// to go back to the program of before. Of a cluster, the registry's leader does it.
+pub(crate) async fn raise_alone(shared: Shared) {
+    if shared.member.is_some() {
+        return;
+    }
+    tokio::time::sleep(shared.options.raise_version_after).await;
+    while let Some(to) = shared.registry.state.current_cluster().next_protocol() {
+        match shared.registry.change_cluster(ClusterCommand::RaiseProtocol { to }).await {
+            Ok(_) => return,
+            Err(error) => {
+                tracing::debug!(%error, "the registry did not take the next version of the protocol; tried again")
+            }
+        }
+        tokio::time::sleep(RAISE_AGAIN_AFTER).await;
     }
 }

@@ -105,7 +105,6 @@ async fn open(
         listener: listener.into(),
         replicas: 3,
         node_lost_after: LOST_AFTER,
-        raise_version_after: LOST_AFTER,
         timing: Timing::default(),
     };
     let (watched, ended) = (world.clone(), world.clone());
@@ -130,6 +129,7 @@ async fn open(
         store: RegistryStore::None,
         scrub_bytes_per_second: 64 << 10,
         versions: Versions::OURS,
+        raise_version_after: LOST_AFTER,
         blocking: Blocking::Inline,
         member: None,
     };
