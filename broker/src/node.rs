@@ -596,7 +596,7 @@ fn open_registry_state(options: &Options, log: &Log) -> Arc<RegistryState> {
     // A log that was purged to its end holds no entry, and still reflects them.
     let view = log.group(REGISTRY);
     let last_index = view.last.max(view.purged).map_or(0, |(_, _, index)| index.0);
-    Arc::new(RegistryState::open(path.as_deref(), last_index, options.clock.now().0))
+    Arc::new(RegistryState::open(path.as_deref(), last_index, options.clock.now().0, options.versions))
 }
 
 /// Where a start is in a group now; `None` is after the last event.

@@ -17,8 +17,11 @@
 //! | --- | --- | --- | --- | --- | --- | --- |
 //! | 1 | 3, reads 2 | kinds 16, 17 | 1, 2, reads documents of 1 | 2, reads 1 | 2, reads 1 | 1 |
 //!
-//! Votes and memberships are of version 1. The log's own format (`pelton_log`, 3, reads 2) is the node's alone: no other
-//! node reads it, and every version of the protocol has had it.
+//! [`Forms`] is that table for those who write. The last two stand around a state and are written by `pelton_consensus`;
+//! they have had one form, as votes and memberships have, and so have messages between nodes: those of `consensus.v1`
+//! are sent in the cluster's version, those of `broker.v1` and of reports with what the sender speaks, and whoever shares
+//! no version refuses them. The log's own format (`pelton_log`, 3, reads 2) is the node's alone: no other node reads it,
+//! and every version of the protocol has had it.
 
 use std::time::Duration;
 
@@ -27,6 +30,37 @@ use pelton_peer::Versions;
 use crate::cluster::{ClusterCommand, ClusterState};
 use crate::ended::Ended;
 use crate::node::Shared;
+
+/// The versions of what is written in a version of the protocol. Each form begins with its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Forms {
+    /// Of changes of a group that holds events.
+    pub(crate) change: u8,
+    /// Of the registry's commands.
+    pub(crate) registry_command: u8,
+    /// Of everything that the registry holds, in its checkpoints and snapshots.
+    pub(crate) documents: u8,
+    /// Of the state of a group that holds events, in its checkpoints and snapshots.
+    pub(crate) event_state: u8,
+}
+
+impl Forms {
+    const FIRST: Self = Self { change: 3, registry_command: 1, documents: 2, event_state: 2 };
+
+    /// What a program after this one may write: in debug builds, which tests of an upgrade let speak the next version of
+    /// the protocol. Nothing but the version differs.
+    #[cfg(debug_assertions)]
+    const NEXT: Self = Self { change: 4, registry_command: 2, documents: 3, event_state: 3 };
+
+    /// Of a cluster that is at this version of the protocol; what a program reads at most that speaks no later one.
+    pub(crate) const fn of(protocol: u32) -> Self {
+        match protocol {
+            #[cfg(debug_assertions)]
+            2.. => Self::NEXT,
+            _ => Self::FIRST,
+        }
+    }
+}
 
 /// The wait before a node by itself tries again to go on, when its registry did not take it.
 const RAISE_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -90,5 +124,21 @@ pub(crate) async fn raise_alone(shared: Shared) {
             }
         }
         tokio::time::sleep(RAISE_AGAIN_AFTER).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table above.
+    #[test]
+    fn each_version_of_the_protocol_has_its_forms() {
+        let first = Forms { change: 3, registry_command: 1, documents: 2, event_state: 2 };
+        // A cluster of before there were versions is at the first one.
+        for protocol in [0, 1] {
+            assert_eq!(Forms::of(protocol), first, "protocol {protocol}");
+        }
+        assert_eq!(Versions::OURS.max, 1, "a new version has a row of its own here");
     }
 }

@@ -81,7 +81,7 @@ impl Machine {
     }
 
     fn recovery(&self) -> Result<Recovery, RecoveryError> {
-        Recovery::open(self.data.path(), Arc::new(SystemClock), Arc::new(self.chance()))
+        Recovery::open(self.data.path(), Arc::new(SystemClock), Arc::new(self.chance()), Versions::OURS)
     }
 
     fn refusal(&self) -> String {

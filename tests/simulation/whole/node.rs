@@ -62,7 +62,11 @@ pub async fn run(me: u64, world: Arc<Whole>) -> turmoil::Result {
     };
     node.set_ingress(format!("http://{}", host(me)));
 
-    let connector = Connector::new(Arc::new(Pool::new(network.clone(), Security::Plaintext)), node.identity().cluster);
+    let connector = Connector::new(
+        Arc::new(Pool::new(network.clone(), Security::Plaintext)),
+        node.identity().cluster,
+        Versions::OURS,
+    );
     let local = node.client();
     let client = ClusterClient::beside(local.clone(), connector, ClusterOptions::default(), Arc::new(chance(3)));
     let options = pelton_dispatcher::Options {
