@@ -34,6 +34,7 @@ use tokio::time::{Instant, sleep, timeout};
 pub use error::StartError;
 use reach::advertised;
 pub use reach::reachable;
+pub use versions::spoken;
 
 use crate::api::Api;
 use crate::config::{ClusterSettings, Settings};
@@ -231,7 +232,7 @@ async fn open(
     if let Some(cluster) = settings.cluster.as_ref().filter(|cluster| !cluster.keeps_replicas()) {
         let id = seek::cluster_id(cluster, &pool, &*chance, health).await?;
         let seeds = cluster.join.iter().map(ToString::to_string).collect();
-        let client = ClusterClient::apart(None, seeds, Connector::new(pool, id), options, chance);
+        let client = ClusterClient::apart(None, seeds, Connector::new(pool, id, spoken()), options, chance);
         return Ok((None, client));
     }
     let member = match (&settings.cluster, peer) {
@@ -249,7 +250,7 @@ async fn open(
         broker.set_ingress(format!("http://{}", advertised(ingress, own_host(settings))));
     }
     broker.set_api(advertised(addresses.api, own_host(settings)));
-    let connector = Connector::new(pool, broker.identity().cluster);
+    let connector = Connector::new(pool, broker.identity().cluster, spoken());
     let client = ClusterClient::beside(broker.client(), connector, options, chance);
     Ok((Some(broker), client))
 }
@@ -272,7 +273,6 @@ fn member(
         listener: listener.into(),
         replicas: cluster.replicas,
         node_lost_after: cluster.node_lost_after,
-        raise_version_after: cluster.raise_version_after,
         timing: Timing::default(),
     }
 }
@@ -319,7 +319,8 @@ fn broker_options(settings: &Settings, clock: &Arc<dyn Clock>, member: Option<Me
         direct_io: settings.direct_io,
         store: RegistryStore::default(),
         blocking: Blocking::default(),
-        versions: versions::spoken(),
+        versions: spoken(),
+        raise_version_after: settings.raise_version_after,
         member,
     }
 }

@@ -10,7 +10,6 @@ mod operator;
 mod placement;
 mod refusal;
 mod silence;
-mod speaks;
 mod spread;
 mod state;
 mod survive;
@@ -18,10 +17,10 @@ mod survive;
 pub(crate) use command::{Answer, ClusterCommand, Outcome};
 pub(crate) use nonce::Nonce;
 pub(crate) use operator::command_for;
+pub(crate) use pelton_client::Speaks;
 pub(crate) use placement::{Observed, plan};
 pub(crate) use refusal::Refusal;
 pub(crate) use silence::Silence;
-pub(crate) use speaks::Speaks;
 pub(crate) use state::{ClusterState, GroupRecord, MAX_NODES, NodeRecord, REGISTRY};
 
 #[cfg(test)]

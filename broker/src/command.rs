@@ -14,6 +14,8 @@ use pelton_client::{GroupId, GroupState, Offset, Progress, Selection, TriggerId}
 use pelton_consensus::Space;
 use pelton_env::UnixMillis;
 
+use crate::protocol::Forms;
+
 /// A batch of events.
 pub(crate) const EVENTS: u8 = 16;
 /// A batch of events, some of them with a key of their own or of their call.
@@ -21,24 +23,9 @@ pub(crate) const EVENTS_WITH_KEYS: u8 = 17;
 /// Everything else: a [`Change`].
 pub(crate) const CHANGE: u8 = 18;
 
-/// Of changes. In version 2 progress did not say in which session it was made, and a start or drop of triggers did not
-/// say as of which resources.
-const VERSION: u8 = 3;
+/// In version 2 of changes progress did not say in which session it was made, and a start or drop of triggers did not say
+/// as of which resources.
 const WITHOUT_SESSIONS: u8 = 2;
-
-/// What a program after this one may write: in debug builds, which tests of an upgrade let speak the next version of the
-/// protocol. The rest of it is the same.
-#[cfg(debug_assertions)]
-const NEXT_VERSION: u8 = VERSION + 1;
-
-/// The version of changes in a version of the protocol.
-const fn version_in(protocol: u32) -> u8 {
-    match protocol {
-        #[cfg(debug_assertions)]
-        2.. => NEXT_VERSION,
-        _ => VERSION,
-    }
-}
 
 /// Of a group's state.
 const STATE_VERSION: u8 = 2;
@@ -94,7 +81,7 @@ impl Change {
     /// For a cluster that is at this version of the protocol.
     pub(crate) fn encode(&self, protocol: u32) -> Bytes {
         let mut out = BytesMut::with_capacity(64);
-        out.put_u8(version_in(protocol));
+        out.put_u8(Forms::of(protocol).change);
         match self {
             Self::Progress { term, progress } => {
                 out.put_u8(1);
@@ -146,7 +133,7 @@ impl Change {
     pub(crate) fn decode(bytes: &Bytes, group: GroupId, protocol: u32) -> Result<Self> {
         let mut bytes = bytes.clone();
         let version = bytes.try_get_u8()?;
-        if !(WITHOUT_SESSIONS..=version_in(protocol)).contains(&version) {
+        if !(WITHOUT_SESSIONS..=Forms::of(protocol).change).contains(&version) {
             return Err(Undecodable::Version(version));
         }
         let bytes = &mut bytes;
@@ -212,6 +199,7 @@ mod tests {
 
     const GROUP: GroupId = GroupId(1);
     const PROTOCOL: u32 = 1;
+    const VERSION: u8 = 3;
 
     fn letter() -> DeadLetter {
         DeadLetter {

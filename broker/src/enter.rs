@@ -101,7 +101,7 @@ pub(crate) async fn open(options: Options, member: Member, seams: Seams) -> Resu
     membership.open(shared.registry.clone());
     reports.open(ReportsServer::new(ReportService(shared.clone())));
     let remote = LocalNode { shared: shared.clone(), caller: Caller::Remote };
-    nodes.open(NodeService::new(remote, identity.cluster, shared.this).into_route());
+    nodes.open(NodeService::new(remote, identity.cluster, shared.this, options.versions).into_route());
     let mut tasks = start_tasks(&shared);
     tasks.push(tokio::spawn(member::lead_registry(shared.clone())));
     tasks.push(tokio::spawn(member::announce(shared.clone())));

@@ -1,6 +1,7 @@
 //! A data group's state on this node: the replicated core, its trailing copy at the watermark, and who watches.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -10,14 +11,15 @@ use pelton_log::{Log, LogIndex};
 use pelton_peer::Versions;
 use tokio::sync::watch;
 
+use crate::cluster::ClusterState;
 use crate::command::EVENTS;
 use crate::core::{ChangeResult, Core, Effect, Entry};
+use crate::protocol::Forms;
 
 /// How many results of changes are kept for those who asked. They look at once, so few are ever needed.
 const RESULTS_KEPT: usize = 4096;
 
-/// Of a stored state. Version 1 is from before there were clusters.
-const VERSION: u8 = 2;
+/// The version of a stored state from before there were clusters.
 const BEFORE_CLUSTERS: u8 = 1;
 
 /// Most bytes that a stored state may unfold to: far above what a group holds, and no bomb.
@@ -29,6 +31,8 @@ pub(crate) struct EventState {
     group: GroupId,
     /// The newest version of the protocol that this program reads.
     protocol: u32,
+    /// Says in which version of the protocol a state is written.
+    cluster: watch::Receiver<Arc<ClusterState>>,
     inner: Mutex<Inner>,
     watched: Mutex<Watched>,
 }
@@ -52,8 +56,17 @@ struct Inner {
 }
 
 impl EventState {
-    pub(crate) fn new(group: GroupId, versions: Versions) -> Self {
-        Self { group, protocol: versions.max, inner: Mutex::default(), watched: Mutex::default() }
+    pub(crate) fn new(group: GroupId, versions: Versions, cluster: watch::Receiver<Arc<ClusterState>>) -> Self {
+        Self { group, protocol: versions.max, cluster, inner: Mutex::default(), watched: Mutex::default() }
+    }
+
+    /// As it is stored and sent in the cluster as it is now.
+    fn fold(&self, core: &Core) -> Bytes {
+        fold(core, self.protocol())
+    }
+
+    fn unfold(&self, bytes: &Bytes) -> Result<Core, String> {
+        unfold(bytes, self.group, self.protocol)
     }
 
     pub(crate) fn watch_tail(&self) -> watch::Receiver<Offset> {
@@ -145,15 +158,16 @@ impl EventState {
 
 /// A core in stored form: a version byte, then its encoding compressed with LZ4. Cursors and dead letters repeat
 /// themselves, and a checkpoint has to fit into one record of the log.
-fn fold(core: &Core) -> Bytes {
-    let mut out = vec![VERSION];
+fn fold(core: &Core, protocol: u32) -> Bytes {
+    let mut out = vec![Forms::of(protocol).event_state];
     out.extend_from_slice(&lz4_flex::block::compress_prepend_size(&core.encode()));
     out.into()
 }
 
-fn unfold(bytes: &Bytes, group: GroupId) -> Result<Core, String> {
+/// By a program that speaks the protocol up to this version.
+fn unfold(bytes: &Bytes, group: GroupId, protocol: u32) -> Result<Core, String> {
     let (&version, folded) = bytes.split_first().ok_or("the state is empty")?;
-    if !(BEFORE_CLUSTERS..=VERSION).contains(&version) {
+    if !(BEFORE_CLUSTERS..=Forms::of(protocol).event_state).contains(&version) {
         return Err(format!("state of version {version}, which this program does not know"));
     }
     let (size, _) = lz4_flex::block::uncompressed_size(folded).map_err(|error| error.to_string())?;
@@ -165,6 +179,10 @@ fn unfold(bytes: &Bytes, group: GroupId) -> Result<Core, String> {
 }
 
 impl StateMachine for EventState {
+    fn protocol(&self) -> u32 {
+        self.cluster.borrow().protocol()
+    }
+
     fn apply(&self, applied: Applied) {
         let (index, command) = (applied.index.0, applied.command);
         let mut inner = self.inner.lock();
@@ -210,13 +228,13 @@ impl StateMachine for EventState {
     }
 
     fn checkpoint(&self) -> Bytes {
-        fold(&self.inner.lock().live)
+        self.fold(&self.inner.lock().live)
     }
 
     fn restore(&self, checkpoint: &Bytes, watermark: Option<&Watermark>) -> Result<(), String> {
-        let live = unfold(checkpoint, self.group)?;
+        let live = self.unfold(checkpoint)?;
         let (trailing, trailing_index) = match watermark {
-            Some(watermark) => (unfold(&watermark.state, self.group)?, watermark.index.0),
+            Some(watermark) => (self.unfold(&watermark.state)?, watermark.index.0),
             None => (Core::default(), 0),
         };
         let tail = live.next;
@@ -228,11 +246,11 @@ impl StateMachine for EventState {
     fn watermark(&self, _applied: LogIndex) -> Option<Watermark> {
         let inner = self.inner.lock();
         (inner.trailing_index > 0)
-            .then(|| Watermark { index: LogIndex(inner.trailing_index), state: fold(&inner.trailing) })
+            .then(|| Watermark { index: LogIndex(inner.trailing_index), state: self.fold(&inner.trailing) })
     }
 
     fn install(&self, index: LogIndex, state: &Bytes) -> Result<(), String> {
-        let core = unfold(state, self.group)?;
+        let core = self.unfold(state)?;
         let tail = core.next;
         *self.inner.lock() =
             Inner { live: core.clone(), trailing: core, trailing_index: index.0, results: VecDeque::new() };
@@ -241,7 +259,7 @@ impl StateMachine for EventState {
     }
 
     fn adopt(&self, watermark: &Watermark) -> Result<(), String> {
-        let trailing = unfold(&watermark.state, self.group)?;
+        let trailing = self.unfold(&watermark.state)?;
         let mut inner = self.inner.lock();
         if watermark.index.0 > inner.trailing_index {
             (inner.trailing, inner.trailing_index) = (trailing, watermark.index.0);

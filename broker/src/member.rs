@@ -57,8 +57,6 @@ pub struct Member {
     pub replicas: u32,
     /// A node that is silent for so long is lost: its replicas are made again elsewhere.
     pub node_lost_after: Duration,
-    /// The cluster goes on to the next version of the protocol once all of its nodes have spoken it for so long.
-    pub raise_version_after: Duration,
     /// Of all groups.
     pub timing: Timing,
 }

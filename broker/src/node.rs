@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::blocking::Blocking;
-use crate::cluster::{Answer, ClusterCommand, Refusal};
+use crate::cluster::{Answer, ClusterCommand, NodeRecord, Refusal};
 use crate::controller::ControllerInput;
 use crate::ended::{Ended, EndedHook};
 use crate::enter::{self, Opening, Seams};
@@ -91,6 +91,8 @@ pub struct Options {
     pub blocking: Blocking,
     /// The versions of the protocol that the program speaks: [`Versions::OURS`], but in tests of an upgrade.
     pub versions: Versions,
+    /// The cluster goes on to the next version of the protocol once all of its nodes have spoken it for so long.
+    pub raise_version_after: Duration,
     /// What makes the node one of several. `None`: a node by itself, which no other reaches.
     pub member: Option<Member>,
 }
@@ -365,6 +367,7 @@ pub(crate) fn start_tasks(shared: &Shared) -> Vec<JoinHandle<()>> {
         tokio::spawn(health::run(shared.clone())),
         tokio::spawn(groups::follow_cluster(shared.clone())),
         tokio::spawn(protocol::follow(shared.clone())),
+        tokio::spawn(protocol::raise_alone(shared.clone())),
         tokio::spawn(watch_registry(shared.clone())),
     ]
 }
@@ -459,7 +462,7 @@ pub(crate) async fn assemble_member(
         raft.initialize(&[ids::raft_node(this)].into()).await?;
     }
     let registry = Arc::new(Registry::new(raft, state));
-    let patience = Patience { lost_after: member.node_lost_after, raise_after: member.raise_version_after };
+    let patience = Patience { lost_after: member.node_lost_after, raise_after: options.raise_version_after };
     let keeper = Keeper::new(registry.clone(), presence.clone(), pool.clone(), peers.clone(), patience);
     let link = RegistryLink {
         registrar: registry.clone(),
@@ -509,6 +512,12 @@ async fn be_a_cluster(shared: &Shared) -> Result<(), OpenError> {
         change(shared, ClusterCommand::Form { initial_nodes: 1, replication: 1, info, nonce, speaks }).await?;
     }
     let cluster = shared.registry.state.current_cluster();
+    let speaks = shared.options.versions.into();
+    if let Some(NodeRecord { info, nonce, .. }) = cluster.nodes.get(&shared.this).filter(|known| known.speaks != speaks)
+    {
+        let (info, nonce) = (info.clone(), *nonce);
+        change(shared, ClusterCommand::Update { node: shared.this, info, nonce, speaks }).await?;
+    }
     let others = cluster.brokers().any(|node| node != shared.this);
     if others {
         let why = "this data directory belongs to a node of a cluster with others: start it with `pelton server`";
@@ -587,7 +596,7 @@ fn open_registry_state(options: &Options, log: &Log) -> Arc<RegistryState> {
     // A log that was purged to its end holds no entry, and still reflects them.
     let view = log.group(REGISTRY);
     let last_index = view.last.max(view.purged).map_or(0, |(_, _, index)| index.0);
-    Arc::new(RegistryState::open(path.as_deref(), last_index, options.clock.now().0))
+    Arc::new(RegistryState::open(path.as_deref(), last_index, options.clock.now().0, options.versions))
 }
 
 /// Where a start is in a group now; `None` is after the last event.

@@ -18,11 +18,13 @@ use pelton_client::{GroupId, NodeId};
 use pelton_consensus::{Command, Survivor, SurvivorError};
 use pelton_env::{Chance, Clock};
 use pelton_log::{Log, RealDisk, verify};
+use pelton_peer::Versions;
 
 use crate::cluster::{ClusterCommand, ClusterState, REGISTRY};
 use crate::identity::{self, Recoverable};
 use crate::ids;
 use crate::node::{OpenError, log_options};
+use crate::protocol;
 use crate::registrar::encoded;
 use crate::registry::{RegistryCommand, RegistryState};
 
@@ -31,6 +33,8 @@ pub struct Recovery {
     data: PathBuf,
     log: Log,
     this: NodeId,
+    /// The version of the protocol that the cluster is at.
+    protocol: u32,
     registry: Survivor,
     /// What this node goes on with.
     held: BTreeMap<GroupId, Survivor>,
@@ -138,7 +142,12 @@ impl Recovery {
     ///
     /// # Errors
     /// See [`RecoveryError`].
-    pub fn open(data: &Path, clock: Arc<dyn Clock>, chance: Arc<dyn Chance>) -> Result<Self, RecoveryError> {
+    pub fn open(
+        data: &Path,
+        clock: Arc<dyn Clock>,
+        chance: Arc<dyn Chance>,
+        versions: Versions,
+    ) -> Result<Self, RecoveryError> {
         let path = data.join("log");
         let failed = |why: String| OpenError::Directory { path: path.clone(), why };
         // Before anything is made: a mistyped path is no directory.
@@ -155,7 +164,7 @@ impl Recovery {
         }
         let (log, _) = Log::open(Arc::new(disk), clock, chance, log_options(log_identity)).map_err(unopened)?;
         let this = NodeId(identity.node);
-        match look(&log, this) {
+        match look(&log, this, versions) {
             Ok((registry, state, held)) => {
                 let plan = plan(&state, this, &registry, &held, identity.cluster, recovering.is_some());
                 let is_alone = |survivor: &Survivor| survivor.is_alone(ids::raft_node(this));
@@ -163,7 +172,7 @@ impl Recovery {
                     log.shutdown();
                     return Err(RecoveryError::NothingLost);
                 }
-                Ok(Self { data: data.to_owned(), log, this, registry, held, plan })
+                Ok(Self { data: data.to_owned(), log, this, protocol: state.protocol(), registry, held, plan })
             }
             Err(error) => {
                 log.shutdown();
@@ -199,7 +208,7 @@ impl Recovery {
         }
         held.insert(REGISTRY, self.registry.term.0 + 1);
         let command = ClusterCommand::Survive { node: self.this, held };
-        let command = encoded(&RegistryCommand::Cluster(Box::new(command)));
+        let command = encoded(&RegistryCommand::Cluster(Box::new(command)), self.protocol);
         self.registry.take_over(&self.log, node, vec![command]).await?;
         Ok(())
     }
@@ -207,21 +216,22 @@ impl Recovery {
 
 type Looked = (Survivor, ClusterState, BTreeMap<GroupId, Survivor>);
 
-fn look(log: &Log, this: NodeId) -> Result<Looked, RecoveryError> {
+fn look(log: &Log, this: NodeId, versions: Versions) -> Result<Looked, RecoveryError> {
     let node = ids::raft_node(this);
     let registry = Survivor::of(log, ids::log_group(REGISTRY))?.ok_or(RecoveryError::NotFormed)?;
     if !registry.voters.contains(&node) {
         return Err(RecoveryError::NotAVoter { node: this, voters: ids::nodes(&registry.voters) });
     }
-    let state = RegistryState::open(None, 0, 0);
+    let state = RegistryState::open(None, 0, 0, versions);
     let readable = |command: &Command| {
-        RegistryCommand::decode(command.kind, &command.body).map(drop).map_err(|error| error.to_string())
+        RegistryCommand::decode(command.kind, &command.body, versions.max).map(drop).map_err(|error| error.to_string())
     };
     registry.replay(log, &state, readable)?;
     let state = (*state.current_cluster()).clone();
     if !state.is_formed() {
         return Err(RecoveryError::NotFormed);
     }
+    protocol::check(versions, &state).map_err(OpenError::from)?;
     if state.member(this).is_none() {
         return Err(RecoveryError::Removed(this));
     }

@@ -50,7 +50,7 @@ impl Registry {
     /// Commits a command and returns the log index at which it is applied. The caller holds `writing`.
     pub(crate) async fn commit(&self, command: &RegistryCommand) -> Result<u64, OperationError> {
         let (outcome, answer) = committed();
-        self.raft.propose(encoded(command), outcome).await;
+        self.raft.propose(self.encoded(command), outcome).await;
         self.applied(answer).await
     }
 
@@ -58,8 +58,12 @@ impl Registry {
     /// there, which a leader in between may have changed.
     pub(crate) async fn commit_in(&self, term: Term, command: &RegistryCommand) -> Result<u64, OperationError> {
         let (outcome, answer) = committed();
-        self.raft.propose_in(term, encoded(command), outcome).await;
+        self.raft.propose_in(term, self.encoded(command), outcome).await;
         self.applied(answer).await
+    }
+
+    fn encoded(&self, command: &RegistryCommand) -> Command {
+        encoded(command, self.state.current_cluster().protocol())
     }
 
     async fn applied(&self, answer: Answer) -> Result<u64, OperationError> {
@@ -107,9 +111,10 @@ fn not_leader(leader: Option<pelton_consensus::NodeId>) -> OperationError {
     OperationError::NotLeader { leader: leader.map(ids::node) }
 }
 
-/// As an entry of the registry's log.
-pub(crate) fn encoded(command: &RegistryCommand) -> Command {
-    let (kind, body) = command.encode();
+/// As an entry of the registry's log,
+/// of a cluster that is at this version of the protocol.
+pub(crate) fn encoded(command: &RegistryCommand, protocol: u32) -> Command {
+    let (kind, body) = command.encode(protocol);
     Command { kind, event_count: 0, body, space: Space::Reserve }
 }
 

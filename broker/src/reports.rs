@@ -124,7 +124,7 @@ async fn tell(shared: &Shared, leader: NodeId, reports: Vec<GroupReport>) -> Res
     let address: PeerAddress = info.peer_address.parse().map_err(|error| format!("{error}"))?;
     let member = shared.member.as_ref().ok_or("this node reaches no others")?;
     let channels = member.pool.channels(&address);
-    let told = service::tell(&channels, shared.identity, leader, reports);
+    let told = service::tell(&channels, shared.identity, shared.options.versions, leader, reports);
     tokio::time::timeout(TELL_WITHIN, told).await.map_err(|_| "no answer in time".to_owned())?
 }
 

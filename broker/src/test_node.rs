@@ -77,6 +77,7 @@ impl TestNode {
             scrub_bytes_per_second: 0,
             blocking: Blocking::Threads,
             versions: pelton_peer::Versions::OURS,
+            raise_version_after: Duration::from_secs(24 * 3600),
             member: None,
         };
         let recorded = Recorded::default();

@@ -158,6 +158,8 @@ pub(crate) fn publish(shared: &Shared) {
         nodes: cluster.nodes.iter().map(|(id, node)| (*id, node.info.clone())).collect(),
         groups: cluster.groups.iter().map(group).collect(),
         registry: info(&cluster.registry, registry.term.0, registry.leader.map(ids::node)),
+        protocol: cluster.protocol(),
+        speaks: cluster.nodes.iter().map(|(id, node)| (*id, node.speaks)).collect(),
     };
     shared.view.send_if_modified(|shown| {
         let is_new = **shown != view;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use pelton_peer::{PROTOCOL_MIN, Versions};
 use pelton_resource::Time;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,36 @@ pub enum Role {
     Ingress,
     /// Delivers them.
     Dispatcher,
+}
+
+/// Which versions of the protocol a node speaks: [`Versions`], as they are stored and shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Speaks {
+    /// The oldest.
+    pub min: u32,
+    /// The newest.
+    pub max: u32,
+}
+
+impl Speaks {
+    /// The same, to be asked.
+    #[must_use]
+    pub fn versions(self) -> Versions {
+        Versions { min: self.min, max: self.max }
+    }
+}
+
+impl From<Versions> for Speaks {
+    fn from(versions: Versions) -> Self {
+        Self { min: versions.min, max: versions.max }
+    }
+}
+
+/// What a node speaks that does not say: only the first version.
+impl Default for Speaks {
+    fn default() -> Self {
+        Self { min: PROTOCOL_MIN, max: PROTOCOL_MIN }
+    }
 }
 
 /// Where a node stands in its life.
@@ -94,6 +125,12 @@ pub struct ClusterView {
     pub groups: BTreeMap<GroupId, GroupInfo>,
     /// The group that holds resources and the cluster itself.
     pub registry: GroupInfo,
+    /// The version of the protocol that the cluster is at; 0 when whoever was asked does not say.
+    #[serde(default)]
+    pub protocol: u32,
+    /// What each node speaks, as it said when it last started.
+    #[serde(default)]
+    pub speaks: BTreeMap<NodeId, Speaks>,
 }
 
 /// What a node's replica of a group is doing.

@@ -33,7 +33,7 @@ pub use batch::{BadBatch, DedupKey, EventBatch, Hops, RECORD_OVERHEAD_BYTES, Rec
 pub use client::{Appended, Client, Warning};
 pub use cluster::{
     ClusterChange, ClusterView, FollowerReport, Grant, GroupInfo, NodeId, NodeInfo, NodePhase, NodeReport,
-    PRODUCER_WINDOW, Problem, ProducerKey, ReplicaReport, ReplicaRole, Role, Serving, Session, TooFew,
+    PRODUCER_WINDOW, Problem, ProducerKey, ReplicaReport, ReplicaRole, Role, Serving, Session, Speaks, TooFew,
 };
 pub use cluster_client::{ClusterAppend, ClusterClient, ClusterOptions, Connect};
 pub use cursor::{Cursor, CursorUpdate, GroupCursors, Progress, Start, TriggerId, Upto};

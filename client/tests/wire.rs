@@ -17,7 +17,7 @@ use pelton_client::{
 };
 use pelton_env::SeededChance;
 use pelton_event::{DataKind, Event};
-use pelton_peer::{Network as _, Routes, Security, ServeOptions, TcpNetwork, serve};
+use pelton_peer::{Network as _, Routes, Security, ServeOptions, TcpNetwork, Versions, serve};
 use pelton_proto::broker::v1 as wire;
 use support::{CLUSTER, OverGrpc, Served, pool};
 use tokio::time::timeout;
@@ -54,7 +54,7 @@ async fn setup() -> (MemoryCluster, Served, RemoteNode, RawStub) {
     let address = served.node(cluster.node(NODE), NODE).await.to_string().parse().unwrap();
     let channels = pool().channels(&address);
     let raw = Stub::with_interceptor(channels.control(), as_member as fn(_) -> _);
-    (cluster, served, RemoteNode::new(channels, CLUSTER, Some(NODE)), raw)
+    (cluster, served, RemoteNode::new(channels, CLUSTER, Some(NODE), Versions::OURS), raw)
 }
 
 fn call(sequence: u64, frames: Vec<Bytes>) -> wire::AppendCall {
@@ -81,12 +81,17 @@ async fn send(raw: &mut RawStub, requests: Vec<wire::AppendRequest>) -> Result<V
 }
 
 #[tokio::test]
-async fn who_means_another_node_or_cluster_is_turned_away() {
+async fn who_means_another_node_or_cluster_or_speaks_another_version_is_turned_away() {
     let cluster = MemoryCluster::new(1, 1);
     let mut served = Served::default();
     let address = served.node(cluster.node(NODE), NODE).await.to_string().parse().unwrap();
-    for (other_cluster, node) in [(CLUSTER + 1, Some(NODE)), (CLUSTER, Some(NodeId(2)))] {
-        let remote = RemoteNode::new(pool().channels(&address), other_cluster, node);
+    let later = Versions { min: Versions::OURS.max + 1, max: Versions::OURS.max + 1 };
+    for (other_cluster, node, speaks) in [
+        (CLUSTER + 1, Some(NODE), Versions::OURS),
+        (CLUSTER, Some(NodeId(2)), Versions::OURS),
+        (CLUSTER, Some(NODE), later),
+    ] {
+        let remote = RemoteNode::new(pool().channels(&address), other_cluster, node, speaks);
         let appended = remote.append(GROUP, &broker(), &[event("1")], Hops::FULL, None).await;
         assert_eq!(appended, Err(AppendError::Unavailable), "nothing was done, and that is known");
         assert_eq!(remote.read(GROUP, Offset(0), 1).await.unwrap_err(), ReadError::Unavailable);
@@ -94,7 +99,7 @@ async fn who_means_another_node_or_cluster_is_turned_away() {
         assert!(remote.report().await.is_none());
     }
     assert!(cluster.group(GROUP).events().is_empty());
-    let anyone = RemoteNode::new(pool().channels(&address), CLUSTER, None);
+    let anyone = RemoteNode::new(pool().channels(&address), CLUSTER, None, Versions::OURS);
     assert!(anyone.report().await.is_some(), "a seed's id is not known");
 }
 
@@ -218,7 +223,7 @@ async fn a_caller_that_does_not_read_is_not_read_from() {
 async fn listener(node: MemoryNode) -> (pelton_peer::PeerAddress, tokio::task::JoinHandle<()>) {
     let listener = TcpNetwork.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap().to_string().parse().unwrap();
-    let routes = Routes::default().with(NodeService::new(node, CLUSTER, NODE).into_route());
+    let routes = Routes::default().with(NodeService::new(node, CLUSTER, NODE, Versions::OURS).into_route());
     let served = serve(listener, Security::Plaintext, routes, ServeOptions::default(), std::future::pending());
     (address, tokio::spawn(served))
 }
@@ -228,7 +233,7 @@ async fn listener(node: MemoryNode) -> (pelton_peer::PeerAddress, tokio::task::J
 async fn a_stream_that_breaks_says_what_is_known() {
     let cluster = MemoryCluster::new(1, 1);
     let (address, served) = listener(cluster.node(NODE)).await;
-    let remote = RemoteNode::new(pool().channels(&address), CLUSTER, Some(NODE));
+    let remote = RemoteNode::new(pool().channels(&address), CLUSTER, Some(NODE), Versions::OURS);
     remote.append(GROUP, &broker(), &[event("1")], Hops::FULL, None).await.unwrap();
     let mut session = remote.serve(GROUP).unwrap();
     timeout(PATIENCE, session.wait_for(|serving| serving.session().is_some())).await.unwrap().unwrap();
@@ -354,13 +359,14 @@ async fn streams_end_when_the_listener_stops() {
     let cluster = MemoryCluster::new(1, 1);
     let listener = TcpNetwork.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap().to_string().parse().unwrap();
-    let routes = Routes::default().with(NodeService::new(cluster.node(NODE), CLUSTER, NODE).into_route());
+    let routes =
+        Routes::default().with(NodeService::new(cluster.node(NODE), CLUSTER, NODE, Versions::OURS).into_route());
     let options = ServeOptions { drain_timeout: Duration::from_secs(3_600), ..ServeOptions::default() };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let served = tokio::spawn(serve(listener, Security::Plaintext, routes, options, async {
         let _ = stopped.await;
     }));
-    let remote = RemoteNode::new(pool().channels(&address), CLUSTER, Some(NODE));
+    let remote = RemoteNode::new(pool().channels(&address), CLUSTER, Some(NODE), Versions::OURS);
     remote.append(GROUP, &broker(), &[event("1")], Hops::FULL, None).await.unwrap();
     let mut session = remote.serve(GROUP).unwrap();
     timeout(PATIENCE, session.wait_for(|serving| serving.session().is_some())).await.unwrap().unwrap();

@@ -30,4 +30,4 @@ pub use routes::Routes;
 pub use security::{PlaintextNotAllowed, Security};
 pub use serve::{ServeOptions, serve};
 pub use tls::{Tls, TlsError, TlsFiles};
-pub use version::{PROTOCOL_MAX, PROTOCOL_MIN, Versions, VersionsApart};
+pub use version::{NotVersions, PROTOCOL_MAX, PROTOCOL_MIN, Versions, VersionsApart};

@@ -35,6 +35,9 @@ pub struct TlsFiles {
 }
 
 /// TLS 1.3 between nodes: both sides show a certificate, and both check the other's against the same authorities.
+///
+/// Whoever dials also checks that the certificate names the host it dialled. Whoever is dialled takes any name: a node's
+/// address may change, some have none, and consensus has to trust every member whichever it says it is.
 pub struct Tls {
     files: TlsFiles,
     current: ArcSwap<Configs>,

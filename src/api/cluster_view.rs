@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pelton_client::{NodePhase, ReplicaRole, Role};
+use pelton_client::{NodePhase, ReplicaRole, Role, Speaks};
 use pelton_resource::Time;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,9 @@ pub struct ClusterStatus {
     /// The node that was asked; absent when it is no member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// The version of the protocol that the cluster is at; absent when the node that was asked does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<u32>,
     /// The nodes that are members, by name.
     pub nodes: Vec<NodeStatus>,
     /// The groups, the registry first.
@@ -47,6 +50,9 @@ pub struct NodeStatus {
     pub zone: String,
     /// The program's version that it runs.
     pub version: String,
+    /// The versions of the protocol that it speaks, as it said when it last started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaks: Option<Speaks>,
     /// Where other nodes reach it.
     pub peer: String,
     /// The URL of its ingress.

@@ -14,6 +14,7 @@ use pelton_env::{OsChance, SystemClock};
 
 use super::print;
 use crate::exit::Failure;
+use crate::node::spoken;
 use crate::table::Table;
 use crate::terminal::escape_block;
 
@@ -44,7 +45,7 @@ pub struct RecoverArgs {
 pub async fn run(args: RecoverArgs) -> Result<(), Failure> {
     let failed = |error: &(dyn std::error::Error + 'static)| Failure::failed(&args.data.display().to_string(), error);
     let spinner = spinner(&args);
-    let recovery = Recovery::open(&args.data, Arc::new(SystemClock), Arc::new(OsChance));
+    let recovery = Recovery::open(&args.data, Arc::new(SystemClock), Arc::new(OsChance), spoken());
     spinner.finish_and_clear();
     let recovery = recovery.map_err(|error| failed(&error))?;
     print(&escape_block(&describe(recovery.plan())))?;

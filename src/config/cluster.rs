@@ -39,8 +39,6 @@ pub struct ClusterSettings {
     pub tls: Option<TlsFiles>,
     /// How long a node may be silent before its replicas are made anew elsewhere.
     pub node_lost_after: Duration,
-    /// How long all nodes must have spoken a newer version of the protocol before the cluster goes on to it.
-    pub raise_version_after: Duration,
     /// How many nodes keep each event, as far as there are so many.
     pub replicas: u32,
 }
@@ -60,7 +58,6 @@ impl ClusterSettings {
         let insecure = reader.one("peer-insecure", truth);
         let tls = tls(reader, insecure == Some(true));
         let node_lost_after = reader.one("node-lost-after", lost_after);
-        let raise_version_after = reader.one("raise-version-after", parse_duration);
         let replicas = reader.one("replicas", replicas);
         distinct(reader, &join);
         if let (Some(listen), Some(insecure)) = (peer_listen, insecure) {
@@ -76,7 +73,6 @@ impl ClusterSettings {
             join,
             tls,
             node_lost_after: node_lost_after?,
-            raise_version_after: raise_version_after?,
             replicas: replicas?,
         })
     }

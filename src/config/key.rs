@@ -121,14 +121,13 @@ pub const KEYS: &[Key] = &[
     .server(),
     Key::one("node-lost-after", "DURATION", "10m", "When a silent node's replicas are made anew on other nodes")
         .server(),
+    Key::one("replicas", "COUNT", "3", "How many nodes keep each event, as far as there are so many").server(),
     Key::one(
         "raise-version-after",
         "DURATION",
         "24h",
-        "When an upgraded cluster goes on to what only the new version reads",
-    )
-    .server(),
-    Key::one("replicas", "COUNT", "3", "How many nodes keep each event, as far as there are so many").server(),
+        "When an upgraded cluster, or a process by itself, goes on to what only the new version reads",
+    ),
     Key::list("api-host", "NAME", "A further host name by which the administration API may be called"),
     Key::optional("ready-file", "FILE", "Written as JSON with the addresses really bound, once all is ready"),
     Key::optional(

@@ -39,6 +39,9 @@ pub struct Settings {
     pub ready_file: Option<PathBuf>,
     /// Threads that run the roles.
     pub workers: NonZeroUsize,
+    /// How long all nodes must have spoken a newer version of the protocol before the cluster goes on to it; a process by
+    /// itself has run for so long.
+    pub raise_version_after: Duration,
     /// How much is kept.
     pub retention: Retention,
     /// Bytes of the log that are read a second to look for damage; 0: none.
@@ -98,6 +101,7 @@ impl Settings {
         let api_hosts = reader.list("api-host", host_name);
         let ready_file = reader.optional("ready-file", non_empty_path);
         let workers = reader.optional("workers", workers);
+        let raise_version_after = reader.one("raise-version-after", parse_duration);
         let bytes = reader.one("retention-bytes", |text| at_least(MIN_RETENTION_BYTES, "64MiB", parse_size(text)?));
         let dead_letters =
             reader.one("dead-letter-age", |text| at_least(Duration::from_secs(1), "1s", parse_duration(text)?));
@@ -133,6 +137,7 @@ impl Settings {
             api_hosts,
             ready_file,
             workers: workers.unwrap_or_else(default_workers),
+            raise_version_after: raise_version_after.expect(NO_MISTAKE),
             retention: Retention { bytes: bytes.expect(NO_MISTAKE), dead_letters: dead_letters.expect(NO_MISTAKE) },
             scrub_bytes_per_second: scrub.expect(NO_MISTAKE),
             direct_io: direct_io.expect(NO_MISTAKE),

@@ -40,6 +40,7 @@ fn every_default_is_valid() {
     assert_eq!(settings.ingress_listen.to_string(), "127.0.0.1:8080");
     let week = Duration::from_secs(7 * 86_400);
     assert_eq!(settings.retention, Retention { bytes: 10 << 30, dead_letters: week });
+    assert_eq!(settings.raise_version_after, Duration::from_secs(24 * 3600));
     assert_eq!(settings.max_event_bytes, pelton_event::limits::DEFAULT_MAX_EVENT_BYTES);
     assert!(settings.files.is_empty() && settings.ready_file.is_none());
 }
@@ -161,7 +162,6 @@ fn a_node_of_a_cluster_has_defaults_for_all_but_its_name() {
     assert_eq!(node.roles, [Role::Broker, Role::Ingress, Role::Dispatcher].into());
     assert_eq!(node.peer_listen.to_string(), "127.0.0.1:7400");
     assert_eq!(node.node_lost_after, Duration::from_secs(600));
-    assert_eq!(node.raise_version_after, Duration::from_secs(24 * 3600));
     assert!(node.join.is_empty() && node.tls.is_none() && node.peer_advertise.is_none());
 }
 

@@ -85,22 +85,34 @@ pub fn agree<'a>(data: impl IntoIterator<Item = &'a Path>, on_damage: OnDamage) 
     agreed
 }
 
-/// The versions in which changes of groups, entries that hold no events, were written in a log that nobody has open.
+/// The versions in which entries that hold no events were written.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Changes of groups.
+    pub changes: BTreeSet<u8>,
+    /// The registry's commands.
+    pub commands: BTreeSet<u8>,
+}
+
+/// As a log says that nobody has open.
 #[track_caller]
-pub fn versions_of_changes(data: &Path) -> BTreeSet<u8> {
+pub fn written(data: &Path) -> Written {
     /// `broker/src/command.rs`.
     const CHANGE: u8 = 18;
+    /// `broker/src/registry/commands.rs`.
+    const COMMANDS: std::ops::RangeInclusive<u8> = 16..=18;
     let log = open(data, OnDamage::Refuse);
-    let mut versions = BTreeSet::new();
-    for group in log.groups().into_iter().filter(|group| *group != REGISTRY) {
-        for_each(&log, group, |entry| {
-            if entry.kind == CHANGE {
-                versions.insert(entry.body[0]);
-            }
+    let mut written = Written { changes: BTreeSet::new(), commands: BTreeSet::new() };
+    for group in log.groups() {
+        for_each(&log, group, |entry| match group {
+            REGISTRY if COMMANDS.contains(&entry.kind) => drop(written.commands.insert(entry.body[0])),
+            REGISTRY => {}
+            _ if entry.kind == CHANGE => drop(written.changes.insert(entry.body[0])),
+            _ => {}
         });
     }
     log.shutdown();
-    versions
+    written
 }
 
 /// The ids of all events in a log that nobody has open.

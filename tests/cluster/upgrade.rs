@@ -1,10 +1,8 @@
 //! F18: nodes of version N and of N + 1 form a cluster, and are exchanged one by one under load, both ways.
 //!
 //! There is one program. A debug build is told which versions of the protocol it speaks; told of one more than it has, it
-//! writes changes of groups in a form, and sends requests of a version, that it refuses when it is not told. So a node of
+//! writes entries, checkpoints and snapshots in forms, and sends requests of a version, that it refuses when it is not told. So a node of
 //! N in these tests fails over anything that is meant for N + 1 only.
-
-use std::collections::BTreeSet;
 
 use crate::cluster::{Cluster, PROTOCOL};
 use crate::logs;
@@ -15,9 +13,9 @@ use crate::support::{Start, wait_until};
 const OLD: &str = "1-1";
 const NEW: &str = "1-2";
 
-/// The versions of changes that a cluster at N and one at N + 1 write.
-const OLD_CHANGES: u8 = 3;
-const NEW_CHANGES: u8 = 4;
+/// The versions of changes of groups, and of the registry's commands, that a cluster at N and one at N + 1 write.
+const OLD_FORMS: (u8, u8) = (3, 1);
+const NEW_FORMS: (u8, u8) = (4, 2);
 
 /// Stops a node in good order and starts it as another program, while the load goes on.
 #[track_caller]
@@ -37,12 +35,17 @@ fn data_folders(cluster: &Cluster) -> Vec<std::path::PathBuf> {
     (0..3).map(|machine| cluster.start_of(machine).data_folder().to_owned()).collect()
 }
 
-/// Every change in the logs was written in one of these versions, and each of these was.
+/// Everything in the logs was written in one of these forms. Each node has changes in all of them; of the registry only the
+/// newest are kept.
 #[track_caller]
-fn assert_written(folders: &[std::path::PathBuf], want: &[u8]) {
+fn assert_written(folders: &[std::path::PathBuf], want: &[(u8, u8)]) {
     for folder in folders {
-        let want: BTreeSet<u8> = want.iter().copied().collect();
-        assert_eq!(logs::versions_of_changes(folder), want, "{folder:?}");
+        let written = logs::written(folder);
+        assert_eq!(written.changes, want.iter().map(|(change, _)| *change).collect(), "{folder:?}");
+        assert!(
+            written.commands.iter().all(|is| want.iter().any(|(_, command)| command == is)),
+            "{folder:?}: {written:?}"
+        );
     }
 }
 
@@ -84,7 +87,7 @@ fn a_cluster_is_upgraded_node_by_node_and_goes_on_to_what_only_the_new_program_r
     scene.all_take("once all were started again");
     let (_kept, folders) = (scene.cluster.folder(), data_folders(&scene.cluster));
     scene.ends("rolling upgrade");
-    assert_written(&folders, &[OLD_CHANGES, NEW_CHANGES]);
+    assert_written(&folders, &[OLD_FORMS, NEW_FORMS]);
 }
 
 /// One of three is older; then none is; then all are. The cluster has not gone on meanwhile, so nothing was written that
@@ -100,5 +103,5 @@ fn a_cluster_of_both_is_upgraded_and_taken_back_node_by_node() {
     }
     let (_kept, folders) = (scene.cluster.folder(), data_folders(&scene.cluster));
     scene.ends("rolling downgrade");
-    assert_written(&folders, &[OLD_CHANGES]);
+    assert_written(&folders, &[OLD_FORMS]);
 }

@@ -74,6 +74,10 @@ fn decode(mut bytes: Bytes) -> Vec<Line> {
 }
 
 impl StateMachine for Ledger {
+    fn protocol(&self) -> u32 {
+        1
+    }
+
     fn apply(&self, applied: Applied) {
         let line = Line {
             index: applied.index.0,

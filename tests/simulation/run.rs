@@ -58,6 +58,16 @@ pub struct Failure {
     pub trace: Trace,
 }
 
+impl Summary {
+    /// What a run came to that was like this.
+    pub fn of(self, outcome: Result<(), Violation>, plan: Plan) -> Result<Self, Box<Failure>> {
+        match outcome {
+            Ok(()) => Ok(self),
+            Err(violation) => Err(Box::new(Failure { violation, plan, trace: self.trace })),
+        }
+    }
+}
+
 struct Run<'a> {
     sim: Sim<'a>,
     world: Arc<World>,
@@ -97,14 +107,9 @@ pub fn run(seed: u64, loud: bool) -> Result<Summary, Box<Failure>> {
     // The nodes' handles first: what they hold belongs to hosts that are gone with the simulation.
     world.alive.lock().clear();
     drop(run);
+    let (acknowledged, elections) = (world.oracle.acknowledged(), world.oracle.elections());
     let trace = world.oracle.trace();
-    match outcome {
-        Ok(()) => {
-            let (acknowledged, elections) = (world.oracle.acknowledged(), world.oracle.elections());
-            Ok(Summary { simulated, acknowledged, elections, crashes, deliveries: 0, trace })
-        }
-        Err(violation) => Err(Box::new(Failure { violation, plan, trace })),
-    }
+    Summary { simulated, acknowledged, elections, crashes, deliveries: 0, trace }.of(outcome, plan)
 }
 
 impl Run<'_> {

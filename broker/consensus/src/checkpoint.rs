@@ -15,6 +15,11 @@ use crate::types::{LogId, StoredMembership};
 const VERSION: u8 = 2;
 const VERSION_WITHOUT_OFFSET: u8 = 1;
 
+/// The version of a checkpoint in a version of the protocol: all that there are have had one.
+const fn version_in(_protocol: u32) -> u8 {
+    VERSION
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Checkpoint {
     pub(crate) applied: Option<LogId>,
@@ -45,9 +50,10 @@ impl From<bytes::TryGetError> for BadCheckpoint {
 }
 
 impl Checkpoint {
-    pub(crate) fn encode(&self) -> Bytes {
+    /// For a cluster that is at this version of the protocol.
+    pub(crate) fn encode(&self, protocol: u32) -> Bytes {
         let mut out = BytesMut::with_capacity(self.state.len() + 256);
-        out.put_u8(VERSION);
+        out.put_u8(version_in(protocol));
         codec::put_log_id(&mut out, self.applied);
         out.put_u16_le(self.memberships.len() as u16);
         for membership in &self.memberships {
@@ -102,18 +108,20 @@ mod tests {
 
     use super::*;
 
+    const PROTOCOL: u32 = 1;
+
     fn sample() -> Bytes {
         let watermark = Watermark { index: LogIndex(7), state: Bytes::from_static(b"as of then") };
         let memberships = vec![StoredMembership::default()];
         let state = Bytes::from_static(b"as of now");
         let next_offset = Some(Offset(3));
-        Checkpoint { applied: None, memberships, watermark: Some(watermark), next_offset, state }.encode()
+        Checkpoint { applied: None, memberships, watermark: Some(watermark), next_offset, state }.encode(PROTOCOL)
     }
 
     #[test]
     fn a_checkpoint_reads_back_and_none_is_made_of_a_part() {
         let read = Checkpoint::decode(&sample()).unwrap();
-        assert_eq!(read.encode(), sample());
+        assert_eq!(read.encode(PROTOCOL), sample());
         let watermark_end = sample().len() - b"as of now".len();
         for cut in 0..watermark_end {
             assert!(Checkpoint::decode(&sample().slice(..cut)).is_err(), "cut at {cut}");
@@ -130,6 +138,14 @@ mod tests {
         let read = Checkpoint::decode(&old.into()).unwrap();
         assert_eq!((read.next_offset, &read.state[..]), (None, &b"as of now"[..]));
         assert_eq!(read.watermark.map(|watermark| watermark.index), Some(LogIndex(7)));
+    }
+
+    /// `broker/src/protocol.rs` has the table of all forms.
+    #[test]
+    fn a_checkpoint_has_the_version_of_the_clusters_protocol() {
+        for (protocol, want) in [(1, 2), (2, 2)] {
+            assert_eq!(version_in(protocol), want, "protocol {protocol}");
+        }
     }
 
     proptest! {

@@ -63,6 +63,10 @@ pub trait StateMachine: Send + Sync + 'static {
     /// Takes in the next committed command. Called in log order, once for each after the restored state.
     fn apply(&self, applied: Applied);
 
+    /// The version of the protocol that the cluster is at, as far as this node knows. What is stored and sent of the
+    /// state has its form, and so has what is put around it.
+    fn protocol(&self) -> u32;
+
     /// The whole state as of the last applied command, to restart from.
     fn checkpoint(&self) -> Bytes;
 

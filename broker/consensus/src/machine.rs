@@ -201,7 +201,7 @@ impl<S: StateMachine> Machine<S> {
             next_offset,
             state: self.shared.state.checkpoint(),
         };
-        Ok(Some((applied, watermark, checkpoint.encode())))
+        Ok(Some((applied, watermark, checkpoint.encode(self.shared.state.protocol()))))
     }
 
     /// A checkpoint with this watermark is durable: snapshots may go that far.
@@ -234,7 +234,8 @@ impl<S: StateMachine> Machine<S> {
         let last_membership = place.memberships.iter().rev().find(in_force).cloned().unwrap_or_default();
         // The entry there is damaged, and says it again once it is mended.
         let Some(next_offset) = self.shared.log.next_offset_after(*index)? else { return Ok(None) };
-        let snapshot = SnapshotBytes { index: *index, next_offset, state: state.clone() }.encode();
+        let snapshot = SnapshotBytes { index: *index, next_offset, state: state.clone() };
+        let snapshot = snapshot.encode(self.shared.state.protocol());
         Ok(Some(Snapshot { meta: SnapshotMeta { last_log_id: Some(last_log_id), last_membership }, snapshot }))
     }
 
@@ -334,7 +335,7 @@ impl<S: StateMachine> RaftStateMachine<Types> for Machine<S> {
         #[cfg(not(feature = "bugs"))]
         let stores = true;
         if stores {
-            self.shared.log.save_checkpoint(last, checkpoint.encode()).await?;
+            self.shared.log.save_checkpoint(last, checkpoint.encode(self.shared.state.protocol())).await?;
         }
         self.shared.log.installed(snapshot.index, snapshot.next_offset);
         self.shared.discarded.passed(last.index);

@@ -164,6 +164,8 @@ impl<S: StateMachine> Opening<S> {
         Ok((!self.missing().is_empty()).then_some(unsound))
     }
 
+    /// Whether nobody else can have what is damaged here. Unlike [`Survivor::is_alone`](crate::Survivor::is_alone), which
+    /// asks who the members are now, a node counts that was one in any membership: it may still have a copy.
     fn is_alone(&self) -> bool {
         self.nodes().iter().all(|node| *node == self.options.node)
     }

@@ -8,6 +8,11 @@ use pelton_log::{LogIndex, Offset};
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 21;
 
+/// The version of a snapshot in a version of the protocol: all that there are have had one.
+const fn version_in(_protocol: u32) -> u8 {
+    VERSION
+}
+
 /// What a replica that has nothing starts from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SnapshotBytes {
@@ -31,9 +36,10 @@ pub(crate) enum BadSnapshot {
 }
 
 impl SnapshotBytes {
-    pub(crate) fn encode(&self) -> Bytes {
+    /// For a cluster that is at this version of the protocol.
+    pub(crate) fn encode(&self, protocol: u32) -> Bytes {
         let mut out = BytesMut::with_capacity(HEADER_BYTES + self.state.len());
-        out.put_u8(VERSION);
+        out.put_u8(version_in(protocol));
         out.put_u32_le(0);
         out.put_u64_le(self.index.0);
         out.put_u64_le(self.next_offset.0);
@@ -67,23 +73,33 @@ mod tests {
 
     use super::*;
 
+    const PROTOCOL: u32 = 1;
+
     fn sample() -> SnapshotBytes {
         SnapshotBytes { index: LogIndex(9), next_offset: Offset(40), state: Bytes::from_static(b"as of then") }
     }
 
     #[test]
     fn a_snapshot_reads_back_and_none_is_made_of_a_part() {
-        let bytes = sample().encode();
+        let bytes = sample().encode(PROTOCOL);
         assert_eq!(SnapshotBytes::decode(&bytes), Ok(sample()));
         for cut in 0..bytes.len() {
             assert!(SnapshotBytes::decode(&bytes.slice(..cut)).is_err(), "cut at {cut}");
         }
     }
 
+    /// `broker/src/protocol.rs` has the table of all forms.
+    #[test]
+    fn a_snapshot_has_the_version_of_the_clusters_protocol() {
+        for (protocol, want) in [(1, 1), (2, 1)] {
+            assert_eq!(version_in(protocol), want, "protocol {protocol}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_flipped_bit_is_taken_for_a_snapshot(at in any::<Index>(), bit in 0u8..8) {
-            let mut bytes = sample().encode().to_vec();
+            let mut bytes = sample().encode(PROTOCOL).to_vec();
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
             prop_assert!(SnapshotBytes::decode(&bytes.into()).is_err());

@@ -96,6 +96,7 @@ impl Cluster {
             scrub_bytes_per_second: 0,
             blocking: Blocking::Threads,
             versions: pelton_peer::Versions::OURS,
+            raise_version_after: PATIENCE,
             member: None,
         };
         let member = Member {
@@ -110,7 +111,6 @@ impl Cluster {
             listener: machine.listener.clone(),
             replicas: 3,
             node_lost_after: PATIENCE,
-            raise_version_after: PATIENCE,
             timing: Timing {
                 heartbeat: Duration::from_millis(100),
                 election_timeout: (Duration::from_millis(600), Duration::from_millis(900)),

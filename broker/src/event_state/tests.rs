@@ -37,9 +37,14 @@ fn open_log(disk: &SimDisk) -> Result<Log, pelton_log::OpenError> {
     opened.map(|(log, _)| log)
 }
 
+/// A cluster at a version of the protocol.
+fn cluster_at(protocol: u32) -> watch::Receiver<Arc<ClusterState>> {
+    watch::channel(Arc::new(ClusterState { protocol, ..ClusterState::default() })).1
+}
+
 async fn open(disk: &SimDisk) -> Group<EventState> {
     let log = open_log(disk).unwrap();
-    let state = Arc::new(EventState::new(GROUP, Versions::OURS));
+    let state = Arc::new(EventState::new(GROUP, Versions::OURS, cluster_at(1)));
     let id = pelton_log::GroupId(GROUP.0);
     Group::open_single(id, log, state, &GroupOptions::new(NodeId(1))).await.unwrap()
 }
@@ -97,7 +102,7 @@ fn two_hundred_full_windows_of_scattered_events_fit_into_a_checkpoint() {
         pending
     };
     let windows: Vec<_> = (0..4).map(|_| scattered()).collect();
-    let state = EventState::new(GROUP, Versions::OURS);
+    let state = EventState::new(GROUP, Versions::OURS, cluster_at(1));
     for trigger in 0..TRIGGERS {
         let mut cursor = Cursor::starting(1, 1, Offset(0));
         cursor.pending = windows[trigger as usize % windows.len()].clone();
@@ -107,7 +112,7 @@ fn two_hundred_full_windows_of_scattered_events_fit_into_a_checkpoint() {
     }
     let checkpoint = state.checkpoint();
     assert!(2 * 200 * checkpoint.len() as u64 / TRIGGERS < crate::node::MAX_RECORD_BYTES, "{} B", checkpoint.len());
-    let read = EventState::new(GROUP, Versions::OURS);
+    let read = EventState::new(GROUP, Versions::OURS, cluster_at(1));
     read.restore(&checkpoint, None).unwrap();
     assert_eq!(read.inner.lock().live, state.inner.lock().live);
 }
@@ -155,7 +160,7 @@ async fn the_trailing_copy_is_the_state_as_of_the_trim_mark_and_survives_the_pur
 
 #[test]
 fn what_a_change_gave_is_kept_for_a_while_and_then_unknown_but_never_made_up() {
-    let state = EventState::new(GROUP, Versions::OURS);
+    let state = EventState::new(GROUP, Versions::OURS, cluster_at(1));
     let apply = |index: u64, change: &Change| {
         let command =
             Command { kind: CHANGE, event_count: 0, body: change.encode(Versions::OURS.max), space: Space::Ordinary };
@@ -175,15 +180,31 @@ fn what_a_change_gave_is_kept_for_a_while_and_then_unknown_but_never_made_up() {
     assert_eq!(state.result(LogIndex(4)), Ok(0));
 }
 
+/// Only a cluster that has gone on gets the next form, whatever its programs speak, and only they read it.
+#[cfg(debug_assertions)]
+#[test]
+fn a_state_has_the_form_of_the_clusters_version() {
+    let speaking = |max, protocol| EventState::new(GROUP, Versions { min: 1, max }, cluster_at(protocol));
+    for (protocol, older_reads) in [(1, true), (2, false)] {
+        let newer = speaking(2, protocol);
+        newer.inner.lock().trailing_index = 7;
+        let watermark = newer.watermark(LogIndex(7)).unwrap();
+        assert_eq!(speaking(2, protocol).restore(&newer.checkpoint(), Some(&watermark)), Ok(()));
+        let older = speaking(1, 1);
+        assert_eq!(older.restore(&newer.checkpoint(), None).is_ok(), older_reads, "in a cluster at {protocol}");
+        assert_eq!(older.install(LogIndex(7), &watermark.state).is_ok(), older_reads, "in a cluster at {protocol}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_a_stored_state_panic(noise in vec(any::<u8>(), 0..256)) {
-        let mut versioned = vec![VERSION];
+        let mut versioned = vec![Forms::of(1).event_state];
         versioned.extend_from_slice(&noise);
-        let mut folded = vec![VERSION];
+        let mut folded = vec![Forms::of(1).event_state];
         folded.extend_from_slice(&lz4_flex::block::compress_prepend_size(&noise));
         for bytes in [noise, versioned, folded] {
-            let _ = unfold(&bytes.into(), GROUP);
+            let _ = unfold(&bytes.into(), GROUP, 1);
         }
     }
 }

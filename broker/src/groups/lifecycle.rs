@@ -64,7 +64,7 @@ pub(crate) async fn open_held(shared: &Shared, cluster: &ClusterState) -> Result
         if is_known || shared.groups.has_failed(group) {
             continue;
         }
-        let state = Arc::new(EventState::new(group, shared.options.versions));
+        let state = Arc::new(EventState::new(group, shared.options.versions, shared.registry.state.cluster()));
         match begin(shared, group, record, state.clone()).await {
             Ok(Begun::Open(raft)) => take_in(shared, raft, state),
             Ok(Begun::Damaged(mending)) => mend(shared, group, *mending, state),

@@ -34,6 +34,7 @@ fn options(data: &Path) -> Options {
         scrub_bytes_per_second: 0,
         blocking: Blocking::Threads,
         versions: pelton_peer::Versions::OURS,
+        raise_version_after: Duration::from_secs(24 * 3600),
         member: None,
     }
 }
@@ -387,4 +388,32 @@ async fn cores_that_end_with_the_disk_are_blamed_on_the_disk() {
     let why = node.group().raft.failed().await;
     replica_ended(&node.shared, GROUP, why);
     assert!(node.shared.log.failure().is_some());
+}
+
+/// A node by itself has nobody else to wait for: a program that speaks more raises its version after a while, and from
+/// then on the program of before is not started on its directory.
+#[tokio::test]
+async fn a_node_by_itself_goes_on_to_what_its_program_speaks() {
+    let dir = tempfile::tempdir().unwrap();
+    let speaking = |max, raise_version_after| Options {
+        versions: Versions { min: 1, max },
+        raise_version_after,
+        ..options(dir.path())
+    };
+    let later = Duration::from_secs(24 * 3600);
+    for max in [1, 2, 1] {
+        let node = Node::open(speaking(max, later)).await.unwrap();
+        let cluster = node.shared.registry.state.current_cluster();
+        assert_eq!((cluster.protocol(), cluster.next_protocol()), (1, (max > 1).then_some(2)), "it may be taken back");
+        node.shutdown().await;
+    }
+    let node = Node::open(speaking(2, Duration::ZERO)).await.unwrap();
+    let mut cluster = node.shared.registry.state.cluster();
+    let gone_on = cluster.wait_for(|cluster| cluster.protocol() == 2);
+    tokio::time::timeout(Duration::from_secs(30), gone_on).await.expect("it goes on in time").unwrap();
+    let shown = node.client().cluster().borrow().speaks.values().copied().collect::<Vec<_>>();
+    assert_eq!(shown, [Versions { min: 1, max: 2 }.into()]);
+    node.shutdown().await;
+    let Err(OpenError::Protocol(refused)) = Node::open(speaking(1, later)).await else { panic!("it was opened") };
+    assert_eq!(refused, NotSpoken { cluster: 2, ours: Versions { min: 1, max: 1 } });
 }

@@ -46,7 +46,6 @@ impl Machine {
             listener: self.listener.clone(),
             replicas: 3,
             node_lost_after: PATIENCE,
-            raise_version_after: PATIENCE,
             timing: Timing {
                 heartbeat: Duration::from_millis(100),
                 election_timeout: (Duration::from_millis(600), Duration::from_millis(900)),
@@ -64,6 +63,7 @@ impl Machine {
             store: RegistryStore::Sled,
             blocking: Blocking::Threads,
             versions: pelton_peer::Versions::OURS,
+            raise_version_after: PATIENCE,
             member: Some(member),
             scrub_bytes_per_second: 0,
         };
@@ -81,7 +81,7 @@ impl Machine {
     }
 
     fn recovery(&self) -> Result<Recovery, RecoveryError> {
-        Recovery::open(self.data.path(), Arc::new(SystemClock), Arc::new(self.chance()))
+        Recovery::open(self.data.path(), Arc::new(SystemClock), Arc::new(self.chance()), Versions::OURS)
     }
 
     fn refusal(&self) -> String {

@@ -1,13 +1,18 @@
 //! The registry's commands and documents in stored form: a version byte, then JSON compressed with LZ4.
 //!
+//! The version is that of the cluster's protocol ([`Forms`]); a reader takes every one up to the newest that it speaks.
+//!
 //! Documents are everything that the registry holds. Of version 1, from before there were clusters, they are a list of
 //! resources; of version 2, `{"resources": [...], "cluster": {...}}`.
+
+use std::ops::RangeInclusive;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use pelton_resource::{Kind, Resource, ResourceKey};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{ClusterCommand, ClusterState};
+use crate::protocol::Forms;
 
 /// Resources are put in, each as it is given.
 pub(crate) const PUT: u8 = 16;
@@ -16,10 +21,8 @@ pub(crate) const DELETE: u8 = 17;
 /// The cluster changes.
 pub(crate) const CLUSTER: u8 = 18;
 
+/// The first version of commands, and that of documents without a cluster.
 const VERSION: u8 = 1;
-
-/// The version of documents with a cluster in them.
-const DOCUMENTS_VERSION: u8 = 2;
 
 /// Most bytes that stored documents may unfold to: far above what a registry holds, and no bomb.
 const MAX_UNFOLDED_BYTES: usize = 1 << 30;
@@ -58,43 +61,47 @@ struct Key {
 }
 
 impl RegistryCommand {
-    pub(crate) fn encode(&self) -> (u8, Bytes) {
+    /// For a cluster that is at this version of the protocol.
+    pub(crate) fn encode(&self, protocol: u32) -> (u8, Bytes) {
+        let version = Forms::of(protocol).registry_command;
         match self {
-            Self::Put(resources) => (PUT, fold(VERSION, &to_json(resources))),
+            Self::Put(resources) => (PUT, fold(version, &to_json(resources))),
             Self::Delete(key) => {
                 let key = Key { kind: key.kind.to_string(), namespace: key.namespace.clone(), name: key.name.clone() };
-                (DELETE, fold(VERSION, &to_json(&key)))
+                (DELETE, fold(version, &to_json(&key)))
             }
-            Self::Cluster(command) => (CLUSTER, fold(VERSION, &to_json(command))),
+            Self::Cluster(command) => (CLUSTER, fold(version, &to_json(command))),
         }
     }
 
-    pub(crate) fn decode(kind: u8, body: &Bytes) -> Result<Self, Undecodable> {
+    /// By a program that speaks the protocol up to this version.
+    pub(crate) fn decode(kind: u8, body: &Bytes, protocol: u32) -> Result<Self, Undecodable> {
+        let known = VERSION..=Forms::of(protocol).registry_command;
         match kind {
-            PUT => Ok(Self::Put(serde_json::from_slice(&unfold(VERSION, body)?)?)),
+            PUT => Ok(Self::Put(serde_json::from_slice(&unfold(known, body)?)?)),
             DELETE => {
-                let key: Key = serde_json::from_slice(&unfold(VERSION, body)?)?;
+                let key: Key = serde_json::from_slice(&unfold(known, body)?)?;
                 let kind: Kind = key.kind.parse().map_err(|_| Undecodable::Compressed)?;
                 Ok(Self::Delete(ResourceKey::new(kind, key.namespace, key.name)))
             }
-            CLUSTER => Ok(Self::Cluster(serde_json::from_slice(&unfold(VERSION, body)?)?)),
+            CLUSTER => Ok(Self::Cluster(serde_json::from_slice(&unfold(known, body)?)?)),
             other => Err(Undecodable::Kind(other)),
         }
     }
 }
 
 impl Documents {
-    pub(crate) fn encode(&self) -> Bytes {
-        fold(DOCUMENTS_VERSION, &to_json(self))
+    /// For a cluster that is at this version of the protocol.
+    pub(crate) fn encode(&self, protocol: u32) -> Bytes {
+        fold(Forms::of(protocol).documents, &to_json(self))
     }
 
-    pub(crate) fn decode(bytes: &Bytes) -> Result<Self, Undecodable> {
+    /// By a program that speaks the protocol up to this version.
+    pub(crate) fn decode(bytes: &Bytes, protocol: u32) -> Result<Self, Undecodable> {
+        let json = unfold(VERSION..=Forms::of(protocol).documents, bytes)?;
         match bytes.first() {
-            Some(&VERSION) => {
-                let resources = serde_json::from_slice(&unfold(VERSION, bytes)?)?;
-                Ok(Self { resources, cluster: ClusterState::default() })
-            }
-            _ => Ok(serde_json::from_slice(&unfold(DOCUMENTS_VERSION, bytes)?)?),
+            Some(&VERSION) => Ok(Self { resources: serde_json::from_slice(&json)?, cluster: ClusterState::default() }),
+            _ => Ok(serde_json::from_slice(&json)?),
         }
     }
 }
@@ -110,9 +117,9 @@ fn fold(version: u8, json: &[u8]) -> Bytes {
     out.freeze()
 }
 
-fn unfold(known: u8, bytes: &Bytes) -> Result<Vec<u8>, Undecodable> {
+fn unfold(known: RangeInclusive<u8>, bytes: &Bytes) -> Result<Vec<u8>, Undecodable> {
     let (&version, folded) = bytes.split_first().ok_or(Undecodable::Compressed)?;
-    if version != known {
+    if !known.contains(&version) {
         return Err(Undecodable::Version(version));
     }
     let (size, _) = lz4_flex::block::uncompressed_size(folded).map_err(|_| Undecodable::Compressed)?;
@@ -129,16 +136,18 @@ mod tests {
 
     use super::*;
 
+    const PROTOCOL: u32 = 1;
+
     proptest! {
         #[test]
         fn no_bytes_make_a_command_panic(noise in vec(any::<u8>(), 0..256), kind in 14_u8..20) {
             // As they are, behind the version, and where a document should be.
             let mut versioned = vec![VERSION];
             versioned.extend_from_slice(&noise);
-            let folded = [VERSION, DOCUMENTS_VERSION].map(|version| fold(version, &noise));
+            let folded = [VERSION, Forms::of(PROTOCOL).documents].map(|version| fold(version, &noise));
             for body in [Bytes::from(noise.clone()), Bytes::from(versioned)].into_iter().chain(folded) {
-                let _ = RegistryCommand::decode(kind, &body);
-                let _ = Documents::decode(&body);
+                let _ = RegistryCommand::decode(kind, &body, PROTOCOL);
+                let _ = Documents::decode(&body, PROTOCOL);
             }
         }
     }
@@ -150,10 +159,10 @@ mod tests {
         let key = resources[0].key();
         let cluster = RegistryCommand::Cluster(Box::new(ClusterCommand::Drain(pelton_client::NodeId(3))));
         for command in [RegistryCommand::Put(resources), RegistryCommand::Delete(key), cluster] {
-            let (kind, body) = command.encode();
-            assert_eq!(RegistryCommand::decode(kind, &body).unwrap(), command);
+            let (kind, body) = command.encode(PROTOCOL);
+            assert_eq!(RegistryCommand::decode(kind, &body, PROTOCOL).unwrap(), command);
             for cut in 0..body.len() {
-                assert!(RegistryCommand::decode(kind, &body.slice(..cut)).is_err(), "cut at {cut}");
+                assert!(RegistryCommand::decode(kind, &body.slice(..cut), PROTOCOL).is_err(), "cut at {cut}");
             }
         }
     }
@@ -164,11 +173,27 @@ mod tests {
         let resources = pelton_resource::parse_documents(text, "test").unwrap();
         let cluster = crate::cluster::three_nodes();
         let documents = Documents { resources, cluster };
-        assert_eq!(Documents::decode(&documents.encode()).unwrap(), documents);
+        assert_eq!(Documents::decode(&documents.encode(PROTOCOL), PROTOCOL).unwrap(), documents);
         let old = fold(VERSION, &to_json(&documents.resources));
-        let read = Documents::decode(&old).unwrap();
+        let read = Documents::decode(&old, PROTOCOL).unwrap();
         assert_eq!(read, Documents { cluster: ClusterState::default(), ..documents });
         assert!(!read.cluster.is_formed());
-        assert!(matches!(Documents::decode(&fold(3, b"{}")), Err(Undecodable::Version(3))));
+        assert!(matches!(Documents::decode(&fold(3, b"{}"), PROTOCOL), Err(Undecodable::Version(3))));
+    }
+
+    /// Only a cluster that has gone on gets the next form, and only a program that speaks it reads it.
+    #[cfg(debug_assertions)]
+    #[test]
+    fn a_newer_form_is_for_a_cluster_that_has_gone_on() {
+        let command = RegistryCommand::Cluster(Box::new(ClusterCommand::Drain(pelton_client::NodeId(3))));
+        let documents = Documents { resources: Vec::new(), cluster: crate::cluster::three_nodes() };
+        for protocol in [PROTOCOL, PROTOCOL + 1] {
+            let (kind, body) = command.encode(protocol);
+            assert_eq!(RegistryCommand::decode(kind, &body, PROTOCOL + 1).unwrap(), command);
+            assert_eq!(RegistryCommand::decode(kind, &body, PROTOCOL).is_ok(), protocol == PROTOCOL, "{protocol}");
+            let bytes = documents.encode(protocol);
+            assert_eq!(Documents::decode(&bytes, PROTOCOL + 1).unwrap(), documents);
+            assert_eq!(Documents::decode(&bytes, PROTOCOL).is_ok(), protocol == PROTOCOL, "{protocol}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use pelton_client::{BrokerName, Resources};
 use pelton_consensus::{Applied, StateMachine, Watermark};
 use pelton_log::LogIndex;
+use pelton_peer::Versions;
 use pelton_resource::{Resource, broker_settings};
 use tokio::sync::watch;
 
@@ -25,6 +26,8 @@ const OUTCOMES_KEPT: usize = 64;
 
 /// Every resource and the cluster, as of the last applied entry of the registry's group.
 pub(crate) struct RegistryState {
+    /// The newest version of the protocol that this program reads.
+    protocol: u32,
     inner: Mutex<Inner>,
     resources: watch::Sender<Arc<Resources>>,
     cluster: watch::Sender<Arc<ClusterState>>,
@@ -51,7 +54,7 @@ impl RegistryState {
     ///
     /// Where that is not possible, on a disk without a free byte, it goes on without a store. Without a path there is
     /// none from the beginning.
-    pub(crate) fn open(path: Option<&Path>, last_index: u64, mark: u64) -> Self {
+    pub(crate) fn open(path: Option<&Path>, last_index: u64, mark: u64, versions: Versions) -> Self {
         let (store, index, stored) = match path.map(|path| (path, Store::open(path, last_index))) {
             Some((_, Ok((store, index, stored)))) => (Some(store), index, stored),
             Some((path, Err(error))) => (Self::rebuilt(path, mark, &error), 0, Documents::default()),
@@ -60,6 +63,7 @@ impl RegistryState {
         let inner = Inner { store, path: path.map(Path::to_owned), index, outcomes: VecDeque::new() };
         let resources = resources_of(stored.resources, index);
         Self {
+            protocol: versions.max,
             inner: Mutex::new(inner),
             windows: ArcSwap::from_pointee(windows_of(&resources)),
             resources: watch::Sender::new(Arc::new(resources)),
@@ -178,6 +182,10 @@ fn windows_of(resources: &Resources) -> Windows {
 }
 
 impl StateMachine for RegistryState {
+    fn protocol(&self) -> u32 {
+        self.cluster.borrow().protocol()
+    }
+
     fn apply(&self, applied: Applied) {
         let index = applied.index.0;
         let mut inner = self.inner.lock();
@@ -185,7 +193,7 @@ impl StateMachine for RegistryState {
             return;
         }
         let current = self.current();
-        let command = RegistryCommand::decode(applied.command.kind, &applied.command.body);
+        let command = RegistryCommand::decode(applied.command.kind, &applied.command.body, self.protocol);
         match command {
             Ok(RegistryCommand::Put(resources)) => {
                 let next = current.with(resources.clone(), index);
@@ -215,7 +223,7 @@ impl StateMachine for RegistryState {
         let (index, documents) = self.documents();
         let mut out = BytesMut::new();
         out.put_u64_le(index);
-        out.put_slice(&documents.encode());
+        out.put_slice(&documents.encode(documents.cluster.protocol()));
         out.freeze()
     }
 
@@ -225,7 +233,7 @@ impl StateMachine for RegistryState {
         if self.inner.lock().index >= index {
             return Ok(());
         }
-        let documents = Documents::decode(&bytes).map_err(|error| error.to_string())?;
+        let documents = Documents::decode(&bytes, self.protocol).map_err(|error| error.to_string())?;
         self.take(index, documents);
         Ok(())
     }
@@ -237,11 +245,11 @@ impl StateMachine for RegistryState {
         if index > applied.0 {
             return None;
         }
-        Some(Watermark { index: applied, state: documents.encode() })
+        Some(Watermark { index: applied, state: documents.encode(documents.cluster.protocol()) })
     }
 
     fn install(&self, index: LogIndex, state: &Bytes) -> Result<(), String> {
-        let documents = Documents::decode(state).map_err(|error| error.to_string())?;
+        let documents = Documents::decode(state, self.protocol).map_err(|error| error.to_string())?;
         self.take(index.0, documents);
         Ok(())
     }

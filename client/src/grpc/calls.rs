@@ -4,8 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pelton_peer::Channels;
 use pelton_peer::limits::MAX_MESSAGE_BYTES;
+use pelton_peer::{Channels, Versions};
 use pelton_proto::broker::v1 as wire;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -80,8 +80,8 @@ impl NoAnswer {
 }
 
 impl Caller {
-    pub(super) fn new(channels: Arc<Channels>, cluster: u128, node: Option<NodeId>) -> Self {
-        Self { channels, runtime: Handle::current(), addressed: Addressed::new(cluster, node) }
+    pub(super) fn new(channels: Arc<Channels>, cluster: u128, node: Option<NodeId>, speaks: Versions) -> Self {
+        Self { channels, runtime: Handle::current(), addressed: Addressed::new(cluster, node, speaks) }
     }
 
     pub(super) fn stub(&self, lane: Lane) -> NodeStub {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pelton_peer::{PeerAddress, Pool};
+use pelton_peer::{PeerAddress, Pool, Versions};
 
 use super::RemoteNode;
 use crate::{Connect, NodeId};
@@ -12,13 +12,14 @@ use crate::{Connect, NodeId};
 pub struct Connector {
     pool: Arc<Pool>,
     cluster: u128,
+    speaks: Versions,
 }
 
 impl Connector {
-    /// Over the connections of `pool`, to nodes of `cluster`.
+    /// Over the connections of `pool`, to nodes of `cluster`, for a process that speaks these versions of the protocol.
     #[must_use]
-    pub fn new(pool: Arc<Pool>, cluster: u128) -> Self {
-        Self { pool, cluster }
+    pub fn new(pool: Arc<Pool>, cluster: u128, speaks: Versions) -> Self {
+        Self { pool, cluster, speaks }
     }
 }
 
@@ -28,7 +29,7 @@ impl Connect for Connector {
     fn connect(&self, node: Option<NodeId>, address: &str) -> Option<RemoteNode> {
         let address = address.parse::<PeerAddress>();
         match address {
-            Ok(address) => Some(RemoteNode::new(self.pool.channels(&address), self.cluster, node)),
+            Ok(address) => Some(RemoteNode::new(self.pool.channels(&address), self.cluster, node, self.speaks)),
             Err(why) => {
                 tracing::warn!(%why, "a node's address is none");
                 None

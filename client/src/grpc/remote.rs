@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use pelton_env::UnixMillis;
 use pelton_event::Event;
-use pelton_peer::Channels;
 use pelton_peer::limits::MAX_MESSAGE_BYTES;
+use pelton_peer::{Channels, Versions};
 use pelton_proto::broker::v1 as wire;
 use pelton_resource::{Resource, ResourceKey};
 use tokio::sync::watch;
@@ -40,10 +40,10 @@ struct Remote {
 
 impl RemoteNode {
     /// The node at the end of `channels`, which is in `cluster` and, when that is known, is `node`: another one turns the
-    /// calls away. Must be called within a tokio runtime, and used as long as that one lasts.
+    /// calls away. This process speaks these versions of the protocol. Must be called within a tokio runtime, and used as long as that one lasts.
     #[must_use]
-    pub fn new(channels: Arc<Channels>, cluster: u128, node: Option<NodeId>) -> Self {
-        let caller = Caller::new(channels, cluster, node);
+    pub fn new(channels: Arc<Channels>, cluster: u128, node: Option<NodeId>, speaks: Versions) -> Self {
+        let caller = Caller::new(channels, cluster, node, speaks);
         let (appends, watches) = (Appends::new(caller.clone()), Watches::new(caller.clone()));
         Self(Arc::new(Remote { caller, appends, watches }))
     }

@@ -1,6 +1,7 @@
 //! The server over a node of this process.
 
 use futures_util::stream::{BoxStream, iter};
+use pelton_peer::Versions;
 use pelton_peer::limits::MAX_MESSAGE_BYTES;
 use pelton_proto::broker::v1 as wire;
 use tonic::{Request, Response, Status, Streaming};
@@ -23,13 +24,15 @@ pub struct NodeService<N> {
     node: N,
     cluster: u128,
     this: NodeId,
+    speaks: Versions,
 }
 
 impl<N: NodeClient> NodeService<N> {
-    /// The service over `node`, which is `this` of `cluster`.
+    /// The service over `node`, which is `this` of `cluster` and speaks these versions of the protocol, as far as the
+    /// cluster has not left them behind.
     #[must_use]
-    pub fn new(node: N, cluster: u128, this: NodeId) -> Self {
-        Self { node, cluster, this }
+    pub fn new(node: N, cluster: u128, this: NodeId, speaks: Versions) -> Self {
+        Self { node, cluster, this, speaks }
     }
 
     /// As a route of the listener for nodes.
@@ -38,9 +41,10 @@ impl<N: NodeClient> NodeService<N> {
         NodeServer::new(self).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
-    /// What is asked, if it is this node that is meant.
+    /// What is asked, if it is this node that is meant, by one who speaks as it does.
     fn admitted<T>(&self, request: Request<T>) -> Result<T, Status> {
-        check(request.metadata(), self.cluster, self.this)?;
+        let speaks = self.speaks.since(self.node.cluster().borrow().protocol);
+        check(request.metadata(), self.cluster, self.this, speaks)?;
         Ok(request.into_inner())
     }
 }

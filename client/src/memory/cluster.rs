@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pelton_event::Event;
+use pelton_peer::PROTOCOL_MIN;
 use pelton_resource::{Resource, ResourceKey};
 use tokio::sync::watch;
 
@@ -15,7 +16,7 @@ use crate::{
     AppendError, Appended, ApplyError, BrokerName, Client as _, ClusterChange, ClusterError, ClusterView, Connect,
     DeadLetter, EventBatch, GroupCursors, GroupId, GroupInfo, Hops, NodeClient, NodeId, NodeInfo, NodePhase,
     NodeReport, Offset, OperationError, Position, ProducerKey, Progress, ReadError, Resources, Role, Selection,
-    Serving, Session, Start, TriggerId, Warning,
+    Serving, Session, Speaks, Start, TriggerId, Warning,
 };
 
 /// A cluster in memory. What it stores is one and the same for all its nodes; what they do not share is who leads. Clones
@@ -110,6 +111,8 @@ impl MemoryCluster {
             nodes: ids.iter().map(|id| (*id, info(id))).collect(),
             groups: (1..=groups).map(|group| (GroupId(group), led((u64::from(group) - 1) % nodes + 1))).collect(),
             registry: GroupInfo { keyed: false, ..led(1) },
+            protocol: PROTOCOL_MIN,
+            speaks: ids.iter().map(|id| (*id, Speaks::default())).collect(),
         };
         let seen_by = |id: &NodeId| Arc::new(ClusterView { this: Some(*id), ..view.clone() });
         let cluster = Self(Arc::new(Cluster {

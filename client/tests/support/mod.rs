@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pelton_client::grpc::{NodeService, RemoteNode};
 use pelton_client::memory::MemoryCluster;
 use pelton_client::{Connect, NodeClient, NodeId};
-use pelton_peer::{Network as _, Pool, Routes, Security, ServeOptions, TcpNetwork, serve};
+use pelton_peer::{Network as _, Pool, Routes, Security, ServeOptions, TcpNetwork, Versions, serve};
 use tokio::task::JoinSet;
 
 pub const CLUSTER: u128 = 0x1234_5678;
@@ -27,7 +27,7 @@ impl Served {
     pub async fn node<N: NodeClient>(&mut self, node: N, id: NodeId) -> SocketAddr {
         let listener = TcpNetwork.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let routes = Routes::default().with(NodeService::new(node, CLUSTER, id).into_route());
+        let routes = Routes::default().with(NodeService::new(node, CLUSTER, id, Versions::OURS).into_route());
         let served = serve(listener, Security::Plaintext, routes, ServeOptions::default(), std::future::pending());
         self.tasks.spawn(served);
         address
@@ -53,7 +53,7 @@ impl OverGrpc {
     /// A handle of one of them.
     pub fn remote(&self, id: NodeId) -> RemoteNode {
         let address = self.addresses[&id].to_string().parse().unwrap();
-        RemoteNode::new(self.pool.channels(&address), CLUSTER, Some(id))
+        RemoteNode::new(self.pool.channels(&address), CLUSTER, Some(id), Versions::OURS)
     }
 }
 

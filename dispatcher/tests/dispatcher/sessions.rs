@@ -10,7 +10,7 @@ use pelton_client::{BrokerName, Client as _, ClusterClient, ClusterOptions, Grou
 use pelton_dispatcher::{Dispatcher, Options};
 use pelton_env::{ManualClock, SeededChance, UnixMillis};
 use pelton_event::{AttributeValue, Event};
-use pelton_peer::{Network as _, Pool, Routes, Security, ServeOptions, TcpNetwork, serve};
+use pelton_peer::{Network as _, Pool, Routes, Security, ServeOptions, TcpNetwork, Versions, serve};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -270,7 +270,7 @@ async fn a_dispatcher_apart_delivers_over_the_network() {
     let listener = TcpNetwork.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     cluster.set_address(NodeId(1), &address);
-    let service = NodeService::new(cluster.node(NodeId(1)), CLUSTER, NodeId(1));
+    let service = NodeService::new(cluster.node(NodeId(1)), CLUSTER, NodeId(1), Versions::OURS);
     let routes = Routes::default().with(service.into_route());
     let served = serve(listener, Security::Plaintext, routes, ServeOptions::default(), std::future::pending());
     let served = tokio::spawn(served);
@@ -281,7 +281,8 @@ async fn a_dispatcher_apart_delivers_over_the_network() {
         _ => status(202),
     })
     .await;
-    let connector = Connector::new(Arc::new(Pool::new(Arc::new(TcpNetwork), Security::Plaintext)), CLUSTER);
+    let connector =
+        Connector::new(Arc::new(Pool::new(Arc::new(TcpNetwork), Security::Plaintext)), CLUSTER, Versions::OURS);
     let chance = || Arc::new(SeededChance::new(1));
     let client =
         ClusterClient::<RemoteNode, _>::apart(None, vec![address], connector, ClusterOptions::default(), chance());

@@ -37,7 +37,8 @@ pub fn summarise(view: &ClusterView, reports: &BTreeMap<NodeId, NodeReport>, now
     problems.extend(ids.zip(&groups).flat_map(|(id, group)| cluster.problems_of_group(id, group, &nodes)));
     problems.extend(cluster.problems_of_replicas());
     let node = view.this.map(|id| cluster.name(id));
-    ClusterStatus { now, node, nodes, groups, problems }
+    let protocol = (view.protocol > 0).then_some(view.protocol);
+    ClusterStatus { now, node, protocol, nodes, groups, problems }
 }
 
 /// What `group` is called in front of people.
@@ -135,6 +136,7 @@ impl Cluster<'_> {
             roles: info.roles.clone(),
             zone: info.zone.clone(),
             version: info.version.clone(),
+            speaks: self.view.speaks.get(&id).copied(),
             peer: info.peer_address.clone(),
             ingress: info.ingress.clone(),
             api: info.api.clone(),

@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 
-use pelton_client::{FollowerReport, GroupInfo, NodeInfo, Problem as Trouble, ReplicaReport, ReplicaRole, Role};
+use pelton_client::{
+    FollowerReport, GroupInfo, NodeInfo, Problem as Trouble, ReplicaReport, ReplicaRole, Role, Speaks,
+};
 
 use super::*;
 use crate::api::cluster_view::{ClusterStatus, GroupStatus, ProblemStatus};
@@ -70,6 +72,8 @@ impl World {
             nodes,
             groups: [(GroupId(1), group(2))].into(),
             registry: group(1),
+            protocol: 1,
+            speaks: [(NodeId(1), Speaks { min: 1, max: 2 })].into(),
         };
         let report = |registry: ReplicaReport, events: ReplicaReport| NodeReport {
             replicas: [(GroupId(0), registry), (GroupId(1), events)].into(),
@@ -123,6 +127,8 @@ fn a_cluster_that_is_well_has_leaders_lags_and_no_problem() {
     assert_eq!(status.node.as_deref(), Some("a"));
     let nodes: Vec<_> = status.nodes.iter().map(|n| (n.name.as_str(), n.answers, n.leads, n.replicas)).collect();
     assert_eq!(nodes, [("a", true, 1, 2), ("b", true, 1, 2), ("c", true, 0, 2)]);
+    let speak: Vec<_> = status.nodes.iter().map(|n| n.speaks).collect();
+    assert_eq!((status.protocol, speak), (Some(1), vec![Some(Speaks { min: 1, max: 2 }), None, None]));
     let registry = world.group("registry");
     assert_eq!((registry.leader.as_deref(), registry.end, registry.backlog), (Some("a"), None, None));
     let events = world.group("1");

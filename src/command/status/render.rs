@@ -12,7 +12,8 @@ use crate::terminal::escape;
 /// Everything on one screen: nodes, groups, problems.
 #[must_use]
 pub fn screen(status: &ClusterStatus, wide: bool) -> String {
-    let mut out = format!("{}\n\n{}\n{}", headline(status), nodes(status, wide), groups(status, wide));
+    let upgrade = upgrade(status).map_or(String::new(), |line| format!("{line}\n"));
+    let mut out = format!("{}\n{upgrade}\n{}\n{}", headline(status), nodes(status, wide), groups(status, wide));
     if !status.problems.is_empty() {
         out.push_str(&format!("\n{}", problems(status)));
     }
@@ -32,11 +33,32 @@ fn headline(status: &ClusterStatus) -> String {
         1 => "1 problem".to_owned(),
         count => format!("{count} problems"),
     };
+    let protocol = status.protocol.map_or(String::new(), |version| format!(", protocol {version}"));
     if answering == status.nodes.len() {
-        format!("{of}, {health}{asked}")
+        format!("{of}, {health}{protocol}{asked}")
     } else {
-        format!("{of}, {answering} of them answer, {health}{asked}")
+        format!("{of}, {answering} of them answer, {health}{protocol}{asked}")
     }
+}
+
+/// What the cluster waits for before it goes on to a newer version of the protocol, when some node speaks one. It is no
+/// problem: an upgrade may take its time, and between two nodes `pelton status` should say that all is well.
+fn upgrade(status: &ClusterStatus) -> Option<String> {
+    let newest = status.nodes.iter().filter_map(|node| Some(node.speaks?.max)).max()?;
+    if newest <= status.protocol? {
+        return None;
+    }
+    let speaks = |node: &&NodeStatus| node.speaks.is_some_and(|speaks| speaks.versions().contains(newest));
+    let behind: Vec<_> = status.nodes.iter().filter(|node| !speaks(node)).map(|node| escape(&node.name)).collect();
+    Some(match behind.as_slice() {
+        [] => format!(
+            "upgrade: every node speaks protocol {newest}, and the cluster goes on to it after raise-version-after"
+        ),
+        behind => format!(
+            "upgrade: the cluster goes on to protocol {newest} when these nodes speak it: {}",
+            behind.join(", ")
+        ),
+    })
 }
 
 /// A line a node.
@@ -44,7 +66,7 @@ fn headline(status: &ClusterStatus) -> String {
 pub fn nodes(status: &ClusterStatus, wide: bool) -> String {
     let mut head = vec!["NODE", "PHASE", "ANSWERS", "ROLES", "ZONE", "VERSION", "LEADS", "REPLICAS"];
     if wide {
-        head.extend(["ID", "LOG", "PEER", "INGRESS", "API"]);
+        head.extend(["ID", "SPEAKS", "LOG", "PEER", "INGRESS", "API"]);
     }
     let mut table = Table::new(&head);
     for node in &status.nodes {
@@ -61,6 +83,7 @@ pub fn nodes(status: &ClusterStatus, wide: bool) -> String {
         if wide {
             row.extend([
                 node.id.to_string(),
+                or_dash(node.speaks.map(|speaks| speaks.versions().to_string())),
                 or_dash(node.log_bytes.map(size)),
                 node.peer.clone(),
                 or_dash(node.ingress.clone()),

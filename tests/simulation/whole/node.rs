@@ -62,7 +62,11 @@ pub async fn run(me: u64, world: Arc<Whole>) -> turmoil::Result {
     };
     node.set_ingress(format!("http://{}", host(me)));
 
-    let connector = Connector::new(Arc::new(Pool::new(network.clone(), Security::Plaintext)), node.identity().cluster);
+    let connector = Connector::new(
+        Arc::new(Pool::new(network.clone(), Security::Plaintext)),
+        node.identity().cluster,
+        Versions::OURS,
+    );
     let local = node.client();
     let client = ClusterClient::beside(local.clone(), connector, ClusterOptions::default(), Arc::new(chance(3)));
     let options = pelton_dispatcher::Options {
@@ -105,7 +109,6 @@ async fn open(
         listener: listener.into(),
         replicas: 3,
         node_lost_after: LOST_AFTER,
-        raise_version_after: LOST_AFTER,
         timing: Timing::default(),
     };
     let (watched, ended) = (world.clone(), world.clone());
@@ -130,6 +133,7 @@ async fn open(
         store: RegistryStore::None,
         scrub_bytes_per_second: 64 << 10,
         versions: Versions::OURS,
+        raise_version_after: LOST_AFTER,
         blocking: Blocking::Inline,
         member: None,
     };

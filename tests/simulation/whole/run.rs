@@ -84,15 +84,9 @@ pub fn run(seed: u64, loud: bool) -> Result<Summary, Box<Failure>> {
     // The nodes first: what they hold belongs to hosts that are gone with the simulation.
     world.alive.lock().clear();
     drop(run);
-    let trace = world.oracle.trace();
-    match outcome {
-        Ok(()) => {
-            let (acknowledged, deliveries) = world.oracle.counts();
-            let elections = world.oracle.elections();
-            Ok(Summary { simulated, acknowledged, elections, crashes, deliveries, trace })
-        }
-        Err(violation) => Err(Box::new(Failure { violation, plan, trace })),
-    }
+    let (acknowledged, deliveries) = world.oracle.counts();
+    let (elections, trace) = (world.oracle.elections(), world.oracle.trace());
+    Summary { simulated, acknowledged, elections, crashes, deliveries, trace }.of(outcome, plan)
 }
 
 /// What every replica says of itself.

@@ -26,6 +26,10 @@ use crate::{Applied, NodeId, StateMachine, Watermark};
 struct Nothing;
 
 impl StateMachine for Nothing {
+    fn protocol(&self) -> u32 {
+        1
+    }
+
     fn apply(&self, _applied: Applied) {}
 
     fn checkpoint(&self) -> Bytes {

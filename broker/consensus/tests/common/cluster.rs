@@ -82,6 +82,10 @@ impl Ledger {
 }
 
 impl StateMachine for Ledger {
+    fn protocol(&self) -> u32 {
+        1
+    }
+
     fn apply(&self, applied: Applied) {
         let line = Line { index: applied.index.0, offset: applied.first_offset.0, body: applied.command.body };
         self.inner.lock().lines.push(line);

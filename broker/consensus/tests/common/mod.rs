@@ -38,6 +38,10 @@ impl Journal {
 }
 
 impl StateMachine for Journal {
+    fn protocol(&self) -> u32 {
+        1
+    }
+
     fn apply(&self, applied: Applied) {
         let mut inner = self.inner.lock();
         inner.bodies.extend_from_slice(&applied.command.body);

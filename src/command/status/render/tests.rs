@@ -1,3 +1,5 @@
+use pelton_client::Speaks;
+
 use super::*;
 use crate::api::cluster_view::GroupStatus;
 
@@ -11,6 +13,7 @@ fn node(name: &str, answers: bool) -> NodeStatus {
         roles: [Role::Broker, Role::Ingress].into(),
         zone: "z1".to_owned(),
         version: "0.1.0".to_owned(),
+        speaks: Some(Speaks { min: 1, max: 2 }),
         peer: "10.0.0.1:7400".to_owned(),
         ingress: Some("http://10.0.0.1:8080".to_owned()),
         api: None,
@@ -69,6 +72,7 @@ fn status() -> ClusterStatus {
     ClusterStatus {
         now: Time::from_unix_millis(1_700_000_190_000),
         node: Some("a".to_owned()),
+        protocol: Some(2),
         nodes: vec![node("a", true), draining, down],
         groups: vec![registry, group],
         problems: vec![
@@ -85,7 +89,7 @@ fn status() -> ClusterStatus {
 #[test]
 fn the_screen_shows_nodes_groups_and_problems() {
     let want = "\
-3 nodes, 2 of them answer, 2 problems; node a was asked
+3 nodes, 2 of them answer, 2 problems, protocol 2; node a was asked
 
 NODE   PHASE      ANSWERS         ROLES            ZONE   VERSION   LEADS   REPLICAS
 a      active     yes             broker,ingress   z1     0.1.0     1       2
@@ -110,7 +114,7 @@ fn a_cluster_that_is_well_says_so_in_its_first_line() {
     status.nodes.truncate(1);
     status.node = None;
     let text = screen(&status, false);
-    assert!(text.starts_with("1 node, all is well\n"), "{text}");
+    assert!(text.starts_with("1 node, all is well, protocol 2\n\n"), "{text}");
     assert!(!text.contains("PROBLEM"), "{text}");
 }
 
@@ -118,7 +122,7 @@ fn a_cluster_that_is_well_says_so_in_its_first_line() {
 fn wide_has_addresses_sizes_and_indexes() {
     let status = status();
     let (nodes, groups) = (nodes(&status, true), groups(&status, true));
-    for word in ["ID", "1.0GiB", "10.0.0.1:7400", "http://10.0.0.1:8080"] {
+    for word in ["ID", "SPEAKS", "1 to 2", "1.0GiB", "10.0.0.1:7400", "http://10.0.0.1:8080"] {
         assert!(nodes.contains(word), "{word} is not in {nodes}");
     }
     for word in ["PREFERRED", "KEYED", "yes", "90", "41"] {
@@ -135,4 +139,35 @@ fn nothing_on_the_screen_acts_on_the_terminal() {
     status.problems[0].what = "\u{202e}".to_owned();
     let text = screen(&status, true);
     assert!(!text.contains('\x1b') && !text.contains('\u{202e}') && text.contains("z\\n"), "{text}");
+}
+
+/// The second line is there while some node speaks more than the cluster.
+#[test]
+fn an_upgrade_says_what_it_waits_for() {
+    let newest = |all: [Option<u32>; 3], protocol| {
+        let mut status = ClusterStatus { protocol, ..status() };
+        for (node, max) in status.nodes.iter_mut().zip(all) {
+            node.speaks = max.map(|max| Speaks { min: 1, max });
+        }
+        screen(&status, false).lines().nth(1).unwrap().to_owned()
+    };
+    for (all, protocol, want) in [
+        ([Some(1); 3], Some(1), ""),
+        ([Some(2); 3], Some(2), ""),
+        ([None; 3], None, ""),
+        ([Some(2); 3], None, ""),
+        (
+            [Some(2), Some(1), Some(1)],
+            Some(1),
+            "upgrade: the cluster goes on to protocol 2 when these nodes speak it: b, c",
+        ),
+        ([Some(2), Some(2), None], Some(1), "upgrade: the cluster goes on to protocol 2 when these nodes speak it: c"),
+        (
+            [Some(2); 3],
+            Some(1),
+            "upgrade: every node speaks protocol 2, and the cluster goes on to it after raise-version-after",
+        ),
+    ] {
+        assert_eq!(newest(all, protocol), want, "{all:?} in a cluster at {protocol:?}");
+    }
 }
