@@ -24,6 +24,7 @@ mod nemesis;
 mod network;
 mod node;
 mod oracle;
+mod panics;
 mod run;
 mod seeds;
 mod trace;

@@ -16,6 +16,7 @@ use crate::invariants::replicas_are_equal::{Replica, check};
 use crate::nemesis::{Nemesis, OF_CONSENSUS, Plan};
 use crate::node::{self, Order};
 use crate::oracle::GROUP;
+use crate::panics;
 use crate::trace::Trace;
 use crate::witness::host;
 use crate::world::World;
@@ -104,9 +105,13 @@ pub fn run(seed: u64, loud: bool) -> Result<Summary, Box<Failure>> {
     let outcome = run.unrest().and_then(|()| run.peace(&plan, &wanted));
     let simulated = run.sim.elapsed();
     let crashes = run.nemesis.crashes;
-    // The nodes' handles first: what they hold belongs to hosts that are gone with the simulation.
-    world.alive.lock().clear();
-    drop(run);
+    if outcome.as_ref().is_err_and(panics::is_panic) {
+        std::mem::forget(run);
+    } else {
+        // The nodes' handles first: what they hold belongs to hosts that are gone with the simulation.
+        world.alive.lock().clear();
+        drop(run);
+    }
     let (acknowledged, elections) = (world.oracle.acknowledged(), world.oracle.elections());
     let trace = world.oracle.trace();
     Summary { simulated, acknowledged, elections, crashes, deliveries: 0, trace }.of(outcome, plan)
@@ -118,14 +123,14 @@ impl Run<'_> {
     }
 
     fn step(&mut self) -> Result<(), Violation> {
-        let stepped = self.sim.step();
+        let stepped = panics::step(&mut self.sim);
         clock::set(self.now());
         let now = self.now().as_millis() as u64;
         self.world.oracle.set_now(now);
         for at in self.world.hosts.values() {
             at.clock.millis.store(now, Ordering::Relaxed);
         }
-        stepped.map_err(|error| Violation { invariant: "nothing panics", what: error.to_string() })?;
+        stepped?;
         for (id, node) in self.world.alive.lock().iter() {
             self.world.oracle.look(*id, node.life, &node.group);
         }

@@ -1,10 +1,9 @@
 //! Which seeds are run, on how many threads, and what is printed.
 
-use std::cell::RefCell;
-use std::sync::Once;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
+use crate::panics;
 use crate::run::{self, Failure, Summary};
 use crate::whole;
 
@@ -62,11 +61,6 @@ pub fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|value| value.parse().ok())
 }
 
-thread_local! {
-    /// The seed that this thread runs, and where its outcome goes.
-    static RUNNING: RefCell<Option<(Of, u64, Sender<Done>)>> = const { RefCell::new(None) };
-}
-
 type Done = (u64, Result<Summary, String>);
 
 fn again(of: Of, seed: u64) -> String {
@@ -89,32 +83,12 @@ fn one(of: Of, seed: u64) -> Result<Summary, String> {
     Err(format!("{told}\n{:?}\n{}\n{told}\n{}", failure.plan, lines.join("\n"), again(of, seed)))
 }
 
-/// A panic is an outcome like any other, and the thread it happened on is left as it is: hosts that are torn down in the
-/// middle of their work panic again, which would end the process and everything that is known about it.
-fn panics_are_outcomes() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            let running = RUNNING.with_borrow_mut(Option::take);
-            let Some((of, seed, done)) = running else { return usual(panic) };
-            let backtrace = std::backtrace::Backtrace::capture();
-            let _ = done
-                .send((seed, Err(format!("seed {seed}: nothing panics: {panic}\n{backtrace}\n{}", again(of, seed)))));
-            loop {
-                std::thread::park();
-            }
-        }));
-    });
-}
-
 /// Runs a seed on a thread of its own.
 fn start(of: Of, seed: u64, done: Sender<Done>, prepare: fn()) {
     let work = move || {
         prepare();
-        RUNNING.set(Some((of, seed, done.clone())));
+        panics::are_outcomes();
         let outcome = one(of, seed);
-        RUNNING.set(None);
         // Nobody waits any more after a failure that ended everything.
         let _ = done.send((seed, outcome));
     };
@@ -129,7 +103,6 @@ pub fn run_all(
     prepare: fn(),
     mut take: impl FnMut(u64, Result<Summary, String>) -> bool,
 ) {
-    panics_are_outcomes();
     let (done, outcomes) = channel();
     let mut seeds = seeds.into_iter();
     let mut running = 0;

@@ -18,6 +18,7 @@ use crate::clock;
 use crate::invariants::Violation;
 use crate::invariants::retained_events_survive_moves as retained;
 use crate::nemesis::{Nemesis, OF_WHOLE_NODES, Plan};
+use crate::panics;
 use crate::run::{Failure, PROGRESS, Summary, TICK};
 use crate::witness::host;
 
@@ -81,9 +82,13 @@ pub fn run(seed: u64, loud: bool) -> Result<Summary, Box<Failure>> {
     let outcome = run.begin(keeps_all).and_then(|()| run.unrest()).and_then(|()| run.peace(keeps_all));
     let simulated = run.sim.elapsed();
     let crashes = run.nemesis.crashes;
-    // The nodes first: what they hold belongs to hosts that are gone with the simulation.
-    world.alive.lock().clear();
-    drop(run);
+    if outcome.as_ref().is_err_and(panics::is_panic) {
+        std::mem::forget(run);
+    } else {
+        // The nodes first: what they hold belongs to hosts that are gone with the simulation.
+        world.alive.lock().clear();
+        drop(run);
+    }
     let (acknowledged, deliveries) = world.oracle.counts();
     let (elections, trace) = (world.oracle.elections(), world.oracle.trace());
     Summary { simulated, acknowledged, elections, crashes, deliveries, trace }.of(outcome, plan)
@@ -106,7 +111,7 @@ fn run_state(world: &Whole) -> String {
 
 impl Run<'_> {
     fn step(&mut self) -> Result<(), Violation> {
-        let stepped = self.sim.step();
+        let stepped = panics::step(&mut self.sim);
         let oracle = &self.world.oracle;
         clock::set(self.sim.elapsed());
         let now = self.sim.elapsed().as_millis() as u64;
@@ -114,7 +119,7 @@ impl Run<'_> {
         for at in self.world.hosts.values() {
             at.clock.millis.store(now, Ordering::Relaxed);
         }
-        stepped.map_err(|error| Violation { invariant: "nothing panics", what: error.to_string() })?;
+        stepped?;
         self.steps += 1;
         if oracle.has_news() || self.steps.is_multiple_of(LOOK_EVERY_STEPS) {
             for (id, alive) in self.world.alive.lock().iter() {
