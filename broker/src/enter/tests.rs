@@ -763,6 +763,29 @@ async fn a_dispatcher_is_asked_to_finish_before_a_hand_over() {
     cluster.stop().await;
 }
 
+/// A node that stops answers until it does, and the new leader of what it handed over knows that the group should be led
+/// there. It is given nothing back: the next leader is the one after the heir.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_stops_is_given_nothing_back() {
+    let cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let registrar = cluster.registrar().await;
+    let nth = (registrar + 1) % 3;
+    let this = cluster.node(nth).shared.this;
+    let placed = cluster.node(nth).shared.registry.state.current_cluster();
+    let (group, _) = placed.groups.iter().find(|(_, group)| group.preferred == Some(this)).expect("each leads one");
+    let term = |nth: usize| cluster.node(nth).shared.groups.find(*group).unwrap().raft.status().term.0;
+    let before = term(nth);
+    cluster.node(nth).hand_over().await;
+    let heir = cluster.leader(*group).await;
+    let other = 3 - nth - heir;
+    let change = ClusterChange::Lead { group: *group, node: cluster.node(other).shared.this };
+    cluster.client(registrar).change_cluster(change).await.unwrap();
+    cluster.is_settled(3).await;
+    assert_eq!((cluster.leader(*group).await, term(other)), (other, before + 2), "from leader to leader");
+    cluster.stop().await;
+}
+
 /// The registry's leader, and the group that it leads besides.
 async fn leads_the_registry_and_a_group(cluster: &Cluster) -> (usize, GroupId) {
     let nth = cluster.registrar().await;
