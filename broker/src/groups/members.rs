@@ -152,8 +152,8 @@ pub(crate) async fn tend<S: StateMachine, F: Future<Output = Result<(), Membersh
             if not_before.is_some_and(|time| Instant::now() < time) {
                 return Ok(false);
             }
-            // It would give the group away again. A leader that has to go goes all the same.
-            if wanted.voters.contains(&this) && raft.may_take_over(ids::raft_node(node)).await == Some(false) {
+            // It would give the group away again, or end with it. A leader that has to go goes all the same.
+            if wanted.voters.contains(&this) && raft.may_take_over(ids::raft_node(node)).await != Some(true) {
                 *not_before = Some(Instant::now() + HAND_OVER_AGAIN_AFTER);
                 return Ok(false);
             }
