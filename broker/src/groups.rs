@@ -27,7 +27,7 @@ use crate::sessions::Sessions;
 #[cfg(test)]
 pub(crate) use lifecycle::close_left;
 pub(crate) use lifecycle::{OpenAs, is_unheard, open_held, run as follow_cluster};
-pub(crate) use members::{Wanted, tend as tend_members};
+pub(crate) use members::{Wanted, heir, tend as tend_members};
 pub(crate) use quorum::TooFew;
 
 /// How long a dispatcher may take to finish before a hand-over. Attempts that take longer are made again by the next.

@@ -125,14 +125,14 @@ async fn give_way(shared: &Shared) {
     }
 }
 
-/// The other nodes that say they are fit, when this one leads something that they could take.
+/// The other nodes that say they are fit and stay, when this one leads something that they could take.
 async fn fit_nodes(shared: &Shared) -> BTreeSet<NodeId> {
     let groups = shared.groups.all();
     let statuses = groups.values().map(|group| group.raft.status()).chain([shared.registry.raft.status()]);
     let led = statuses.filter(|status| status.is_leader());
     let voters: BTreeSet<_> = led.flat_map(|status| status.voters).filter(|node| node.0 != shared.this.0).collect();
     let asked = voters.into_iter().map(|node| async move {
-        let fit = shared.peers.is_fit(node, ANSWER_WITHIN).await;
+        let fit = shared.peers.may_take_over(node, ANSWER_WITHIN).await;
         (fit == Some(true)).then_some(ids::node(node))
     });
     join_all(asked).await.into_iter().flatten().collect()

@@ -160,7 +160,12 @@ impl NodeClient for LocalNode {
     }
 
     fn serve(&self, group: GroupId) -> Result<watch::Receiver<Serving>, ReadError> {
-        Ok(self.led(group)?.sessions.serve(self.caller))
+        let data = self.group(group)?;
+        // One that leads and does not serve yet gives a seat, too: who has it begins at once when it does.
+        if data.leader() != Some(self.shared.this) {
+            data.must_serve()?;
+        }
+        Ok(data.sessions.serve(self.caller))
     }
 
     async fn progress(&self, group: GroupId, session: Session, progress: Progress) -> Result<(), OperationError> {

@@ -15,7 +15,7 @@ use pelton_peer::{BoxedIo, Network, PeerAddress, PeerListener, Pool, Security};
 use crate::cluster::{ClusterCommand, REGISTRY};
 use crate::ended::Ended;
 use crate::formation::{AnnounceError, Formation, Keeper, Presence, RegistryLink};
-use crate::groups::{Wanted, is_unheard, tend_members};
+use crate::groups::{Wanted, heir, is_unheard, tend_members};
 use crate::ids;
 use crate::node::Shared;
 use crate::registry::RegistryState;
@@ -335,16 +335,19 @@ pub(crate) fn waits_for(shared: &Shared) -> Option<String> {
     None
 }
 
-/// Hands over what this node leads, all of it at once.
+/// Hands over what this node leads, all of it at once, and takes nothing back.
 pub(crate) async fn hand_over(shared: &Shared) {
+    shared.peers.leave();
     let groups = shared.groups.all();
-    let events = groups.values().map(|group| async {
-        if let Some(heir) = heir(shared.this, &group.raft.status()) {
+    let cluster = shared.registry.state.current_cluster();
+    let events = groups.iter().map(|(id, group)| async {
+        let preferred = cluster.groups.get(id).and_then(|group| group.preferred);
+        if let Some(heir) = heir(shared.this, &group.raft.status(), preferred) {
             give(group.hand_over(ids::node(heir)).await, group.raft.id().0);
         }
     });
     let registry = async {
-        if let Some(heir) = heir(shared.this, &shared.registry.raft.status()) {
+        if let Some(heir) = heir(shared.this, &shared.registry.raft.status(), cluster.registry.preferred) {
             give(shared.registry.raft.transfer_leader(heir).await, REGISTRY.0);
         }
     };
@@ -357,12 +360,7 @@ fn give(given: Result<(), pelton_consensus::MembershipError>, group: u32) {
     }
 }
 
-/// The voter that is furthest of those that answer.
-fn heir(this: NodeId, status: &GroupStatus) -> Option<pelton_consensus::NodeId> {
-    heir_among(this, status, |_| true)
-}
-
-/// The same, of those that `may` lead.
+/// The voter that is furthest of those that answer and `may` lead.
 pub(crate) fn heir_among(
     this: NodeId,
     status: &GroupStatus,

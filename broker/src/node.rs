@@ -326,7 +326,8 @@ impl Node {
     }
 
     /// Hands every group that this node leads to another replica, where one is ready to take it. Producers then wait
-    /// for a moment, and not for an election. To be called before [`shutdown`](Self::shutdown).
+    /// for a moment, and not for an election. From then on the node says that it is about to stop, so that it is
+    /// given none of them back. To be called before [`shutdown`](Self::shutdown).
     pub async fn hand_over(&self) {
         member::hand_over(&self.shared).await;
     }

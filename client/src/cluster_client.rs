@@ -10,7 +10,8 @@
 //!
 //! **Tries.** A refusal that names the leader is followed at once; what may be done later is tried again until
 //! [`ClusterOptions::patience`] is over. An append that left this process has a producer key, which all its tries share, so
-//! that it is written once whatever answers were lost. One whose outcome is not known stays with its group. While a caller
+//! that it is written once whatever answers were lost. One whose outcome is not known stays with its group. A try at a
+//! node that another has succeeded as leader is not waited for, if it may be repeated: that node may be cut off. While a caller
 //! waits for one append before it begins the next, events of one key keep their order.
 //!
 //! **No quorum.** An election is waited for, a majority that is gone is not: once the replica in this process says that it
@@ -41,7 +42,7 @@ use pelton_event::Event;
 use pelton_resource::{Resource, ResourceKey};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 pub use append::ClusterAppend;
 pub use nodes::Connect;
@@ -92,6 +93,19 @@ struct Inner<L, C: Connect> {
     served: OnceLock<watch::Sender<Arc<BTreeMap<GroupId, Grant>>>>,
     /// What follows views and sessions. Ends with the last handle.
     tasks: Mutex<JoinSet<()>>,
+}
+
+/// Why a try failed.
+struct Failed<E> {
+    error: E,
+    /// Who leads since, where that was not waited out.
+    successor: Option<NodeId>,
+}
+
+impl<E> From<E> for Failed<E> {
+    fn from(error: E) -> Self {
+        Self { error, successor: None }
+    }
 }
 
 type NodeOf<L, C> = Either<L, <C as Connect>::Node>;
@@ -194,25 +208,48 @@ impl<L: NodeClient, C: Connect> Inner<L, C> {
         loop {
             let view = self.nodes.view();
             let asked = named.take().or_else(|| self.nodes.leader(&view, place, tries.failed()));
-            let answer = match asked.and_then(|id| self.nodes.node(&view, id)) {
-                Some(node) => {
-                    let until = deadline.min(Instant::now() + self.options.try_timeout);
-                    timeout_at(until, call(node)).await.unwrap_or_else(|_| Err(E::unknown()))
+            let reached = asked.and_then(|id| Some((id, self.nodes.node(&view, id)?)));
+            let answer = match reached {
+                Some((id, node)) => {
+                    let succeeded = async {
+                        match is_repeatable {
+                            true => self.nodes.succeeded(&view, place, id).await,
+                            false => std::future::pending().await,
+                        }
+                    };
+                    self.answer(call(node), succeeded, deadline).await
                 }
-                None => Err(E::unavailable()),
+                None => Err(Failed::from(E::unavailable())),
             };
-            let error = match (answer, asked) {
+            let Failed { error, successor } = match (answer, asked) {
                 (Ok(value), Some(leader)) => {
                     self.nodes.leads(&view, place, leader);
                     return Ok(value);
                 }
                 (Ok(value), None) => return Ok(value),
-                (Err(error), _) => error,
+                (Err(failed), _) => failed,
             };
             match self.after(&mut tries, &error, place, &view, asked, deadline).await {
-                Some(next) => named = next,
+                Some(next) => named = next.or(successor),
                 None => return Err(tries.verdict(error)),
             }
+        }
+    }
+
+    /// Waits for the answer to a try, until its time is up or the node that was asked is `succeeded`: one that is cut off
+    /// or stands still does not even refuse. Nobody knows then whether it was done.
+    async fn answer<T, E: Refused>(
+        &self,
+        call: impl Future<Output = Result<T, E>>,
+        succeeded: impl Future<Output = NodeId>,
+        deadline: Instant,
+    ) -> Result<T, Failed<E>> {
+        let until = deadline.min(Instant::now() + self.options.try_timeout);
+        tokio::select! {
+            biased;
+            answer = call => answer.map_err(Failed::from),
+            leader = succeeded => Err(Failed { error: E::unknown(), successor: Some(leader) }),
+            () = sleep_until(until) => Err(Failed::from(E::unknown())),
         }
     }
 

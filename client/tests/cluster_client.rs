@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use pelton_client::memory::{MemoryCluster, MemoryNode};
 use pelton_client::{
-    AppendError, BrokerName, Client as _, ClusterChange, ClusterClient, ClusterOptions, GroupId, Hops, NodeId, Offset,
-    ReadError,
+    AppendError, BrokerName, Client as _, ClusterChange, ClusterClient, ClusterError, ClusterOptions, GroupId, Hops,
+    NodeId, Offset, ReadError,
 };
 use pelton_env::SeededChance;
 use pelton_event::{AttributeValue, Event};
@@ -196,6 +196,55 @@ async fn a_node_that_is_away_leaves_the_outcome_open() {
     assert_eq!(begun.elapsed(), Duration::from_secs(10));
 }
 
+/// A leader that is cut off, or stands still, refuses nothing; whether it has written it or not, it is written once.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_does_not_answer_is_left_once_another_is_known() {
+    type Silence = fn(&MemoryCluster, NodeId, bool);
+    let silences: [Silence; 2] = [MemoryCluster::away, MemoryCluster::mute];
+    for silence in silences {
+        let cluster = MemoryCluster::new(3, 1);
+        let client = beside(&cluster, 2);
+        silence(&cluster, NodeId(1), true);
+        let moves = cluster.clone();
+        tokio::spawn(async move {
+            // Not to know the leader for a moment is no reason to leave it, nor is the next term of the same.
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            moves.lead(GROUP, None);
+            moves.lead(GROUP, Some(NodeId(1)));
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            moves.lead(GROUP, Some(NodeId(3)));
+        });
+        let begun = Instant::now();
+        assert_eq!(append(&client, "1").await, Ok(GROUP));
+        assert!((1_000..1_020).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+        assert_eq!(ids(&cluster, GROUP), ["1"]);
+    }
+}
+
+/// Of a change that must not be made twice nobody knows whether it was made: there the answer is waited for.
+#[tokio::test(start_paused = true)]
+async fn only_what_may_be_repeated_is_asked_of_the_next_leader() {
+    let cluster = MemoryCluster::new(3, 1);
+    let client = beside(&cluster, 2);
+    append(&client, "1").await.unwrap();
+    cluster.away(NodeId(1), true);
+    let moves = cluster.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        moves.lead(GROUP, Some(NodeId(3)));
+        moves.lead_registry(Some(NodeId(3)));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        moves.away(NodeId(1), false);
+    });
+    let begun = Instant::now();
+    let (read, changed) = tokio::join!(async { (client.first(GROUP).await, begun.elapsed()) }, async {
+        (client.change_cluster(ClusterChange::Drain(NodeId(3))).await, begun.elapsed())
+    },);
+    assert!(matches!(read, (Ok(Offset(0)), took) if took < Duration::from_millis(1_020)), "{read:?}");
+    let three_seconds = ClusterOptions::default().try_timeout;
+    assert!(matches!(changed, (Err(ClusterError::OutcomeUnknown), took) if took == three_seconds), "{changed:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_key_is_one_order_whatever_leads() {
     let cluster = MemoryCluster::new(3, 3);
@@ -313,6 +362,7 @@ enum Trouble {
     Lead(u32, Option<u64>),
     Blind(u64, bool),
     Away(u64, bool),
+    Mute(u64, bool),
     Gone(u64, bool),
     LoseAnswers(u32),
     Wait(u64),
@@ -324,6 +374,7 @@ fn trouble() -> impl Strategy<Value = Trouble> {
         3 => (1_u32..=2, proptest::option::weighted(0.8, node())).prop_map(|(group, node)| Trouble::Lead(group, node)),
         2 => (node(), any::<bool>()).prop_map(|(node, blind)| Trouble::Blind(node, blind)),
         1 => (node(), any::<bool>()).prop_map(|(node, away)| Trouble::Away(node, away)),
+        1 => (node(), any::<bool>()).prop_map(|(node, mute)| Trouble::Mute(node, mute)),
         1 => (node(), any::<bool>()).prop_map(|(node, gone)| Trouble::Gone(node, gone)),
         2 => (0_u32..4).prop_map(Trouble::LoseAnswers),
         1 => (0_u64..15_000).prop_map(Trouble::Wait),
@@ -335,6 +386,7 @@ fn befall(cluster: &MemoryCluster, trouble: &Trouble) {
         Trouble::Lead(group, node) => cluster.lead(GroupId(group), node.map(NodeId)),
         Trouble::Blind(node, is_blind) => cluster.blind(NodeId(node), is_blind),
         Trouble::Away(node, is_away) => cluster.away(NodeId(node), is_away),
+        Trouble::Mute(node, is_mute) => cluster.mute(NodeId(node), is_mute),
         Trouble::Gone(node, is_gone) => cluster.gone(NodeId(node), is_gone),
         Trouble::LoseAnswers(answers) => cluster.lose_answers(answers),
         Trouble::Wait(_) => {}

@@ -1,4 +1,5 @@
-//! Who is fit to lead: a node whose disk is full, slow or hung says of itself that it is not.
+//! Who is fit to lead: a node whose disk is full, slow or hung says of itself that it is not. And one that is about to stop
+//! says that, so that what it hands over does not come back.
 //!
 //! It is asked with a heartbeat that is for no group. Those of groups would not do: a busy leader sends none.
 
@@ -22,20 +23,37 @@ impl Peers {
         self.unfit().load(Ordering::Relaxed)
     }
 
+    /// From now on this node says that it is about to stop.
+    pub fn leave(&self) {
+        self.leaving().store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leaves(&self) -> bool {
+        self.leaving().load(Ordering::Relaxed)
+    }
+
     /// Whether another node says that it is fit to lead. `None`: it does not answer `within` this time.
     pub async fn is_fit(&self, node: NodeId, within: Duration) -> Option<bool> {
+        self.ask(node, within).await.map(|answer| !answer.unfit)
+    }
+
+    /// Whether another node says that it is fit to lead, and stays. `None`: it does not answer `within` this time.
+    pub async fn may_take_over(&self, node: NodeId, within: Duration) -> Option<bool> {
+        self.ask(node, within).await.map(|answer| !answer.unfit && !answer.leaves)
+    }
+
+    async fn ask(&self, node: NodeId, within: Duration) -> Option<proto::HeartbeatResponse> {
         let within_millis = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
         let request = proto::HeartbeatRequest { beats: Vec::new(), within_millis };
         let asked = self.transport().ok()?.heartbeat(node, request);
-        let answer = tokio::time::timeout(within, asked).await.ok()?.ok()?;
-        Some(!answer.unfit)
+        tokio::time::timeout(within, asked).await.ok()?.ok()
     }
 }
 
 impl<S: StateMachine> Group<S> {
-    /// Whether another node says that it is fit to lead this group, or any. `None`: it does not answer soon.
-    pub async fn is_fit(&self, node: NodeId) -> Option<bool> {
-        self.peers().is_fit(node, self.election_timeout().0).await
+    /// Whether another node says that it is fit to lead this group, or any, and stays. `None`: it does not answer soon.
+    pub async fn may_take_over(&self, node: NodeId) -> Option<bool> {
+        self.peers().may_take_over(node, self.election_timeout().0).await
     }
 
     /// Whether this node stands for election from now on. It votes and follows in any case, and leads when the group is

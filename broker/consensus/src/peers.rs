@@ -71,6 +71,7 @@ struct Shared {
     /// Entries of this node that were repaired with copies of others.
     repaired: AtomicU64,
     unfit: AtomicBool,
+    leaves: AtomicBool,
 }
 
 impl fmt::Debug for Peers {
@@ -101,6 +102,7 @@ impl Peers {
             log: Mutex::default(),
             repaired: AtomicU64::new(0),
             unfit: AtomicBool::new(false),
+            leaves: AtomicBool::new(false),
         }))
     }
 
@@ -110,6 +112,10 @@ impl Peers {
 
     pub(crate) fn unfit(&self) -> &AtomicBool {
         &self.0.unfit
+    }
+
+    pub(crate) fn leaving(&self) -> &AtomicBool {
+        &self.0.leaves
     }
 
     pub(crate) fn heartbeats(&self) -> &Heartbeats {
@@ -189,7 +195,7 @@ impl Peers {
         let mut answers = join_all(answers).await;
         let unanswered = proto::heartbeat_response::Answer { group: 0, response: None };
         answers.extend(std::iter::repeat_n(unanswered, too_many.min(MAX_BEATS)));
-        proto::HeartbeatResponse { answers, unfit: self.is_unfit() }
+        proto::HeartbeatResponse { answers, unfit: self.is_unfit(), leaves: self.leaves() }
     }
 
     /// Takes in a snapshot.

@@ -19,6 +19,7 @@ use pelton_resource::parse_documents;
 
 use super::*;
 use crate::blocking::Blocking;
+use crate::ids;
 use crate::member::Timing;
 use crate::node::{RegistryStore, Retention};
 use net::Net;
@@ -430,6 +431,7 @@ async fn a_leader_that_is_cut_off_acknowledges_nothing() {
     let client = cluster.client(old);
     assert!(matches!(client.read(group, Offset(0), 1).await, Err(ReadError::NotLeader { .. })));
     assert!(client.cursors(group).await.is_err());
+    assert_eq!(*client.serve(group).unwrap().borrow(), Serving::Waits, "a seat, for when it serves again");
     let appended = cluster.append(group, "2", Some(key)).await;
     assert_eq!(appended.position.offset, Offset(1));
     assert!(!stale.is_finished(), "no quorum, no answer");
@@ -760,6 +762,27 @@ async fn a_dispatcher_is_asked_to_finish_before_a_hand_over() {
     // What stops hands over all it leads.
     let asked = serve(other);
     tokio::join!(cluster.node(other).hand_over(), asked);
+    cluster.stop().await;
+}
+
+/// A node that stops answers until it does, and the new leader of what it handed over knows that the group should be led
+/// there. It asks first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_stops_is_given_nothing_back() {
+    let cluster = Cluster::of(3).await;
+    cluster.is_settled(3).await;
+    let (stops, other) = (0, 1);
+    let (group, node) = (GROUPS[0], ids::raft_node(cluster.node(stops).shared.this));
+    let raft = &cluster.node(other).shared.groups.find(group).unwrap().raft;
+    let asked = async || loop {
+        // Who does not answer in time is given nothing either.
+        if let Some(may) = raft.may_take_over(node).await {
+            return may;
+        }
+    };
+    assert!(in_time("it answers", asked()).await);
+    cluster.node(stops).hand_over().await;
+    assert!(!in_time("it still answers", asked()).await);
     cluster.stop().await;
 }
 

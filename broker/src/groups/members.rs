@@ -10,6 +10,7 @@ use pelton_consensus::{Group, GroupStatus, MembershipError, StateMachine};
 use tokio::time::Instant;
 
 use crate::ids;
+use crate::member::heir_among;
 
 /// Entries that a replica may lack and still count as caught up: what is on its way while a group is busy.
 const CAUGHT_UP_WITHIN: u64 = 64;
@@ -105,6 +106,14 @@ fn has_caught_up(status: &GroupStatus, node: NodeId) -> bool {
         && follower.answered.is_some_and(|answered| answered < ANSWERED_WITHIN)
 }
 
+/// Who leads instead of the leader `this`, which is about to stop: the one that should, if it has caught up, for whoever
+/// else led would hand over to it; else the voter that is furthest.
+pub(crate) fn heir(this: NodeId, status: &GroupStatus, preferred: Option<NodeId>) -> Option<pelton_consensus::NodeId> {
+    let preferred = preferred.filter(|node| has_caught_up(status, *node));
+    let preferred = preferred.and_then(|preferred| heir_among(this, status, |node| node == preferred));
+    preferred.or_else(|| heir_among(this, status, |_| true))
+}
+
 /// Does the next step, if this node leads the group. `settled` becomes the voters once they are committed; `not_before`
 /// keeps a hand-over that failed from being tried again at once; `hand_over` is how it is done. `true` when something was
 /// done.
@@ -143,8 +152,8 @@ pub(crate) async fn tend<S: StateMachine, F: Future<Output = Result<(), Membersh
             if not_before.is_some_and(|time| Instant::now() < time) {
                 return Ok(false);
             }
-            // It would give the group away again. A leader that has to go goes all the same.
-            if wanted.voters.contains(&this) && raft.is_fit(ids::raft_node(node)).await == Some(false) {
+            // It would give the group away again, or end with it. A leader that has to go goes all the same.
+            if wanted.voters.contains(&this) && raft.may_take_over(ids::raft_node(node)).await != Some(true) {
                 *not_before = Some(Instant::now() + HAND_OVER_AGAIN_AFTER);
                 return Ok(false);
             }

@@ -8,11 +8,11 @@ use std::task::{Context, Poll};
 
 use futures_util::future::join_all;
 use pelton_event::Event;
-use tokio::time::{Instant, Sleep, sleep, timeout_at};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::lost::Lost;
 use super::nodes::info_of;
-use super::{Connect, Inner, Place, retries};
+use super::{Connect, Failed, Inner, Place, retries};
 use crate::retry::{Refused as _, Tries, Verdict};
 use crate::routing::Target;
 use crate::{AppendError, Appended, BrokerName, GroupId, Hops, NodeClient, NodeId, ProducerKey};
@@ -173,22 +173,22 @@ impl<L: NodeClient, C: Connect> Asked<L, C> {
             };
             let place = Place::Group(group);
             let asked = follow.map(|(leader, _)| leader).or_else(|| inner.nodes.leader(&view, place, tries.failed()));
-            let answer = match asked.and_then(|id| inner.nodes.node(&view, id)) {
-                Some(node) => {
-                    let until = deadline.min(Instant::now() + inner.options.try_timeout);
+            let reached = asked.and_then(|id| Some((id, inner.nodes.node(&view, id)?)));
+            let answer = match reached {
+                Some((id, node)) => {
                     let append = node.append(group, &broker, events.as_slice(), hops, Some(key));
-                    timeout_at(until, append).await.unwrap_or(Err(AppendError::OutcomeUnknown))
+                    inner.answer(append, inner.nodes.succeeded(&view, place, id), deadline).await
                 }
-                None => Err(AppendError::Unavailable),
+                None => Err(Failed::from(AppendError::Unavailable)),
             };
-            let error = match answer {
+            let Failed { error, successor } = match answer {
                 Ok(appended) => {
                     if let Some(leader) = asked {
                         inner.nodes.leads(&view, place, leader);
                     }
                     return Ok(appended);
                 }
-                Err(error) => error,
+                Err(failed) => failed,
             };
             let mut unasked = None;
             if let (Some(info), Some(node)) = (info_of(&view, place), asked) {
@@ -216,7 +216,7 @@ impl<L: NodeClient, C: Connect> Asked<L, C> {
                 fixed = Some(group);
             }
             match next {
-                Some(leader) => named = leader.map(|leader| (leader, group)),
+                Some(leader) => named = leader.or(successor).map(|leader| (leader, group)),
                 None => return Err(tries.verdict(error)),
             }
         }

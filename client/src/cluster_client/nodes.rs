@@ -109,6 +109,23 @@ impl<L: NodeClient, C: Connect> Nodes<L, C> {
         }
     }
 
+    /// Returns once the view names a leader of a later term than `view` has, and it is not `asked`.
+    pub(super) async fn succeeded(&self, view: &ClusterView, place: Place, asked: NodeId) -> NodeId {
+        let term = info_of(view, place).map_or(0, |info| info.term);
+        let mut views = self.view.clone();
+        let mut successor = None;
+        let found = |view: &Arc<ClusterView>| {
+            successor = info_of(view, place).and_then(|info| successor_of(asked, term, info));
+            successor.is_some()
+        };
+        let found = views.wait_for(found).await.is_ok();
+        match successor.filter(|_| found) {
+            Some(leader) => leader,
+            // Nothing is learnt any more.
+            None => std::future::pending().await,
+        }
+    }
+
     /// Who was named as leader where the view names none.
     pub(super) fn learnt(&self, place: Place) -> Option<NodeId> {
         self.learnt.lock().get(&place).map(|(_, leader)| *leader)
@@ -138,5 +155,34 @@ pub(super) fn info_of(view: &ClusterView, place: Place) -> Option<&GroupInfo> {
     match place {
         Place::Registry => Some(&view.registry),
         Place::Group(group) => view.groups.get(&group),
+    }
+}
+
+/// Who leads instead of the node that was asked when the term was `term`, as far as that is known.
+fn successor_of(asked: NodeId, term: u64, now: &GroupInfo) -> Option<NodeId> {
+    now.leader.filter(|leader| *leader != asked && now.term > term)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Node 1 was asked in term 4.
+    #[test]
+    fn a_leader_is_succeeded_by_another_of_a_later_term() {
+        for (term, leader, want) in [
+            (4, Some(1), None),
+            (4, None, None),
+            // The view knew no better then, and a node that was named since may have been asked.
+            (4, Some(2), None),
+            (3, Some(2), None),
+            (5, None, None),
+            (5, Some(1), None),
+            (5, Some(2), Some(2)),
+            (9, Some(3), Some(3)),
+        ] {
+            let now = GroupInfo { term, leader: leader.map(NodeId), ..GroupInfo::default() };
+            assert_eq!(successor_of(NodeId(1), 4, &now), want.map(NodeId), "{leader:?} in {term}");
+        }
     }
 }

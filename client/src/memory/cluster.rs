@@ -43,6 +43,8 @@ struct State {
     blind: BTreeSet<NodeId>,
     /// Nodes that do not answer.
     away: BTreeSet<NodeId>,
+    /// Nodes that do what they are asked and do not say so.
+    mute: BTreeSet<NodeId>,
     /// Nodes that are not reached.
     gone: BTreeSet<NodeId>,
     /// Groups whose replicas reach none of each other.
@@ -221,6 +223,16 @@ impl MemoryCluster {
         };
     }
 
+    /// A node that is mute takes appends and never answers them.
+    pub fn mute(&self, node: NodeId, is_mute: bool) {
+        let mut state = self.0.state.lock();
+        if is_mute {
+            state.mute.insert(node)
+        } else {
+            state.mute.remove(&node)
+        };
+    }
+
     /// A node that is gone takes no connection. What a majority of whose replicas are gone, the others refuse.
     pub fn gone(&self, node: NodeId, is_gone: bool) {
         let mut state = self.0.state.lock();
@@ -382,6 +394,9 @@ impl NodeClient for MemoryNode {
         let answer = stored.store(broker, events, hops);
         if let (Ok(appended), Some(known)) = (&answer, known) {
             state.leads.entry(group).or_default().known.insert(known, *appended);
+        }
+        if state.mute.contains(&self.id) {
+            return Box::pin(std::future::pending());
         }
         if state.lost_answers > 0 {
             state.lost_answers -= 1;

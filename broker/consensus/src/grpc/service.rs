@@ -89,7 +89,8 @@ impl Consensus for ConsensusService {
         let beats = request.into_inner().beats.into_iter();
         let answers =
             beats.map(|beat| proto::heartbeat_response::Answer { group: beat.group, response: Some(refused.clone()) });
-        Ok(Response::new(proto::HeartbeatResponse { answers: answers.collect(), unfit: self.peers.is_unfit() }))
+        let (unfit, leaves) = (self.peers.is_unfit(), self.peers.leaves());
+        Ok(Response::new(proto::HeartbeatResponse { answers: answers.collect(), unfit, leaves }))
     }
 
     async fn snapshot(

@@ -23,7 +23,7 @@ impl Transport for Half {
             response: (beat.group % 2 == 1).then(proto::AppendResponse::default),
         });
         let answers = answers.collect();
-        Box::pin(async { Ok(proto::HeartbeatResponse { answers, unfit: false }) })
+        Box::pin(async { Ok(proto::HeartbeatResponse { answers, unfit: false, leaves: false }) })
     }
 
     fn append(

@@ -140,3 +140,22 @@ fn any_members_become_any_others() {
         }
     }
 }
+
+#[test]
+fn what_stops_hands_over_to_whoever_should_lead() {
+    let (all, late) = (status(&[1, 2, 3], &[4], &[], &[]), status(&[1, 2, 3], &[], &[3], &[]));
+    let silent = status(&[1, 2, 3], &[], &[], &[3]);
+    let follower = GroupStatus { role: Role::Follower, ..status(&[1, 2, 3], &[], &[], &[]) };
+    for (what, status, preferred, want) in [
+        ("it is away from home", &all, Some(3), Some(3)),
+        ("it is at home", &all, Some(1), Some(2)),
+        ("nobody should", &all, None, Some(2)),
+        ("whoever should lags behind", &late, Some(3), Some(2)),
+        ("whoever should is silent", &silent, Some(3), Some(2)),
+        ("whoever should has no vote", &all, Some(4), Some(2)),
+        ("it does not lead", &follower, Some(3), None),
+    ] {
+        let heir = heir(THIS, status, preferred.map(NodeId));
+        assert_eq!(heir.map(ids::node), want.map(NodeId), "{what}");
+    }
+}
