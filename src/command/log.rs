@@ -23,8 +23,11 @@ pub struct LogArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Check every record of a log that no process has open, and change nothing
-    #[command(after_help = "Exits with 0 when the log is whole and 1 when it is not, or cannot be looked at.\n\n\
-                            Example:\n  pelton log verify ./pelton-data")]
+    #[command(
+        after_help = "Exits with 0 when the log is whole, or all of its damage was repaired since, and 1 when it is \
+                            not, or cannot be looked at.\n\n\
+                            Example:\n  pelton log verify ./pelton-data"
+    )]
     Verify {
         /// The data folder, or the log folder inside it
         dir: PathBuf,
@@ -114,8 +117,16 @@ fn describe(report: &VerifyReport) -> String {
     if let Some(refusal) = &report.refusal {
         let _ = writeln!(out, "WOULD NOT OPEN: {}", with_causes(refusal));
     }
+    for damage in &report.repaired {
+        let _ = writeln!(out, "repaired since: byte {} of {}", damage.position, damage.file);
+    }
     if report.is_whole() {
-        out.push_str("whole\n");
+        out.push_str("whole");
+        let repaired = report.repaired.len();
+        if repaired > 0 {
+            let _ = write!(out, ": {repaired} damaged place{} repaired since", plural(repaired));
+        }
+        out.push('\n');
     }
     out
 }

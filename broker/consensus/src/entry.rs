@@ -11,6 +11,8 @@ use crate::{Command, Space};
 
 const KIND_BLANK: u8 = 0;
 pub(crate) const KIND_MEMBERSHIP: u8 = 1;
+/// In memory only: [`payload`] takes it for unknown, as every version does, and nothing is sent or written of it.
+const KIND_UNREADABLE: u8 = 2;
 
 /// An entry's content.
 pub(crate) struct Content {
@@ -45,6 +47,16 @@ pub(crate) fn content(payload: Payload) -> Content {
             Content { kind: command.kind, event_count: command.event_count, body: command.body }
         }
     }
+}
+
+/// Stands for the content of an entry that is damaged here, of which no more than the id is known.
+pub(crate) fn unreadable() -> Payload {
+    let command = Command { kind: KIND_UNREADABLE, event_count: 0, body: Bytes::new(), space: Space::Last };
+    EntryPayload::Normal(Proposal { command, ticket: None })
+}
+
+pub(crate) fn is_unreadable(payload: &Payload) -> bool {
+    matches!(payload, EntryPayload::Normal(proposal) if proposal.command.kind == KIND_UNREADABLE)
 }
 
 /// Whether entries of this kind say who votes.

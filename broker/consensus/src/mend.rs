@@ -183,6 +183,10 @@ impl Mend {
     async fn put(&self, from: NodeId, copies: Vec<pelton_log::Entry>) -> Vec<LogIndex> {
         let bytes = copies.iter().map(|entry| entry.body.len() as u64).sum();
         let indexes: Vec<_> = copies.iter().map(|entry| entry.index).collect();
+        // An answer without copies waits for no room: it still says that nobody has them.
+        if indexes.is_empty() {
+            return Vec::new();
+        }
         if !room_for(&self.log, Space::Reserve, bytes).await {
             return indexes;
         }

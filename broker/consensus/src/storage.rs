@@ -31,6 +31,8 @@ pub(crate) struct GroupLog {
     group: GroupId,
     node: NodeId,
     shared: Arc<Shared>,
+    /// The damaged entry that this reader came upon last, and gave nothing for.
+    gave_nothing_for: Option<LogIndex>,
 }
 
 #[derive(Default)]
@@ -55,7 +57,7 @@ struct Elections {
 
 impl GroupLog {
     pub(crate) fn new(log: Log, group: GroupId, node: NodeId) -> Self {
-        Self { log, group, node, shared: Arc::default() }
+        Self { log, group, node, shared: Arc::default(), gave_nothing_for: None }
     }
 
     /// The state as of `applied` is there: nobody reads the content of entries up to it.
@@ -184,6 +186,24 @@ impl GroupLog {
             }
             Err(error) => Err(io::Error::other(error)),
         }
+    }
+
+    /// The damaged entries at `from`, by their ids, and what can be read behind them. A request never carries them: it
+    /// begins behind the last ([`wire::begin_behind_unreadable`](crate::wire::begin_behind_unreadable)).
+    fn read_unreadable(&self, from: LogIndex, to: LogIndex, max_bytes: u64) -> io::Result<Vec<RaftEntry>> {
+        let (mut entries, mut next) = (Vec::new(), from);
+        while next < to && self.is_faulty(next) {
+            // One that was mended just now, or of which nothing is known, ends it.
+            let Ok(Some(log_id)) = self.log_id(next) else { return Ok(entries) };
+            entries.push(RaftEntry { log_id, payload: entry::unreadable() });
+            next = LogIndex(next.0 + 1);
+        }
+        if next < to
+            && let Ok(behind) = self.try_read_some(next, to, max_bytes)?
+        {
+            entries.extend(behind);
+        }
+        Ok(entries)
     }
 
     /// As [`read_some`](Self::read_some), and waits for what is damaged as long as somebody may mend it.
@@ -331,6 +351,12 @@ impl RaftLogReader<Types> for GroupLog {
                 // No entry is taken for a heartbeat, and asked for again: a replication that waited in here would not
                 // see that it is over.
                 tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+                // That heartbeat says whether the follower has what comes before. Near the end of the log openraft finds
+                // out no other way than by sending entries whether it has this one as well.
+                if self.gave_nothing_for.take() == Some(from) {
+                    return self.read_unreadable(from, to, max_bytes);
+                }
+                self.gave_nothing_for = Some(from);
                 Ok(Vec::new())
             }
             read => Ok(read?),

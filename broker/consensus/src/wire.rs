@@ -96,6 +96,17 @@ pub(crate) fn stored(entry: proto::Entry, first_offset: u64) -> Option<pelton_lo
     })
 }
 
+/// Makes a request begin behind the last of its entries that cannot be read here, so that no such entry is sent: a
+/// follower takes the rest only if it has that entry. Whether it had one.
+pub(crate) fn begin_behind_unreadable(request: &mut AppendEntriesRequest<Types>) -> bool {
+    let Some(last) = request.entries.iter().rposition(|entry| entry::is_unreadable(&entry.payload)) else {
+        return false;
+    };
+    request.prev_log_id = Some(request.entries[last].log_id);
+    request.entries.drain(..=last);
+    true
+}
+
 pub(crate) fn append_to_wire(group: GroupId, request: AppendEntriesRequest<Types>) -> proto::AppendRequest {
     proto::AppendRequest {
         group: group.0,

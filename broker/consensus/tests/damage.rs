@@ -6,13 +6,15 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use common::cluster::*;
 use common::net::Net;
-use pelton_consensus::{GroupError, MembershipError, NodeId, Role, Unsound};
+use pelton_consensus::{GroupError, MembershipError, NodeId, ReadIndexError, Role, Unsound};
 use pelton_log::{LogIndex, ReadError, SimDisk};
+use tokio::time::Instant;
 
 type Simulated = Cluster<Arc<Net>>;
 
@@ -411,4 +413,108 @@ async fn a_lone_replica_with_damage_is_not_opened() {
     let opened = cluster.try_open(1, disk).await;
     let Err(error @ GroupError::Damaged { .. }) = opened else { panic!("{:?}", opened.map(|_| ())) };
     assert!(error.to_string().contains("offsets 18 to below 19"), "{error}");
+}
+
+/// The same entry on all replicas, applied long ago and found when all start again: near the end of the log, in its newer
+/// half and in its older one. A leader is elected, and serves all that is sound.
+#[tokio::test(start_paused = true)]
+async fn what_is_damaged_everywhere_keeps_no_leader_from_being_elected() {
+    for places in [&[20][..], &[150], &[198], &[190, 191, 192], &[101, 102, 198]] {
+        let mut cluster = three(200).await;
+        let mut disks = Vec::new();
+        for id in 1..=3 {
+            disks.push((id, cluster.shut_down(id).await));
+        }
+        for (id, disk) in disks {
+            flip(&disk, places);
+            cluster.start_on(id, disk).await;
+        }
+        let leader = cluster.leader().await;
+        let lines = cluster.nodes[&leader].lines();
+        for id in 1..=3 {
+            let log = cluster.group(id).log();
+            for (n, line) in lines.iter().enumerate() {
+                match log.read(GROUP, LogIndex(line.index), LogIndex(line.index + 1), 1) {
+                    Ok(found) => assert_eq!(found[0].body, body(n)),
+                    Err(error) => {
+                        assert!(matches!(error, ReadError::Damaged(_)) && places.contains(&n), "{n}: {error}")
+                    }
+                }
+            }
+        }
+        for id in 1..=3 {
+            let mut unsound = cluster.group(id).unsound();
+            let is_known = |unsound: &Unsound| unsound.is_everywhere && unsound.entries == places.len() as u64;
+            within("that all of it is everywhere", unsound.wait_for(is_known)).await.unwrap();
+        }
+        assert!(within("a read", cluster.group(leader).read_index()).await.is_ok());
+        // What is committed now reaches all of them.
+        commit(&cluster, 200..203).await;
+        cluster.converge(203).await;
+        cluster.stop().await;
+    }
+}
+
+/// A leader whose damage the others cannot repair, as they have purged what it needs, gives way. A read that waits for a
+/// quorum meanwhile ends, and what it answers is not stale: it says that this node may not answer.
+#[tokio::test(start_paused = true)]
+async fn a_read_that_waits_while_a_damaged_leader_gives_way_ends_and_is_not_stale() {
+    let cluster = three(200).await;
+    let old = cluster.leader().await;
+    let others: Vec<u64> = (1..=3).filter(|id| *id != old).collect();
+    let group = cluster.group(old);
+    let purged = cluster.nodes[&old].lines()[50].index;
+    for node in others.iter().map(|id| &cluster.nodes[id]) {
+        node.group.state().inner.lock().keep_from = Some(purged);
+        node.group.purge_to_watermark().await.unwrap();
+        until("it is purged", || node.group.status().purged_index.is_some_and(|at| at.0 == purged)).await;
+    }
+    cluster.fabric.no_snapshots([old]);
+    cluster.fabric.delay(30);
+    let mut acknowledged = cluster.commit(body(200)).await;
+    flip(&cluster.nodes[&old].disk, &[25]);
+    let at = LogIndex(cluster.nodes[&old].lines()[25].index);
+    assert!(matches!(group.log().read(GROUP, at, LogIndex(at.0 + 1), 1), Err(ReadError::Damaged(_))));
+
+    let is_refused = Arc::new(AtomicBool::new(false));
+    let read = |acknowledged: LogIndex| {
+        let (group, is_refused, begun) = (group.clone(), is_refused.clone(), Instant::now());
+        tokio::spawn(async move {
+            let read = group.read_index().await;
+            is_refused.fetch_or(read.is_err(), Ordering::Relaxed);
+            (acknowledged, read, begun.elapsed())
+        })
+    };
+    let mut reads = Vec::new();
+    until("it gives way", || {
+        reads.push(read(acknowledged));
+        is_refused.load(Ordering::Relaxed)
+    })
+    .await;
+    // What waits now waits on: no answer comes any more.
+    for other in &others {
+        cluster.fabric.cut(*other, old);
+    }
+    for n in 201..206 {
+        acknowledged = cluster.commit_among(others.clone(), body(n)).await;
+        reads.push(read(acknowledged));
+    }
+    cluster.fabric.heal();
+    until("it knows the new leader", || group.status().leader.is_some_and(|leader| leader != NodeId(old))).await;
+    reads.push(read(acknowledged));
+    let (mut answered, mut waited_in_vain) = (0, 0);
+    for read in reads {
+        let (acknowledged, read, waited) = within("a read to end", read).await.unwrap();
+        match read {
+            Ok(index) => {
+                assert!(index >= acknowledged, "{} was acknowledged before, and it says {}", acknowledged.0, index.0);
+                answered += 1;
+            }
+            Err(ReadIndexError::NotLeader { .. } | ReadIndexError::Unavailable) => {
+                waited_in_vain += u32::from(!waited.is_zero());
+            }
+            Err(error @ ReadIndexError::Ended { .. }) => panic!("{error}"),
+        }
+    }
+    assert!(answered > 0 && waited_in_vain > 0, "{answered} were answered, {waited_in_vain} waited in vain");
 }

@@ -153,6 +153,14 @@ impl Placed {
         self.runs.get(after.checked_sub(1)?).filter(|run| index < run.end)
     }
 
+    /// Whether the entry at `index` is read from the record at that place: where it was written, or its copy.
+    pub(crate) fn is_read_at(&self, index: u64, segment: u64, position: u64) -> bool {
+        match self.repairs.get(&index) {
+            Some((at, copy)) => (*at, copy.slot.position()) == (segment, position),
+            None => self.run_of(index).is_some_and(|run| run.segment == segment),
+        }
+    }
+
     /// The lowest segment that holds an entry.
     pub(crate) fn oldest_entry_segment(&self) -> Option<u64> {
         self.runs.front().map(|run| run.segment)

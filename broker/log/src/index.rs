@@ -470,6 +470,12 @@ impl SegmentIndex {
         })
     }
 
+    /// The faulty entries of which nothing says where they lay.
+    pub(crate) fn unplaced(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        let placed = |group: u32, index: u64| self.groups.get(&group)?.slot(index).map(Slot::position);
+        self.faulty().filter(move |(group, index)| placed(*group, *index) == Some(0))
+    }
+
     /// At least the bytes that the footer will take, should `records` more records come.
     pub(crate) fn footer_bound(&self, records: u64) -> u64 {
         FOOTER_FIXED

@@ -38,6 +38,7 @@ mod reader;
 mod record;
 mod recovery;
 mod repair;
+mod rot;
 mod salvage;
 mod scan;
 mod scrub;

@@ -25,7 +25,6 @@ pub(crate) struct Scan {
     pub frontier_beyond: Option<u64>,
     /// A record of the present use lies beyond the end.
     pub remains: bool,
-    pub records: u64,
 }
 
 /// A part of a file in memory.
@@ -141,7 +140,6 @@ pub(crate) fn scan(file: &dyn DiskFile, use_id: u64, size_bytes: u64) -> io::Res
     let mut window = Window::new(file, size_bytes)?;
     let limit = window.limit;
     let mut index: Option<SegmentIndex> = None;
-    let mut records_read = 0;
     let mut at = DATA_START;
     let (stop, stop_header) = loop {
         let expected = index.as_ref().map(|index| (index.next_sequence, index.last_hash));
@@ -165,7 +163,6 @@ pub(crate) fn scan(file: &dyn DiskFile, use_id: u64, size_bytes: u64) -> io::Res
             }
         }
         index.end = end;
-        records_read += records.len() as u64;
         at = end;
     };
     let mut frontier_beyond = None;
@@ -179,5 +176,5 @@ pub(crate) fn scan(file: &dyn DiskFile, use_id: u64, size_bytes: u64) -> io::Res
         look += BLOCK;
     }
     let index = index.unwrap_or_else(|| SegmentIndex::empty(0, 0, 0));
-    Ok(Scan { index, stop, stop_header, frontier_beyond, remains, records: records_read })
+    Ok(Scan { index, stop, stop_header, frontier_beyond, remains })
 }

@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::cache::{Footer, OpenSegment, find_footer};
+use crate::cache::{Footer, find_footer};
 use crate::core::Sealed;
 use crate::error::{Damage, ReadError};
+use crate::index::SegmentIndex;
 use crate::log::Inner;
-use crate::record::{Header, Kind};
-use crate::salvage::{Found, record_at};
+use crate::rot::{Rot, Walk};
 use crate::scan::Window;
 use crate::segment::{DATA_START, segment_name};
 use crate::types::{GroupId, LogIndex, Offset};
-
-/// Records start at multiples of this.
-const STEP: u64 = 8;
 
 /// What one step of a scrub came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,10 +27,8 @@ pub struct Scrubbed {
 #[derive(Debug, Default)]
 pub(crate) struct Cursor {
     segment: u64,
-    /// 0 at the start of a segment.
-    position: u64,
-    /// Sequence and hash that the next record goes on from, when that is known.
-    due: Option<(u64, u64)>,
+    /// `None` at the start of a segment.
+    walk: Option<Walk>,
 }
 
 impl Inner {
@@ -88,99 +83,53 @@ impl Inner {
             return Ok(true);
         };
         let end = segment.index.end;
-        if cursor.position == 0 {
-            cursor.position = DATA_START;
-            cursor.due = Some((segment.index.first_sequence, segment.index.first_previous));
-            if !matches!(footer, Footer::Whole(_)) && sealed.pinned.is_none() {
-                self.found(number, end, None, done);
-                // The index in memory stands in for it.
-                if let Some(sealed) = self.core.lock().sealed.get_mut(&number) {
-                    sealed.pinned = Some(Arc::clone(&segment.index));
-                }
+        let mut window = Window::new(&*file, sealed.size_bytes)?;
+        let is_new = cursor.walk.is_none();
+        let walk = cursor.walk.get_or_insert_with(|| Walk::of(&segment.index));
+        if is_new && !matches!(footer, Footer::Whole(_)) && sealed.pinned.is_none() {
+            self.found(number, end, None, done);
+            // The index in memory stands in for it.
+            if let Some(sealed) = self.core.lock().sealed.get_mut(&number) {
+                sealed.pinned = Some(Arc::clone(&segment.index));
             }
         }
-        let mut window = Window::new(&*file, sealed.size_bytes)?;
-        let start = cursor.position;
-        while cursor.position < end {
-            if cursor.position - start >= max_bytes {
-                done.bytes += cursor.position - start;
+        let start = walk.position;
+        while walk.position < end {
+            if walk.position - start >= max_bytes {
+                done.bytes += walk.position - start;
                 return Ok(false);
             }
-            let at = cursor.position;
-            let record = record_at(&mut window, at, sealed.use_id)?;
-            let is_due = |header: &Header| cursor.due.is_none_or(|due| due == (header.sequence, header.previous));
-            match record.filter(|record| is_due(&record.header)) {
-                Some(record) => {
-                    if !record.body_is_whole {
-                        self.found_in_record(number, &segment, &record, done);
-                    }
-                    cursor.due = Some((record.header.sequence + 1, record.header.hash));
-                    cursor.position = record.end();
-                }
-                None => {
-                    cursor.due = None;
-                    let mut next = at + STEP;
-                    while next < end && record_at(&mut window, next, sealed.use_id)?.is_none() {
-                        next += STEP;
-                    }
-                    cursor.position = next.min(end);
-                    self.found_between(number, &segment, at, cursor.position, done);
-                }
+            if let Some(rot) = walk.step(&mut window, sealed.use_id, end)? {
+                self.found_rot(number, &segment.index, &rot, done);
             }
         }
         done.bytes += end.saturating_sub(start);
         Ok(true)
     }
 
-    /// The body of a record is bad.
-    fn found_in_record(&self, number: u64, segment: &OpenSegment, record: &Found, done: &mut Scrubbed) {
-        let (header, position) = (&record.header, u64::from(record.position));
-        if matches!(header.kind, Kind::Entry | Kind::Repair) {
-            let index = LogIndex(header.index);
-            let part = segment.index.groups.get(&header.group);
-            let own = part.and_then(|part| part.slot(header.index));
-            let copy = part.and_then(|part| part.repairs.get(&header.index)).map(|repair| &repair.slot);
-            // Another entry of that index may have been truncated.
-            let is_indexed = own.into_iter().chain(copy).any(|slot| slot.position() == position);
-            if is_indexed && self.is_live(GroupId(header.group), index, number) {
-                let offsets =
-                    (Offset(header.first_offset), Offset(header.first_offset + u64::from(header.event_count)));
-                self.found(number, position, Some((GroupId(header.group), index, offsets)), done);
+    fn found_rot(&self, number: u64, segment: &SegmentIndex, rot: &Rot, done: &mut Scrubbed) {
+        let entries = rot.entries(segment);
+        for (group, index, slot) in &entries {
+            if self.is_live(GroupId(*group), LogIndex(*index), number, slot.position()) {
+                let offsets = (Offset(slot.first_offset), Offset(slot.next_offset()));
+                self.found(number, slot.position(), Some((GroupId(*group), LogIndex(*index), offsets)), done);
             }
+        }
+        if rot.is_entry() {
             return;
         }
-        self.found(number, position, None, done);
-        self.restate(segment.number);
-    }
-
-    /// The headers of records between two places are bad.
-    fn found_between(&self, number: u64, segment: &OpenSegment, from: u64, to: u64, done: &mut Scrubbed) {
-        let mut found_any = false;
-        for (group, part) in &segment.index.groups {
-            let own = (part.first..).zip(&part.slots);
-            let copies = part.repairs.iter().map(|(index, repair)| (*index, &repair.slot));
-            for (index, slot) in own.chain(copies).filter(|(_, slot)| (from..to).contains(&slot.position())) {
-                found_any = true;
-                if self.is_live(GroupId(*group), LogIndex(index), number) {
-                    let offsets = (Offset(slot.first_offset), Offset(slot.next_offset()));
-                    self.found(number, slot.position(), Some((GroupId(*group), LogIndex(index), offsets)), done);
-                }
-            }
-        }
-        if !found_any {
-            self.found(number, from, None, done);
+        if entries.is_empty() {
+            self.found(number, rot.starts.start, None, done);
         }
         self.restate(number);
     }
 
-    /// Whether an entry is read from that segment, and not known to be faulty.
-    fn is_live(&self, group: GroupId, index: LogIndex, number: u64) -> bool {
+    /// Whether an entry is read from that place, and not known to be faulty.
+    fn is_live(&self, group: GroupId, index: LogIndex, number: u64, position: u64) -> bool {
         let core = self.core.lock();
         let Some(state) = core.groups.get(&group) else { return false };
-        let copy = state.placed.repairs.get(&index.0).map(|(segment, _)| *segment);
         let is_held = state.last.is_some_and(|last| index <= last.2) && index.0 >= state.first_or_due();
-        let place = copy.or(state.placed.run_of(index.0).map(|run| run.segment));
-        is_held && place == Some(number) && !state.faulty.contains_key(&index.0)
+        is_held && state.placed.is_read_at(index.0, number, position) && !state.faulty.contains_key(&index.0)
     }
 
     fn found(

@@ -4,11 +4,14 @@ use std::io;
 
 use crate::disk::Disk;
 use crate::error::{Damage, OpenError};
+use crate::index::SegmentIndex;
 use crate::options::OnDamage;
-use crate::scan::scan;
+use crate::record::Kind;
+use crate::rot::{Rot, Walk};
+use crate::scan::Window;
 use crate::segment::{DATA_START, segment_name};
-use crate::survey::survey;
-use crate::types::{GroupId, GroupView, Identity, Report};
+use crate::survey::{SegmentFound, Survey, survey};
+use crate::types::{GroupId, GroupView, Identity, LogIndex, Offset, Report};
 
 /// One segment, as found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,14 +50,17 @@ pub struct VerifyReport {
     pub segments: Vec<SegmentReport>,
     /// Groups in order.
     pub groups: Vec<GroupReport>,
-    /// Records of sealed segments that are not what was written. Opening does not read these; reading them fails.
+    /// Places that are not what was written, and that nothing stands in for.
     pub damaged: Vec<Damage>,
+    /// Places that are not what was written and that nobody reads any more: a later record holds the same, or what took
+    /// its place.
+    pub repaired: Vec<Damage>,
     /// Why the log would not open.
     pub refusal: Option<OpenError>,
 }
 
 impl VerifyReport {
-    /// Nothing is wrong.
+    /// Nothing is wrong that was not repaired.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.damaged.is_empty() && self.refusal.is_none()
@@ -79,49 +85,122 @@ pub fn verify(disk: &dyn Disk) -> Result<VerifyReport, OpenError> {
         segments: Vec::new(),
         groups: Vec::new(),
         damaged: Vec::new(),
+        repaired: Vec::new(),
         refusal: None,
     };
-    let found = match survey(disk, None, None, OnDamage::Refuse) {
-        Ok(found) => found,
+    let (found, refusal) = match survey(disk, None, None, OnDamage::Refuse) {
+        Ok(found) => (found, None),
         Err(error @ OpenError::Io { .. }) => return Err(error),
-        Err(error) => {
-            report.refusal = Some(error);
-            return Ok(report);
-        }
+        Err(error) => match survey(disk, None, None, OnDamage::Keep).ok().filter(is_repaired) {
+            Some(found) => (found, Some(error)),
+            None => {
+                report.refusal = Some(error);
+                return Ok(report);
+            }
+        },
     };
-    report.identity = found.identity;
-    report.report = found.report;
-    report.groups =
-        found.groups.iter().map(|(group, state)| GroupReport { group: *group, view: state.view() }).collect();
     for (number, segment) in &found.segments {
-        let name = segment_name(*number);
-        let io = |source| OpenError::Io { action: "read a segment", source };
-        let file = disk.open_read_only(&name).map_err(io)?;
-        let (use_id, size_bytes) = (segment.header.use_id, segment.header.size_bytes);
-        let read = scan(&*file, use_id, size_bytes).map_err(io)?;
-        let same_start = read.index.is_empty()
-            || (read.index.first_sequence, read.index.first_previous)
-                == (segment.index.first_sequence, segment.index.first_previous);
-        let whole = read.index.is_empty() && segment.index.is_empty()
-            || same_start && read.index.next_sequence == segment.index.next_sequence;
-        if !whole {
-            let header = read.stop_header;
-            report.damaged.push(Damage {
-                file: disk.describe(&name),
-                position: read.stop,
-                group: header.map(|header| GroupId(header.group)),
-                index: header.map(|header| crate::types::LogIndex(header.index)),
-                offsets: header.as_ref().and_then(crate::record::Header::offsets),
-            });
+        let (records, rot) = read(disk, *number, segment)?;
+        for rot in rot {
+            let file = disk.describe(&segment_name(*number));
+            let stands_in = is_stood_in_for(&found, *number, &rot);
+            let list = if stands_in { &mut report.repaired } else { &mut report.damaged };
+            list.push(damage(file, &segment.index, &rot));
         }
         report.segments.push(SegmentReport {
-            file: disk.describe(&name),
+            file: disk.describe(&segment_name(*number)),
             number: *number,
             sealed: segment.sealed,
-            records: read.records,
+            records,
             record_bytes: segment.index.end.saturating_sub(DATA_START),
-            file_bytes: size_bytes,
+            file_bytes: segment.header.size_bytes,
         });
     }
+    // A log that is opened to be repaired forgives more than what was repaired.
+    let is_repair = report.damaged.is_empty() && report.repaired.iter().all(|damage| damage.index.is_some());
+    report.refusal = refusal.filter(|_| !is_repair);
+    report.identity = found.identity;
+    report.groups =
+        found.groups.iter().map(|(group, state)| GroupReport { group: *group, view: state.view() }).collect();
+    report.report = found.report;
     Ok(report)
+}
+
+/// Whether a log with damage can be read to the end all the same.
+fn is_repaired(found: &Survey) -> bool {
+    found.report.faulty == 0 && found.report.checkpoints_lost.is_empty()
+}
+
+/// Every record of a segment: how many are whole, and what is not.
+fn read(disk: &dyn Disk, number: u64, segment: &SegmentFound) -> Result<(u64, Vec<Rot>), OpenError> {
+    let (mut records, mut rot) = (0, Vec::new());
+    if segment.is_lost {
+        rot.push(Rot { starts: DATA_START..segment.index.end.max(DATA_START + 1), header: None });
+        return Ok((records, rot));
+    }
+    if segment.index.is_empty() {
+        return Ok((records, rot));
+    }
+    let io = |source| OpenError::Io { action: "read a segment", source };
+    let file = disk.open_read_only(&segment_name(number)).map_err(io)?;
+    let mut window = Window::new(&*file, segment.header.size_bytes).map_err(io)?;
+    let mut walk = Walk::of(&segment.index);
+    while walk.position < segment.index.end {
+        match walk.step(&mut window, segment.header.use_id, segment.index.end).map_err(io)? {
+            Some(found) => rot.push(found),
+            None => records += 1,
+        }
+    }
+    Ok((records, rot))
+}
+
+/// Whether what was written there is read from elsewhere, or was replaced. Not of a place of which nothing is known.
+fn is_stood_in_for(found: &Survey, number: u64, rot: &Rot) -> bool {
+    let Some(segment) = found.segments.get(&number) else { return false };
+    let is_read = |group: u32, index: u64, position: u64| {
+        let state = found.groups.get(&GroupId(group));
+        state.is_some_and(|state| state.placed.is_read_at(index, number, position))
+    };
+    let mut entries: Vec<_> =
+        rot.entries(&segment.index).into_iter().map(|(group, index, slot)| (group, index, slot.position())).collect();
+    match &rot.header {
+        // Where nothing says which entries lay there, they are among those of which nothing says where they lay.
+        None if entries.is_empty() => {
+            entries.extend(segment.index.unplaced().map(|(group, index)| (group, index, 0)));
+            if entries.is_empty() {
+                return false;
+            }
+        }
+        None => {}
+        Some(header) => match header.kind {
+            // One that was truncated is in no index.
+            Kind::Entry | Kind::Repair => {}
+            Kind::Checkpoint => {
+                let newest =
+                    found.groups.get(&GroupId(header.group)).and_then(|state| state.placed.checkpoint.as_ref());
+                return newest.is_some_and(|(at, newest)| *at > number || newest.index > header.index);
+            }
+            // A log whose newest vote cannot be read does not open.
+            Kind::Vote => return true,
+            Kind::Truncate | Kind::Purge | Kind::Forget | Kind::Mark => return false,
+        },
+    }
+    !entries.iter().any(|(group, index, position)| is_read(*group, *index, *position))
+}
+
+/// The first entry that was there, when it is known.
+fn damage(file: String, index: &SegmentIndex, rot: &Rot) -> Damage {
+    let placed = rot.entries(index).into_iter().min_by_key(|(_, _, slot)| slot.position());
+    let (group, at, offsets) = match (&rot.header, placed) {
+        (Some(header), _) => (Some(header.group), Some(header.index).filter(|_| rot.is_entry()), header.offsets()),
+        (None, Some((group, at, slot))) => {
+            let offsets = (Offset(slot.first_offset), Offset(slot.next_offset()));
+            (Some(group), Some(at), Some(offsets).filter(|(from, to)| from < to))
+        }
+        (None, None) => {
+            let unplaced = index.unplaced().next();
+            (unplaced.map(|(group, _)| group), unplaced.map(|(_, at)| at), None)
+        }
+    };
+    Damage { file, position: rot.starts.start, group: group.map(GroupId), index: at.map(LogIndex), offsets }
 }

@@ -12,7 +12,7 @@ use common::model::{Model, Op, submit};
 use common::*;
 use pelton_env::{Chance, SeededChance};
 use pelton_log::{
-    Entry, GroupId, Log, LogIndex, Offset, OnDamage, OpenError, Options, ReadError, Refused, SimDisk, Term,
+    Entry, GroupId, Log, LogIndex, Offset, OnDamage, OpenError, Options, ReadError, Refused, SimDisk, Term, verify,
 };
 
 fn keep() -> Options {
@@ -82,8 +82,97 @@ fn kept_and_repaired(disk: &SimDisk, group: GroupId, want: &[Entry], what: &str)
     for entry in &want {
         assert_eq!(log.index_of_offset(group, entry.first_offset).unwrap(), Some(entry.index), "{what}");
     }
+    let is_all_sound = log.groups().into_iter().all(|group| log.faulty(group).is_empty());
     log.shutdown();
+    if is_all_sound {
+        let verified = verify(disk).unwrap();
+        // No entry. Of a lost mark, vote or checkpoint it cannot always be told what it was.
+        assert!(!verified.segments.is_empty(), "{what}: {verified:?}");
+        assert!(verified.damaged.iter().all(|damage| damage.offsets.is_none()), "{what}: {verified:?}");
+    }
     faulty
+}
+
+/// A log of several segments, and the names of those that hold records.
+fn sixty_entries() -> (SimDisk, Vec<String>) {
+    let disk = closed_log(60, 4_000);
+    let names = written_segments(&disk);
+    assert!(names.len() > 3);
+    (disk, names)
+}
+
+/// What `verify` tells apart: damage that is read, and damage that a copy stands in for.
+fn counted(disk: &SimDisk) -> (usize, usize) {
+    let verified = verify(disk).unwrap();
+    assert_eq!(verified.is_whole(), verified.damaged.is_empty() && verified.refusal.is_none());
+    (verified.damaged.len() + usize::from(verified.refusal.is_some()), verified.repaired.len())
+}
+
+/// In a sealed segment: a body, a header, and a stretch with several of both, found by one pass over it.
+#[test]
+fn verify_tells_what_was_repaired_since() {
+    let want: Vec<_> = (1..=60).map(|index| entry(1, index, 4_000)).collect();
+    let (disk, names) = sixty_entries();
+    let at = records(&disk.contents(&names[1]).unwrap());
+    disk.flip_bit(&names[1], (at[2] + 2_000) * 8);
+    disk.flip_bit(&names[1], (at[4] + 20) * 8);
+    let mut contents = disk.contents(&names[2]).unwrap();
+    let stretch = records(&contents);
+    contents[stretch[3]..stretch[6] + 50].fill(0);
+    disk.put(&names[2], contents);
+    assert_eq!(counted(&disk), (3, 0), "each is named");
+    let (log, _) = open_kept(&disk).unwrap();
+    while !log.scrub(1 << 20).unwrap().is_round_over {}
+    let known = faulty(&log, G1);
+    assert_eq!(known.len(), 6);
+    // All but one.
+    for index in &known[1..] {
+        wait(|done| log.repair(G1, want[*index as usize - 1].clone(), done)).unwrap();
+    }
+    log.shutdown();
+    assert_eq!(counted(&disk), (1, 2), "the first is not repaired");
+    let damage = verify(&disk).unwrap().damaged.remove(0);
+    assert_eq!((damage.position, damage.index), (at[2] as u64, Some(LogIndex(known[0]))));
+    let (log, _) = open_kept(&disk).unwrap();
+    // It is known only when it is met.
+    assert!(log.read(G1, LogIndex(known[0]), LogIndex(known[0] + 1), 1).is_err());
+    repair(&log, G1, &want, "the last");
+    log.shutdown();
+    assert_eq!(counted(&disk), (0, 3));
+    // A copy that goes bad in its turn is damage again.
+    let (name, copy) = copies(&disk, &names).pop().unwrap();
+    disk.flip_bit(&name, (copy + 2_000) * 8);
+    let verified = verify(&disk).unwrap();
+    assert_eq!((verified.damaged.len(), verified.repaired.len()), (1, 3));
+    assert_eq!(verified.damaged[0].index, Some(LogIndex(known[0])));
+}
+
+/// Records behind what was written at first that hold an entry again.
+fn copies(disk: &SimDisk, names: &[String]) -> Vec<(String, usize)> {
+    let mut copies = Vec::new();
+    for name in written_segments(disk).iter().skip(names.len() - 1) {
+        let contents = disk.contents(name).unwrap();
+        copies.extend(records(&contents).into_iter().filter(|at| contents[at + 12] == 8).map(|at| (name.clone(), at)));
+    }
+    copies
+}
+
+/// Where opening itself meets it: behind the last footer, where a log that is alone does not open, and a whole segment.
+#[test]
+fn verify_knows_repairs_of_what_refuses_a_log_without_replicas() {
+    let short = closed_log(5, 4_000);
+    let name = written_segments(&short).pop().unwrap();
+    let third = records(&short.contents(&name).unwrap())[3];
+    short.flip_bit(&name, (third + 2_000) * 8);
+    let (long, names) = sixty_entries();
+    for (disk, entries, what) in [(short, 5, "a record"), (without(&long, &names[1]), 60, "a segment")] {
+        let want: Vec<_> = (1..=entries).map(|index| entry(1, index, 4_000)).collect();
+        assert_eq!(counted(&disk), (1, 0), "{what}");
+        let (log, _) = open_kept(&disk).unwrap();
+        repair(&log, G1, &want, what);
+        log.shutdown();
+        assert_eq!(counted(&disk), (0, 1), "{what}");
+    }
 }
 
 #[test]
@@ -523,15 +612,21 @@ fn a_faulty_entry_goes_with_the_rest() {
     }
 }
 
+/// The same disk without one file.
+fn without(disk: &SimDisk, name: &str) -> SimDisk {
+    let without = SimDisk::new();
+    for other in disk.names().into_iter().filter(|other| other != name) {
+        without.put(&other, disk.contents(&other).unwrap());
+    }
+    without
+}
+
 /// A crash in the middle of repairs: each copy is there or its entry is faulty, and nothing else changes.
 #[test]
 fn repairs_survive_crashes() {
     let (disk, one, _) = long_log();
     let name = &written_segments(&disk)[2];
-    let without = SimDisk::new();
-    for other in disk.names().into_iter().filter(|other| other != name) {
-        without.put(&other, disk.contents(&other).unwrap());
-    }
+    let without = without(&disk, name);
     without.record();
     let (log, _) = open_kept(&without).unwrap();
     repair(&log, G1, &one, "repairs");

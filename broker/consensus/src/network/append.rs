@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
 use openraft::OptionalSend;
-use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
+use openraft::raft::{AppendEntriesRequest, StreamAppendError, StreamAppendResult};
 use parking_lot::Mutex;
 use pelton_log::GroupId;
 use pelton_proto::consensus::v1 as proto;
@@ -41,20 +41,27 @@ pub(super) struct InFlight {
 }
 
 struct Unanswered {
-    /// Each with its share, in order.
-    requests: VecDeque<OwnedSemaphorePermit>,
+    /// In order.
+    requests: VecDeque<Request>,
     /// Since when the follower owes an answer.
     owed_since: Instant,
     input_ended: bool,
 }
 
+struct Request {
+    /// Held until it is answered.
+    _share: OwnedSemaphorePermit,
+    /// It begins further on than openraft asked, so that a conflict says nothing of where that was.
+    begins_later: bool,
+}
+
 impl InFlight {
-    fn sent(&self, share: OwnedSemaphorePermit) {
+    fn sent(&self, request: Request) {
         let mut sent = self.sent.lock();
         if sent.requests.is_empty() {
             sent.owed_since = Instant::now();
         }
-        sent.requests.push_back(share);
+        sent.requests.push_back(request);
         drop(sent);
         self.changed.notify_one();
     }
@@ -65,11 +72,11 @@ impl InFlight {
         (!sent.requests.is_empty()).then_some(sent.owed_since)
     }
 
-    /// Takes note of an answer. `false` when none was due.
-    fn answered(&self) -> bool {
+    /// Takes note of an answer, and gives the request that it is to. `None` when none was due.
+    fn answered(&self) -> Option<Request> {
         let mut sent = self.sent.lock();
         sent.owed_since = Instant::now();
-        sent.requests.pop_front().is_some()
+        sent.requests.pop_front()
     }
 
     fn is_done(&self) -> bool {
@@ -100,10 +107,11 @@ where
     });
     let start = (input, in_flight.clone(), quiet, newest, Pace::default());
     let requests = stream::unfold(start, move |(mut input, in_flight, quiet, newest, mut pace)| async move {
-        let Some(request) = input.next().await else {
+        let Some(mut request) = input.next().await else {
             in_flight.ended();
             return None;
         };
+        let begins_later = wire::begin_behind_unreadable(&mut request);
         let (last, committed) = (last_index(&request), request.leader_commit.map_or(0, |id| id.index));
         let request = wire::append_to_wire(group, request);
         let (entries, bytes) = (request.entries.len() as u64, wire::body_bytes(&request));
@@ -116,7 +124,7 @@ where
         let bytes = (bytes as usize).clamp(REQUEST_BYTES, MAX_IN_FLIGHT_BYTES);
         let share = in_flight.bytes.clone().acquire_many_owned(bytes as u32).await.ok()?;
         quiet.over().await;
-        in_flight.sent(share);
+        in_flight.sent(Request { _share: share, begins_later });
         Some((request, (input, in_flight, quiet, newest, pace)))
     });
     (requests.boxed(), in_flight)
@@ -159,8 +167,11 @@ pub(super) fn watched(
             Next::Answer(Some(Err(error))) => Err(error.into()),
             Next::Answer(Some(Ok(response))) => match (in_flight.answered(), answer(response)) {
                 (_, Err(error)) => Err(error),
-                (true, Ok(answer)) => Ok(answer),
-                (false, Ok(_)) => Err(unreachable("an answer to nothing")),
+                (Some(Request { begins_later: true, .. }), Ok(Err(StreamAppendError::Conflict(_)))) => {
+                    Err(unreachable("it lacks an entry that is damaged here"))
+                }
+                (Some(_), Ok(answer)) => Ok(answer),
+                (None, Ok(_)) => Err(unreachable("an answer to nothing")),
             },
         };
         let goes_on = matches!(&answer, Ok(Ok(_)));

@@ -24,6 +24,8 @@ struct Links {
     only_votes: BTreeSet<NodeId>,
     /// Nodes that nobody gives copies to.
     no_copies: BTreeSet<NodeId>,
+    /// Nodes that nobody gives a snapshot to repair themselves with.
+    no_snapshots: BTreeSet<NodeId>,
     /// Of a thousand messages that are not part of a stream.
     lost_per_mille: u64,
     delay_millis: u64,
@@ -77,6 +79,11 @@ impl Net {
     /// The node asks in vain for copies of its damaged entries.
     pub fn no_copies(&self, nodes: impl IntoIterator<Item = u64>) {
         self.links.lock().no_copies = nodes.into_iter().map(NodeId).collect();
+    }
+
+    /// The node asks in vain for snapshots.
+    pub fn no_snapshots(&self, nodes: impl IntoIterator<Item = u64>) {
+        self.links.lock().no_snapshots = nodes.into_iter().map(NodeId).collect();
     }
 
     fn drops_appends(&self, from: NodeId, to: NodeId) -> bool {
@@ -280,6 +287,9 @@ impl Transport for Wire {
         to: NodeId,
         request: proto::FetchSnapshotRequest,
     ) -> BoxFuture<'static, Result<Incoming<proto::SnapshotChunk>, NoAnswer>> {
+        if self.net.links.lock().no_snapshots.contains(&self.from) {
+            return futures_util::future::ready(Err(NoAnswer::because("not for this node"))).boxed();
+        }
         let called = self.call(to, move |peers| async move { peers.fetch_snapshot(request).await });
         let (net, from) = (self.net.clone(), self.from);
         let chunks = async move {
