@@ -83,6 +83,10 @@ impl Core {
             if let Some(key) = record.dedup {
                 self.keys.insert(key, offset);
             }
+            #[cfg(feature = "bugs")]
+            if pelton_env::bugs::Bug::CallsNotKept.is_on() {
+                continue;
+            }
             if let Some(key) = record.producer {
                 self.calls.insert(key, offset);
             }
@@ -150,13 +154,7 @@ impl Core {
             out.put_u64_le(offset.0);
             out.put_u128_le(key.0);
         }
-        #[cfg(not(feature = "bugs"))]
         put_calls(&mut out, &self.calls);
-        #[cfg(feature = "bugs")]
-        match pelton_env::bugs::Bug::CallsLostInCheckpoint.is_on() {
-            true => put_calls(&mut out, &CallKeys::default()),
-            false => put_calls(&mut out, &self.calls),
-        }
         out.put_u64_le(self.triggers_as_of);
         out.freeze()
     }

@@ -71,8 +71,9 @@ pub enum Bug {
     /// Keys of calls are forgotten by the system's clock, which jumps. (Our own, found by this simulation; the class "timer
     /// on wall clock".)
     CallsForgottenByClock,
-    /// A checkpoint and a snapshot hold no keys of calls. (The class "dedup table lost on snapshot".)
-    CallsLostInCheckpoint,
+    /// Keys of calls are known while the calls are on their way, and part of no state: nobody who leads next has them. (The
+    /// class "dedup table lost on snapshot", at its widest.)
+    CallsNotKept,
 }
 
 impl Bug {
@@ -105,7 +106,7 @@ impl Bug {
         Self::UnknownTriggerPassed,
         Self::WatchNotBegunAgain,
         Self::CallsForgottenByClock,
-        Self::CallsLostInCheckpoint,
+        Self::CallsNotKept,
     ];
 
     /// Whether it is of deliveries, which only whole nodes make.
