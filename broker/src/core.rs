@@ -83,6 +83,10 @@ impl Core {
             if let Some(key) = record.dedup {
                 self.keys.insert(key, offset);
             }
+            #[cfg(feature = "bugs")]
+            if pelton_env::bugs::Bug::CallsNotKept.is_on() {
+                continue;
+            }
             if let Some(key) = record.producer {
                 self.calls.insert(key, offset);
             }

@@ -160,6 +160,10 @@ enum Hindrance {
 async fn tend(shared: &Shared, group: &DataGroup, checkpointed: &mut Checkpointed) -> Result<(), Hindrance> {
     let now = shared.clock.now();
     forget_keys(group, longest(shared).1);
+    #[cfg(feature = "bugs")]
+    if pelton_env::bugs::Bug::CallsForgottenByClock.is_on() {
+        group.state.prune_keys(Offset(0), offset_at(shared, group.raft.id(), now.minus(PRODUCER_WINDOW))?);
+    }
     if group.raft.serves() {
         tokio::time::timeout(PROPOSE_WITHIN, propose(shared, group, now)).await??;
     }

@@ -292,11 +292,6 @@ impl<C: Client> Group<C> {
 
     /// A session that was over stays over.
     fn look_at_session(&mut self) {
-        #[cfg(feature = "bugs")]
-        if pelton_env::bugs::Bug::SessionOutlived.is_on() {
-            self.served.borrow_and_update();
-            return;
-        }
         let grant = self.served.borrow_and_update().get(&self.group).copied();
         match grant.filter(|grant| grant.session == self.session) {
             Some(grant) if grant.is_to_finish && !self.is_finishing => {
@@ -306,6 +301,8 @@ impl<C: Client> Group<C> {
                 self.stopping = Some(self.stopping.map_or(deadline, |stop| stop.min(deadline)));
             }
             Some(_) => {}
+            #[cfg(feature = "bugs")]
+            None if pelton_env::bugs::Bug::SessionOutlived.is_on() => {}
             None => self.has_ended = true,
         }
     }
@@ -357,6 +354,10 @@ impl<C: Client> Group<C> {
 
     /// Looks anew at what the node that was watched has nothing more to tell of: another leads the group.
     fn watch_again(&mut self) {
+        #[cfg(feature = "bugs")]
+        if pelton_env::bugs::Bug::WatchNotBegunAgain.is_on() {
+            return;
+        }
         if !self.alive.committed
             && let Ok(committed) = self.client.committed(self.group)
         {

@@ -55,17 +55,30 @@ pub enum Bug {
     AttemptsForgotten,
     /// An event is given up before its last attempt. (The class "dead letter before the last attempt is recorded".)
     GivenUpTooEarly,
-    /// A dispatcher goes on when its session has ended. (The class "stale leader serves after pause".)
+    /// A dispatcher goes on when its session has ended, and when its progress is refused because of that: either alone
+    /// would stop it, the second within 100 ms. (The class "stale leader serves after pause".)
     SessionOutlived,
     /// Progress of a session that has ended is stored. (The class of missing fencing tokens.)
     StaleProgressStored,
     /// A checkpoint holds cursors without what is pending. (The class "table lost on snapshot".)
     PendingLostInCheckpoint,
+    /// A dispatcher passes events for a trigger that it does not know yet. (Our own, found by this simulation: a node that
+    /// was cut off from the registry.)
+    UnknownTriggerPassed,
+    /// A dispatcher watches the end of a log for ever through a node that tells of it no more. (Our own, found by this
+    /// simulation.)
+    WatchNotBegunAgain,
+    /// Keys of calls are forgotten by the system's clock, which jumps. (Our own, found by this simulation; the class "timer
+    /// on wall clock".)
+    CallsForgottenByClock,
+    /// Keys of calls are known while the calls are on their way, and part of no state: nobody who leads next has them. (The
+    /// class "dedup table lost on snapshot", at its widest.)
+    CallsNotKept,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::NoSync,
         Self::FailedSyncIgnored,
         Self::NoDirectorySync,
@@ -90,6 +103,10 @@ impl Bug {
         Self::SessionOutlived,
         Self::StaleProgressStored,
         Self::PendingLostInCheckpoint,
+        Self::UnknownTriggerPassed,
+        Self::WatchNotBegunAgain,
+        Self::CallsForgottenByClock,
+        Self::CallsNotKept,
     ];
 
     /// Whether it is of deliveries, which only whole nodes make.
