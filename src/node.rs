@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pelton_broker::{Blocking, Ended, LocalNode, Member, RegistryStore, Timing};
+use pelton_broker::{Blocking, Ended, LocalNode, Member, OnWaiting, RegistryStore, Timing};
 use pelton_client::grpc::Connector;
 use pelton_client::{ApplyError, BrokerName, Client as _, ClusterClient, ClusterOptions, NodeId, Role};
 use pelton_dispatcher::{Dispatcher, DispatcherHandle};
@@ -240,7 +240,7 @@ async fn open(
             health.set_waiting("coming into the cluster".to_owned());
             let own = addresses.peer.as_deref().map(str::parse::<PeerAddress>);
             let own = own.expect("it has a listener for nodes").expect("it was made of a host and a port");
-            Some(member(cluster, own, (network, security), listener))
+            Some(member(cluster, own, (network, security), listener, health))
         }
         _ => None,
     };
@@ -260,7 +260,9 @@ fn member(
     own: PeerAddress,
     (network, security): (Arc<dyn Network>, Security),
     listener: Box<dyn PeerListener>,
+    health: &Health,
 ) -> Member {
+    let health = health.clone();
     Member {
         name: cluster.name.clone(),
         peer_advertise: own,
@@ -274,6 +276,7 @@ fn member(
         replicas: cluster.replicas,
         node_lost_after: cluster.node_lost_after,
         timing: Timing::default(),
+        on_waiting: OnWaiting(Arc::new(move |what| health.set_waiting(what))),
     }
 }
 

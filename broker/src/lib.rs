@@ -56,7 +56,7 @@ pub use blocking::Blocking;
 pub use ended::{Ended, EndedHook};
 pub use formation::CannotEnter;
 pub use local_node::LocalNode;
-pub use member::{Member, Timing};
+pub use member::{Member, OnWaiting, Timing};
 pub use node::{Node, OpenError, Options, RegistryStore, Retention};
 pub use protocol::NotSpoken;
 pub use recovery::{GroupFate, Recovery, RecoveryError, RecoveryPlan};

@@ -59,6 +59,18 @@ pub struct Member {
     pub node_lost_after: Duration,
     /// Of all groups.
     pub timing: Timing,
+    /// Told, in a sentence, what the node waits for while it is opened.
+    pub on_waiting: OnWaiting,
+}
+
+/// Takes what a node waits for.
+#[derive(Clone)]
+pub struct OnWaiting(pub Arc<dyn Fn(String) + Send + Sync>);
+
+impl std::fmt::Debug for OnWaiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnWaiting")
+    }
 }
 
 /// How fast a group finds out that its leader is gone. The same on all nodes.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pelton_client::{ClusterView, GroupId, NodeId, NodeInfo, NodePhase, Offset, OperationError, Role, Start};
-use pelton_consensus::{Group, GroupError, GroupOptions, Peers};
+use pelton_consensus::{Begun, Group, GroupError, GroupOptions, Peers};
 use pelton_env::{Chance, Clock};
 use pelton_log::{FatalHook, Identity, Log, Observer, OnDamage, RealDisk};
 use pelton_peer::{Pool, Versions};
@@ -456,8 +456,16 @@ pub(crate) async fn assemble_member(
     book.fill(members, state.clone());
     let replicas = ids::raft_nodes(&(&state.current_cluster().registry.holders() | &told));
     let registry_options = GroupOptions { replicas, ..group_options.clone() };
-    // A registry that is damaged has to be repaired before anything else is known.
-    let raft = Group::open(REGISTRY, log.clone(), state.clone(), &registry_options, peers.clone()).await?;
+    let raft = match Group::begin(REGISTRY, log.clone(), state.clone(), &registry_options, peers.clone()).await? {
+        Begun::Open(raft) => raft,
+        // It has to be repaired before anything else is known, however long nobody answers who has copies.
+        Begun::Damaged(mending) => {
+            let what = "the registry is damaged here, and is repaired from the other replicas";
+            tracing::warn!("{what}");
+            (member.on_waiting.0)(what.to_owned());
+            mending.mended().await?
+        }
+    };
     if this == FIRST_NODE {
         // It forms the cluster, once. A registry that holds anything stays what it is.
         raft.initialize(&[ids::raft_node(this)].into()).await?;

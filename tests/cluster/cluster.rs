@@ -71,6 +71,11 @@ impl Cluster {
         let spawned: Vec<_> = cluster.starts.iter().map(Start::spawn).collect();
         let ready = cluster.starts.iter().zip(spawned).map(|(start, process)| Some(start.ready(process)));
         cluster.nodes = ready.collect();
+        // Until then the loss of a node is the loss of what only it has.
+        wait_for("every group to have its replicas", || match cluster.status().problems() {
+            none if none == "[]" => Ok(()),
+            problems => Err(problems),
+        });
         cluster.apply(&trigger(
             "all",
             &cluster.subscriber.url(),

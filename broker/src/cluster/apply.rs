@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pelton_client::{GroupId, NodeId, NodeInfo, NodePhase};
 
-use super::state::MAX_NODES;
+use super::state::{MAX_ADDED_TO_REGISTRY, MAX_NODES};
 use super::{Answer, ClusterCommand, ClusterState, GroupRecord, NodeRecord, Nonce, Outcome, REGISTRY, Refusal, Speaks};
 
 /// Longest name of a node: a DNS label.
@@ -201,12 +201,14 @@ impl ClusterState {
         }
         self.may_hold(group, &replicas, &record.replicas, preferred)?;
         if replicas != record.replicas {
-            let (added, taken) = (replicas.difference(&record.settled), record.settled.difference(&replicas));
+            let added = replicas.difference(&record.settled).count();
+            let taken = record.settled.difference(&replicas).count();
+            let may_be_added = if group == REGISTRY && taken == 0 { MAX_ADDED_TO_REGISTRY } else { 1 };
             // A group that nobody has is begun anew wherever it may be; one that never had a leader stays until it has.
             match (record.settled.is_empty(), record.replicas.is_empty()) {
                 (true, true) => {}
                 (true, false) => return Err(Refusal::Moving(group)),
-                (false, _) if added.count() > 1 || taken.count() > 1 => return Err(Refusal::TooMuchAtOnce(group)),
+                (false, _) if added > may_be_added || taken > 1 => return Err(Refusal::TooMuchAtOnce(group)),
                 (false, _) => {}
             }
         }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use pelton_client::{GroupId, NodeId, NodePhase, Role};
 
 use super::spread::{best, leads, loads, worst};
-use super::state::registry_voters;
+use super::state::{MAX_ADDED_TO_REGISTRY, registry_voters};
 use super::{Answer, ClusterCommand, ClusterState, GroupRecord, REGISTRY};
 
 /// Groups that copy a replica at a time, in the whole cluster: what copying may take from the load.
@@ -223,7 +223,7 @@ impl Plan<'_> {
         })
     }
 
-    /// The next change of a group's replicas, one node in and one out at most, and why.
+    /// The next change of a group's replicas, and why: of groups of events one node in and one out at most.
     fn next_replicas(&self, group: GroupId) -> Option<(Need, BTreeSet<NodeId>)> {
         let record = self.state.group(group)?;
         if record.settled.is_empty() && !record.replicas.is_empty() {
@@ -235,7 +235,6 @@ impl Plan<'_> {
         }
         let (holding, taking) = (self.holding(), self.taking());
         let (replicas, wanted) = (&record.replicas, self.wanted(group, record, &taking));
-        let next = || best(&self.state, &taking, replicas, &loads, ring_start(record));
         let swap = |out: NodeId| {
             // `out` is lost or leaving, so it is not a candidate.
             let rest = without(replicas, out);
@@ -250,10 +249,16 @@ impl Plan<'_> {
         if let Some(replicas) = leaving.and_then(swap) {
             return Some((Need::Drain, replicas));
         }
-        if replicas.len() < wanted
-            && let Some(next) = next()
-        {
-            return Some((Need::TooFew, with(replicas, next)));
+        if replicas.len() < wanted {
+            let missing = if group == REGISTRY && replicas.len() % 2 == 1 { MAX_ADDED_TO_REGISTRY } else { 1 };
+            let mut more = replicas.clone();
+            for _ in 0..missing.min(wanted - replicas.len()) {
+                let Some(next) = best(&self.state, &taking, &more, &loads, ring_start(record)) else { break };
+                more.insert(next);
+            }
+            if more != *replicas {
+                return Some((Need::TooFew, more));
+            }
         }
         if replicas.len() > wanted {
             let spare: BTreeSet<_> = replicas.iter().copied().filter(|node| record.home != Some(*node)).collect();

@@ -63,7 +63,7 @@ pub(crate) enum Refusal {
     Outdated(GroupId),
     #[error("the replicas of group {0} are being changed; wait until that is done")]
     Moving(GroupId),
-    #[error("group {0} would have more than one replica changed at a time")]
+    #[error("group {0} would have too many replicas changed at a time")]
     TooMuchAtOnce(GroupId),
     #[error("group {0} would have no replica")]
     NoReplica(GroupId),

@@ -11,6 +11,10 @@ use super::{Nonce, Speaks};
 /// The registry's own group.
 pub(crate) const REGISTRY: GroupId = GroupId(0);
 
+/// Voters that the registry gets at a time: it goes from one odd number to the next, for two voters are gone with either of
+/// them.
+pub(crate) const MAX_ADDED_TO_REGISTRY: usize = 2;
+
 /// Most nodes that are members at a time: placement looks at each of them for each group.
 pub(crate) const MAX_NODES: usize = 128;
 

@@ -20,7 +20,7 @@ use pelton_resource::parse_documents;
 use super::*;
 use crate::blocking::Blocking;
 use crate::ids;
-use crate::member::Timing;
+use crate::member::{OnWaiting, Timing};
 use crate::node::{RegistryStore, Retention};
 use net::Net;
 
@@ -44,6 +44,8 @@ struct Machine {
     listener: Arc<dyn PeerListener>,
     data: tempfile::TempDir,
     disk: SimDisk,
+    /// What its node waited for.
+    waits: Arc<parking_lot::Mutex<Vec<String>>>,
 }
 
 struct Cluster {
@@ -76,7 +78,14 @@ impl Cluster {
         let listener = TcpNetwork.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap().to_string().parse().unwrap();
         let (data, disk) = (tempfile::tempdir().unwrap(), SimDisk::new());
-        self.machines.push(Machine { name: name.to_owned(), address, listener: listener.into(), data, disk });
+        self.machines.push(Machine {
+            name: name.to_owned(),
+            address,
+            listener: listener.into(),
+            data,
+            disk,
+            waits: Arc::default(),
+        });
         self.nodes.push(None);
         self.machines.len() - 1
     }
@@ -116,6 +125,10 @@ impl Cluster {
                 heartbeat: Duration::from_millis(100),
                 election_timeout: (Duration::from_millis(600), Duration::from_millis(900)),
             },
+            on_waiting: OnWaiting(Arc::new({
+                let waits = machine.waits.clone();
+                move |what| waits.lock().push(what)
+            })),
         };
         let (net, disk) = (self.net.clone(), machine.disk.clone());
         let seams = Seams {
@@ -361,7 +374,10 @@ async fn a_damaged_node_is_repaired_over_grpc_and_leads_again() {
         assert!(seen > 2, "{seen}");
     }
     let list = cluster.machines.iter().map(|machine| machine.address.clone()).collect();
+    assert_eq!(*cluster.machines[damaged].waits.lock(), Vec::<String>::new());
     cluster.nodes[damaged] = Some(cluster.open(damaged, list).await);
+    let waited = cluster.machines[damaged].waits.lock().clone();
+    assert!(waited.iter().any(|what| what.contains("registry is damaged")), "{waited:?}");
     let shared = &cluster.node(damaged).shared;
     until("all is found", || shared.log.scrub(1 << 20).unwrap().is_round_over.then_some(())).await;
     let is_sound =

@@ -11,7 +11,7 @@ use pelton_peer::{Network, PeerAddress, PeerListener, Security, TcpNetwork};
 use super::*;
 use crate::blocking::Blocking;
 use crate::formation::CannotEnter;
-use crate::member::{Member, Timing};
+use crate::member::{Member, OnWaiting, Timing};
 use crate::node::{Node, Options, RegistryStore, Retention};
 
 /// Long enough for any machine; a test that is right never waits so long.
@@ -50,6 +50,7 @@ impl Machine {
                 heartbeat: Duration::from_millis(100),
                 election_timeout: (Duration::from_millis(600), Duration::from_millis(900)),
             },
+            on_waiting: OnWaiting(Arc::new(|_| {})),
         };
         let options = Options {
             data: self.data.path().to_owned(),

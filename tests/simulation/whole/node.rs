@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::pending;
-use pelton_broker::{Blocking, Member, Node, Options, RegistryStore, Retention, Timing};
+use pelton_broker::{Blocking, Member, Node, OnWaiting, Options, RegistryStore, Retention, Timing};
 use pelton_client::grpc::Connector;
 use pelton_client::{Client as _, ClusterChange, ClusterClient, ClusterOptions, Role};
 use pelton_dispatcher::{CircuitOptions, Dispatcher};
@@ -110,6 +110,7 @@ async fn open(
         replicas: 3,
         node_lost_after: LOST_AFTER,
         timing: Timing::default(),
+        on_waiting: OnWaiting(Arc::new(|_| {})),
     };
     let (watched, ended) = (world.clone(), world.clone());
     let on_fatal: FatalHook = Arc::new(move |error| {

@@ -68,7 +68,10 @@ fn converge(state: &mut ClusterState, observed: &Observed) -> Vec<ClusterCommand
         }
         let after = copying(state, observed);
         assert!(after <= MAX_MOVES.max(before), "{after} moves at a time, after {before}");
+        let voters = state.registry.settled.len();
         let settled = settle(state, observed);
+        let grown = state.registry.settled.len();
+        assert!(grown <= voters || grown % 2 == 1, "the registry has {grown} voters after {voters}");
         if commands.is_empty() && !settled {
             return all;
         }
