@@ -107,7 +107,13 @@ pub async fn run(me: u64, world: Arc<World>) -> turmoil::Result {
     tokio::spawn(serve(listener, Security::Plaintext, routes, ServeOptions::default(), pending()));
 
     let ledger = Arc::new(Ledger { node: me, lines: Mutex::default(), oracle: oracle.clone() });
-    let options = GroupOptions { heartbeat: HEARTBEAT, election_timeout: ELECTION, ..GroupOptions::new(NodeId(me)) };
+    let options = GroupOptions {
+        heartbeat: HEARTBEAT,
+        election_timeout: ELECTION,
+        // The registry is told of them at once, groups of events are not.
+        tell_commits_at_once: world.seed.is_multiple_of(2),
+        ..GroupOptions::new(NodeId(me))
+    };
     let group = match Group::open(GROUP, log, ledger, &options, peers).await {
         Ok(group) => group,
         Err(_) if host.disk.power_fails.load(Ordering::Relaxed) => return pending().await,

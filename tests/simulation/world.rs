@@ -48,7 +48,7 @@ pub fn seed_for(seed: u64, node: u64, life: u64) -> u64 {
 }
 
 pub struct World {
-    seed: u64,
+    pub seed: u64,
     pub oracle: Arc<Oracle>,
     pub hosts: BTreeMap<u64, Host>,
     pub alive: Mutex<BTreeMap<u64, Alive>>,

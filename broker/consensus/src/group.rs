@@ -127,7 +127,14 @@ impl<S: StateMachine> Group<S> {
         config.enable_elect = !holds_vote && unsound.is_nothing();
         let quiet = Quiet::new();
         let hung_after = options.election_timeout.1;
-        let network = Network { peers: peers.clone(), group: id, log: store.clone(), hung_after, quiet: quiet.clone() };
+        let network = Network {
+            peers: peers.clone(),
+            group: id,
+            log: store.clone(),
+            hung_after,
+            quiet: quiet.clone(),
+            tell_commits_at_once: options.tell_commits_at_once,
+        };
         let raft = Raft::new(options.node.0, Arc::new(config), network, store.clone(), machine.clone())
             .await
             .map_err(|error| failed(id, error))?;

@@ -38,6 +38,7 @@ pub(crate) struct Network {
     /// How long a follower may leave requests of a stream unanswered.
     pub(crate) hung_after: Duration,
     pub(crate) quiet: Quiet,
+    pub(crate) tell_commits_at_once: bool,
 }
 
 impl Network {
@@ -49,6 +50,7 @@ impl Network {
             to: NodeId(target),
             hung_after: self.hung_after,
             quiet: self.quiet.clone(),
+            tell_commits_at_once: self.tell_commits_at_once,
             beats,
         }
     }
@@ -74,6 +76,7 @@ pub(crate) struct Client {
     to: NodeId,
     hung_after: Duration,
     quiet: Quiet,
+    tell_commits_at_once: bool,
     /// Whether it sends heartbeats only.
     beats: bool,
 }
@@ -106,6 +109,14 @@ impl Client {
     fn newest(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
         let log = self.log.clone();
         move || log.newest()
+    }
+
+    /// The requests that are sent.
+    fn tells<S>(&self, input: S) -> BoxStream<'static, AppendEntriesRequest<Types>>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
+    {
+        if self.tell_commits_at_once { input.boxed() } else { append::without_news(input) }
     }
 
     /// Waits for an answer for the time that openraft gives.
@@ -235,7 +246,8 @@ impl NetStreamAppend<Types> for Client {
         #[cfg(feature = "bugs")]
         if pelton_env::bugs::Bug::NoPauseAfterFailure.is_on() && !self.beats {
             return Box::pin(async move {
-                let (requests, in_flight) = append::limited(self.group, self.newest(), input, self.quiet.clone());
+                let (requests, in_flight) =
+                    append::limited(self.group, self.newest(), self.tells(input), self.quiet.clone());
                 let transport = self.peers.transport()?;
                 let answers = self.within(&option, transport.append(self.to, self.group, requests)).await?;
                 Ok(append::watched(answers, in_flight, self.hung_after))
@@ -255,7 +267,8 @@ impl NetStreamAppend<Types> for Client {
                 return Ok(futures_util::stream::iter([answer]).boxed());
             }
             let input = futures_util::stream::iter([first]).chain(input);
-            let (requests, in_flight) = append::limited(self.group, self.newest(), input, self.quiet.clone());
+            let (requests, in_flight) =
+                append::limited(self.group, self.newest(), self.tells(input), self.quiet.clone());
             let transport = self.peers.transport()?;
             let answers = self.within(&option, transport.append(self.to, self.group, requests)).await?;
             Ok(append::watched(answers, in_flight, self.hung_after))

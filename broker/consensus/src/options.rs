@@ -32,6 +32,10 @@ pub struct GroupOptions {
     pub at_least_term: Term,
     /// Nodes that should have a replica: whom to ask where the group's own memberships are damaged.
     pub replicas: BTreeSet<NodeId>,
+    /// Whether a follower is told at once that entries are committed, though no others follow them. That is a message for
+    /// each commit, as many again as those with entries when few entries come at a time. Without it a follower applies
+    /// with the next entries or the next heartbeat, which only those notice who read there.
+    pub tell_commits_at_once: bool,
 }
 
 impl GroupOptions {
@@ -45,6 +49,7 @@ impl GroupOptions {
             hold_votes: true,
             at_least_term: Term(0),
             replicas: BTreeSet::new(),
+            tell_commits_at_once: true,
         }
     }
 

@@ -91,8 +91,10 @@ async fn begin(
     // It may have been here before, and have been forgotten with the votes that it gave.
     let at_least_term = if record.settled.is_empty() { Term(0) } else { Term(record.settled_term) };
     let replicas = ids::raft_nodes(&record.holders());
-    let (log, options) =
-        (shared.log.clone(), &GroupOptions { at_least_term, replicas, ..shared.group_options.clone() });
+    // Events are read at the leader; what is read everywhere is the registry.
+    let tell_commits_at_once = false;
+    let options = &GroupOptions { at_least_term, replicas, tell_commits_at_once, ..shared.group_options.clone() };
+    let log = shared.log.clone();
     match shared.open_as() {
         OpenAs::Only => Group::open_single(id, log, state, options).await.map(Begun::Open),
         OpenAs::One => Group::begin(id, log, state, options, shared.peers.clone()).await,

@@ -90,6 +90,22 @@ impl InFlight {
     }
 }
 
+/// The requests, without those that only say how far entries are committed: the next entries say so too, and so does a
+/// heartbeat. openraft makes one for each commit that finds no new entries. The first request finds out how far the follower
+/// agrees, and goes in any case. An answer to a later request counts for those before it.
+///
+/// (They must not wait here for entries to go along with. openraft's stream holds a lock while it waits for its next
+/// request; whoever asks it and then stops asking, as a transport without room does, keeps replication from going on.)
+pub(super) fn without_news<S>(input: S) -> BoxStream<'static, AppendEntriesRequest<Types>>
+where
+    S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
+{
+    let mut is_first = true;
+    input
+        .filter(move |request| std::future::ready(std::mem::take(&mut is_first) || !request.entries.is_empty()))
+        .boxed()
+}
+
 /// The requests as the transport takes them, each once there is room for it. `newest` says how far the leader's log goes.
 pub(super) fn limited<S>(
     group: GroupId,

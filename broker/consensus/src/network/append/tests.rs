@@ -110,3 +110,12 @@ async fn a_quiet_leader_sends_nothing_until_it_may() {
     quiet.set(false);
     assert!(sending.next().await.is_some());
 }
+
+/// What only says how far entries are committed goes with the next entries.
+#[tokio::test]
+async fn news_of_commits_have_no_message_of_their_own() {
+    let commit = |index: u64| AppendEntriesRequest { entries: Vec::new(), ..request(index, 0) };
+    let made = [commit(7), commit(7), request(8, 1), commit(9), commit(9), request(9, 1), request(10, 1), commit(11)];
+    let sent = without_news(stream::iter(made)).map(|request| (request.entries.len(), last_index(&request)));
+    assert_eq!(sent.collect::<Vec<_>>().await, [(0, 0), (1, 8), (1, 9), (1, 10)], "the first asks how far it agrees");
+}
