@@ -123,6 +123,7 @@ mod tests {
             ("server", true),
             ("server --name a --join a:1,b:1 --role broker --peer-insecure --data d", true),
             ("server --peer-insecure=false", true),
+            ("server --listen 127.0.0.1:7400", true),
             ("server --peer-insecure false", false),
             ("ready --metrics http://127.0.0.1:1", true),
             ("cert ca", true),

@@ -521,16 +521,15 @@ async fn be_a_cluster(shared: &Shared) -> Result<(), OpenError> {
         change(shared, ClusterCommand::Form { initial_nodes: 1, replication: 1, info, nonce, speaks }).await?;
     }
     let cluster = shared.registry.state.current_cluster();
+    if cluster.brokers().any(|node| node != shared.this) {
+        let why = "this data directory belongs to a node of a cluster with others: start it with `pelton server`";
+        return Err(OpenError::Cluster { why: why.to_owned() });
+    }
     let speaks = shared.options.versions.into();
     if let Some(NodeRecord { info, nonce, .. }) = cluster.nodes.get(&shared.this).filter(|known| known.speaks != speaks)
     {
         let (info, nonce) = (info.clone(), *nonce);
         change(shared, ClusterCommand::Update { node: shared.this, info, nonce, speaks }).await?;
-    }
-    let others = cluster.brokers().any(|node| node != shared.this);
-    if others {
-        let why = "this data directory belongs to a node of a cluster with others: start it with `pelton server`";
-        return Err(OpenError::Cluster { why: why.to_owned() });
     }
     if cluster.groups.is_empty() {
         let (group, home) = (GroupId(1), shared.this);

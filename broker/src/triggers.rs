@@ -26,6 +26,11 @@ pub(crate) async fn start_and_drop(
         return Ok(false);
     }
     let known: BTreeSet<TriggerId> = group.state.with(|core| core.group.cursors.keys().copied().collect());
+    // First: while a cursor is there whose trigger is not, dispatchers that never heard of it pass nothing.
+    let gone: Vec<_> = known.iter().filter(|id| !resources.triggers.contains_key(id)).copied().collect();
+    if !gone.is_empty() {
+        group.proposer.change(&Change::Drop { version, triggers: gone }).await?;
+    }
     let mut starts = Vec::new();
     for (id, trigger) in &resources.triggers {
         // A trigger whose broker is not there yet begins when it is.
@@ -40,10 +45,6 @@ pub(crate) async fn start_and_drop(
     }
     if !starts.is_empty() {
         group.proposer.change(&Change::Start { version, triggers: starts }).await?;
-    }
-    let gone: Vec<_> = known.into_iter().filter(|id| !resources.triggers.contains_key(id)).collect();
-    if !gone.is_empty() {
-        group.proposer.change(&Change::Drop { version, triggers: gone }).await?;
     }
     Ok(true)
 }

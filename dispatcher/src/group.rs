@@ -127,7 +127,11 @@ pub(crate) struct Group<C: Client> {
     cursor_changes: watch::Receiver<u64>,
     /// Cursors of triggers that are no resource (yet): taken up when they become one.
     unclaimed: BTreeMap<pelton_client::TriggerId, pelton_client::Cursor>,
+    /// Triggers that were deleted, and whose cursors are there still.
+    deleted: BTreeSet<pelton_client::TriggerId>,
     alive: Alive,
+    /// A watch that has ended is begun again in a moment.
+    watches_later: bool,
     /// The stored cursors were read at least once.
     loaded: bool,
     cursors_wanted: bool,
@@ -192,7 +196,9 @@ impl<C: Client> Group<C> {
             slots: Slots::default(),
             brokers: HashMap::new(),
             unclaimed: BTreeMap::new(),
+            deleted: BTreeSet::new(),
             alive: Alive { resources: true, committed: true, cursors: true, served: true },
+            watches_later: false,
             loaded: false,
             cursors_wanted: true,
             cursors_reading: false,
@@ -264,7 +270,7 @@ impl<C: Client> Group<C> {
                     self.cursors_wanted = true;
                     if changed.is_err() {
                         self.alive.cursors = false;
-                        self.wait_for(RETRY_AFTER, Wake::Watch);
+                        self.watch_later();
                     }
                 }
                 changed = self.resource_changes.changed(), if self.alive.resources => {
@@ -273,7 +279,7 @@ impl<C: Client> Group<C> {
                 }
                 changed = self.committed.changed(), if self.alive.committed => if changed.is_err() {
                     self.alive.committed = false;
-                    self.wait_for(RETRY_AFTER, Wake::Watch);
+                    self.watch_later();
                 },
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
                 () = std::future::ready(()), if !self.run.is_empty() => tokio::task::yield_now().await,
@@ -358,6 +364,7 @@ impl<C: Client> Group<C> {
         if pelton_env::bugs::Bug::WatchNotBegunAgain.is_on() {
             return;
         }
+        self.watches_later = false;
         if !self.alive.committed
             && let Ok(committed) = self.client.committed(self.group)
         {
@@ -370,6 +377,12 @@ impl<C: Client> Group<C> {
             self.cursors_wanted = true;
         }
         if !self.alive.committed || !self.alive.cursors {
+            self.watch_later();
+        }
+    }
+
+    fn watch_later(&mut self) {
+        if !std::mem::replace(&mut self.watches_later, true) {
             self.wait_for(RETRY_AFTER, Wake::Watch);
         }
     }

@@ -125,6 +125,10 @@ fn flag(key: &'static Key) -> Arg {
         Shape::Switch => flag.num_args(0..=1).require_equals(true).default_missing_value("true"),
         Shape::One | Shape::List | Shape::Commas => flag,
     };
+    let flag = match key.alias {
+        Some(alias) => flag.visible_alias(alias),
+        None => flag,
+    };
     match key.short {
         Some(short) => flag.short(short),
         None => flag,

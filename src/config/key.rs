@@ -7,6 +7,8 @@ pub struct Key {
     pub name: &'static str,
     /// A short flag.
     pub short: Option<char>,
+    /// Another name of the flag, without `--`.
+    pub alias: Option<&'static str>,
     /// What stands for the value in help texts.
     pub value_name: &'static str,
     /// The value when none is given. Written here and nowhere else.
@@ -47,7 +49,7 @@ impl Key {
     }
 
     const fn optional(name: &'static str, value_name: &'static str, help: &'static str) -> Self {
-        Self { name, short: None, value_name, default: None, shape: Shape::One, scope: Scope::All, help }
+        Self { name, short: None, alias: None, value_name, default: None, shape: Shape::One, scope: Scope::All, help }
     }
 
     const fn list(name: &'static str, value_name: &'static str, help: &'static str) -> Self {
@@ -88,7 +90,10 @@ pub const KEYS: &[Key] = &[
     Key::one("api-listen", "ADDRESS", "127.0.0.1:8001", "Where the administration API is; it asks for no password"),
     Key::one("metrics-listen", "ADDRESS", "127.0.0.1:9464", "Where /metrics, /healthz and /readyz are"),
     Key::optional("name", "NAME", "The node's name in its cluster: a DNS label [default: the host's name]").server(),
-    Key::one("peer-listen", "ADDRESS", "127.0.0.1:7400", "Where other nodes reach this one").server(),
+    Key {
+        alias: Some("listen"),
+        ..Key::one("peer-listen", "ADDRESS", "127.0.0.1:7400", "Where other nodes reach this one").server()
+    },
     Key::optional(
         "peer-advertise",
         "HOST:PORT",

@@ -117,8 +117,8 @@ pub fn verify(disk: &dyn Disk) -> Result<VerifyReport, OpenError> {
         });
     }
     // A log that is opened to be repaired forgives more than what was repaired.
-    let is_repair = report.damaged.is_empty() && report.repaired.iter().all(|damage| damage.index.is_some());
-    report.refusal = refusal.filter(|_| !is_repair);
+    let all_repaired = report.damaged.is_empty() && report.repaired.iter().all(|damage| damage.index.is_some());
+    report.refusal = refusal.filter(|refusal| !all_repaired || !is_among(refusal, &report.repaired));
     report.identity = found.identity;
     report.groups =
         found.groups.iter().map(|(group, state)| GroupReport { group: *group, view: state.view() }).collect();
@@ -129,6 +129,19 @@ pub fn verify(disk: &dyn Disk) -> Result<VerifyReport, OpenError> {
 /// Whether a log with damage can be read to the end all the same.
 fn is_repaired(found: &Survey) -> bool {
     found.report.faulty == 0 && found.report.checkpoints_lost.is_empty()
+}
+
+/// Whether what the log does not open for is one of the places that were repaired.
+fn is_among(refusal: &OpenError, repaired: &[Damage]) -> bool {
+    let file = match refusal {
+        OpenError::Damaged(damage) => &damage.file,
+        OpenError::MissingSegment { file }
+        | OpenError::StaleSegment { file }
+        | OpenError::ShortSegment { file, .. }
+        | OpenError::BadSegmentHeader { file } => file,
+        _ => return false,
+    };
+    repaired.iter().any(|damage| damage.file == *file)
 }
 
 /// Every record of a segment: how many are whole, and what is not.

@@ -408,14 +408,26 @@ fn a_bad_segment_header_loses_nothing() {
         for bit in (0..64 * 8).step_by(37) {
             let disk = disk.copy();
             disk.flip_bit(name, bit);
+            let verified = verify(&disk).unwrap();
+            assert!(verified.refusal.is_some() && !verified.is_whole(), "{name}, bit {bit}: it would not open");
             assert_eq!(kept_and_repaired(&disk, G1, &one, &format!("{name}, bit {bit}")), [], "{name}, bit {bit}");
         }
     }
     // Nor does that of a segment that is only prepared.
-    let prepared: Vec<_> = disk.names().into_iter().filter(|name| name.ends_with(".seg")).collect();
-    let last = prepared.last().unwrap();
-    assert!(!written_segments(&disk).contains(last));
-    disk.flip_bit(last, 100);
+    let written = written_segments(&disk);
+    let (log, _) = open(&disk).unwrap();
+    let prepared = loop {
+        let names = disk.names().into_iter();
+        match names.rev().find(|name| name.ends_with(".seg") && !written.contains(name)) {
+            Some(name) => break name,
+            // It is being prepared.
+            None => std::thread::yield_now(),
+        }
+    };
+    log.shutdown();
+    disk.flip_bit(&prepared, 100);
+    let would_open = open(&disk.copy()).map(|(log, _)| log.shutdown()).is_ok();
+    assert_eq!(verify(&disk).unwrap().is_whole(), would_open);
     assert_eq!(kept_and_repaired(&disk, G1, &one, "prepared"), []);
 }
 

@@ -203,7 +203,9 @@ impl ClusterState {
         if replicas != record.replicas {
             let added = replicas.difference(&record.settled).count();
             let taken = record.settled.difference(&replicas).count();
-            let may_be_added = if group == REGISTRY && taken == 0 { MAX_ADDED_TO_REGISTRY } else { 1 };
+            // Nodes that were removed leave in any case.
+            let leaves = record.settled.difference(&replicas).any(|node| self.member(*node).is_some());
+            let may_be_added = if group == REGISTRY && !leaves { MAX_ADDED_TO_REGISTRY } else { 1 };
             // A group that nobody has is begun anew wherever it may be; one that never had a leader stays until it has.
             match (record.settled.is_empty(), record.replicas.is_empty()) {
                 (true, true) => {}

@@ -356,7 +356,10 @@ async fn a_damaged_node_is_repaired_over_grpc_and_leads_again() {
     }
     let group = GROUPS[0];
     let damaged = cluster.leader(group).await;
-    cluster.nodes[damaged].take().unwrap().shutdown().await;
+    let node = cluster.nodes[damaged].take().unwrap();
+    // Behind one, the registry is repaired in place.
+    let checkpoint = node.log().group(pelton_log::GroupId(0)).checkpoint;
+    node.shutdown().await;
     cluster.append(group, "20", None).await;
     let disk = &cluster.machines[damaged].disk;
     // What events hold, and what the registry's entries do.
@@ -377,7 +380,8 @@ async fn a_damaged_node_is_repaired_over_grpc_and_leads_again() {
     assert_eq!(*cluster.machines[damaged].waits.lock(), Vec::<String>::new());
     cluster.nodes[damaged] = Some(cluster.open(damaged, list).await);
     let waited = cluster.machines[damaged].waits.lock().clone();
-    assert!(waited.iter().any(|what| what.contains("registry is damaged")), "{waited:?}");
+    let says_so = waited.iter().any(|what| what.contains("registry is damaged"));
+    assert!(says_so || checkpoint.is_some(), "{waited:?}");
     let shared = &cluster.node(damaged).shared;
     until("all is found", || shared.log.scrub(1 << 20).unwrap().is_round_over.then_some(())).await;
     let is_sound =

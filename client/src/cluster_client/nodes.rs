@@ -142,6 +142,17 @@ impl<L: NodeClient, C: Connect> Nodes<L, C> {
         }
     }
 
+    /// A node led the group in a term. Of no effect when the view knows of a later one.
+    pub(super) fn leads_in(&self, view: &ClusterView, place: Place, leader: NodeId, term: u64) {
+        let Some(info) = info_of(view, place).filter(|info| info.term <= term) else { return };
+        let mut learnt = self.learnt.lock();
+        if info.leader == Some(leader) {
+            learnt.remove(&place);
+        } else {
+            learnt.insert(place, (term, leader));
+        }
+    }
+
     /// The node did not do it as the leader would.
     pub(super) fn leads_not(&self, place: Place, node: NodeId) {
         let mut learnt = self.learnt.lock();

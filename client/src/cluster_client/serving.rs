@@ -104,12 +104,15 @@ pub(super) async fn follow<L: NodeClient, C: Connect>(
                 Some(Err(ReadError::NotLeader { leader })) => leader,
                 Some(Err(_)) | None => None,
             };
+            nodes.leads_not(Place::Group(group), leader);
             again
                 .insert(group, follow_name(&mut named, group, refused.filter(|node| is_asked(&now, *node)), was_named));
         }
         // Whoever grants a session leads, also while the view does not say so yet.
-        for (group, asked) in asked.iter().filter(|(_, asked)| asked.session.borrow().session().is_some()) {
-            nodes.leads(&now, Place::Group(*group), asked.leader);
+        for (group, asked) in &asked {
+            if let Some(session) = asked.session.borrow().session() {
+                nodes.leads_in(&now, Place::Group(*group), asked.leader, session.term);
+            }
         }
         publish(&served, &mut asked);
         let wake = again.values().min().copied();
@@ -124,6 +127,7 @@ pub(super) async fn follow<L: NodeClient, C: Connect>(
             () = sleep_until(wake.unwrap_or(moment)), if wake.is_some() => None,
         };
         if let Some((group, ended)) = ended.and_then(|group| asked.remove_entry(&group)) {
+            nodes.leads_not(Place::Group(group), ended.leader);
             let refused = match *ended.session.borrow() {
                 Serving::Elsewhere(leader) => leader,
                 Serving::Waits | Serving::Granted(_) => None,

@@ -75,6 +75,7 @@ impl<C: Client> Group<C> {
             self.remove(at);
         }
         self.unclaimed.clear();
+        self.deleted.retain(|id| stored.cursors.contains_key(id));
         let resources = self.resources.clone();
         for (id, cursor) in stored.cursors {
             match self.slots.find(id) {
@@ -82,16 +83,19 @@ impl<C: Client> Group<C> {
                 None => self.claim(id, cursor, &resources),
             }
         }
+        if self.has_stranger_at_tail() {
+            tracing::info!(group = %self.group, "no event is passed until this node has heard of all triggers");
+        }
     }
 
-    /// Whether a trigger follows the tail that is not known here. Either it was dropped, and its cursor goes any moment, or
-    /// this node has not heard yet of what the group's leader has: then nobody can say what it has to get.
+    /// Whether a trigger follows the tail that is not known here, and was not deleted as far as is known: this node has not
+    /// heard yet of what the group's leader has, and nobody can say what the trigger has to get.
     pub(super) fn has_stranger_at_tail(&self) -> bool {
         #[cfg(feature = "bugs")]
         if pelton_env::bugs::Bug::UnknownTriggerPassed.is_on() {
             return false;
         }
-        self.unclaimed.values().any(|cursor| cursor.upto == Upto::Scanned)
+        self.unclaimed.iter().any(|(id, cursor)| cursor.upto == Upto::Scanned && !self.deleted.contains(id))
     }
 
     /// Starts to deliver if the trigger is a resource, else keeps its cursor for when it is.
@@ -190,6 +194,7 @@ impl<C: Client> Group<C> {
 
     fn forget(&mut self, id: TriggerId) {
         self.unclaimed.remove(&id);
+        self.deleted.insert(id);
         if let Some(at) = self.slots.find(id) {
             self.remove(at);
         }

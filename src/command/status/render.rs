@@ -44,8 +44,12 @@ fn headline(status: &ClusterStatus) -> String {
 /// What the cluster waits for before it goes on to a newer version of the protocol, when some node speaks one. It is no
 /// problem: an upgrade may take its time, and between two nodes `pelton status` should say that all is well.
 fn upgrade(status: &ClusterStatus) -> Option<String> {
+    let known = status.protocol?;
     let newest = status.nodes.iter().filter_map(|node| Some(node.speaks?.max)).max()?;
-    if newest <= status.protocol? {
+    // What all speak comes first, though some speak what is newer still.
+    let common = status.nodes.iter().map(|node| node.speaks.map_or(known, |speaks| speaks.max)).min()?;
+    let newest = if common > known { common } else { newest };
+    if newest <= known {
         return None;
     }
     let speaks = |node: &&NodeStatus| node.speaks.is_some_and(|speaks| speaks.versions().contains(newest));
