@@ -120,6 +120,10 @@ impl NodeClient for LocalNode {
         hops: Hops,
         key: Option<ProducerKey>,
     ) -> Append {
+        // A leader that does not know the Broker's deduplication window yet would write twice what is sent twice.
+        if !self.shared.registry.was_current() {
+            return Append::refused(AppendError::Unavailable);
+        }
         let appended = self.shared.groups.with(group, |group| self.append_to(group, broker, events, hops, key));
         appended.unwrap_or_else(|| {
             Append::refused(match self.not_here(group) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -23,11 +24,28 @@ pub(crate) struct Registry {
     pub(crate) writing: tokio::sync::Mutex<()>,
     /// As [`crate::groups::DataGroup::settled`].
     pub(crate) settled: Mutex<Option<(u64, BTreeSet<NodeId>)>>,
+    was_current: AtomicBool,
 }
 
 impl Registry {
     pub(crate) fn new(raft: Group<RegistryState>, state: Arc<RegistryState>) -> Self {
-        Self { raft, state, writing: tokio::sync::Mutex::new(()), settled: Mutex::default() }
+        Self {
+            raft,
+            state,
+            writing: tokio::sync::Mutex::new(()),
+            settled: Mutex::default(),
+            was_current: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the state here was current once in this process. Until then it is what the disk had of it, or nothing, and no
+    /// Broker's settings may be read from it.
+    pub(crate) fn was_current(&self) -> bool {
+        let was = self.was_current.load(Ordering::Relaxed) || self.raft.is_current();
+        if was {
+            self.was_current.store(true, Ordering::Relaxed);
+        }
+        was
     }
 
     /// Who leads it, as far as this node knows.

@@ -159,7 +159,10 @@ enum Hindrance {
 /// Lets go of what is not needed: the leader says how far, each replica follows.
 async fn tend(shared: &Shared, group: &DataGroup, checkpointed: &mut Checkpointed) -> Result<(), Hindrance> {
     let now = shared.clock.now();
-    forget_keys(group, longest(shared).1);
+    // Of Brokers that are not known yet nobody can say how long their keys are kept.
+    if shared.registry.was_current() {
+        forget_keys(group, longest(shared).1);
+    }
     #[cfg(feature = "bugs")]
     if pelton_env::bugs::Bug::CallsForgottenByClock.is_on() {
         group.state.prune_keys(Offset(0), offset_at(shared, group.raft.id(), now.minus(PRODUCER_WINDOW))?);
