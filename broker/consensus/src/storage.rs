@@ -78,7 +78,7 @@ impl GroupLog {
 
     /// Whether the entry cannot be read.
     fn is_faulty(&self, index: LogIndex) -> bool {
-        self.log.faulty(self.group).iter().any(|stretch| stretch.contains(&index))
+        self.log.is_faulty(self.group, index)
     }
 
     /// How often this node became leader since it opened the group.
@@ -351,8 +351,8 @@ impl RaftLogReader<Types> for GroupLog {
                 // No entry is taken for a heartbeat, and asked for again: a replication that waited in here would not
                 // see that it is over.
                 tokio::time::sleep(LOOK_AGAIN_AFTER).await;
-                // That heartbeat says whether the follower has what comes before. Near the end of the log openraft finds
-                // out no other way than by sending entries whether it has this one as well.
+                // The first of a session says whether the follower has what comes before. Near the end of the log
+                // openraft finds out no other way than by sending entries whether it has this one as well.
                 if self.gave_nothing_for.take() == Some(from) {
                     return self.read_unreadable(from, to, max_bytes);
                 }

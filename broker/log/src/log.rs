@@ -320,6 +320,12 @@ impl Log {
         self.inner.faulty(group)
     }
 
+    /// Whether an entry is one of those that [`Log::faulty`] gives.
+    #[must_use]
+    pub fn is_faulty(&self, group: GroupId, index: LogIndex) -> bool {
+        self.inner.is_faulty(group, index)
+    }
+
     /// Puts a sound copy of a faulty entry into the log; reads give it once `done` says that it is durable. Nothing is
     /// done when the entry is not faulty (any more).
     ///

@@ -123,7 +123,8 @@ async fn three() -> (Vec<Machine>, BTreeMap<GroupId, Offset>) {
     let nodes: Vec<_> = opened.into_iter().map(Result::unwrap).collect();
     let settled = |node: &Node| {
         let state = node.shared.registry.state.current_cluster();
-        state.groups.len() == 3 && state.groups.values().all(|group| group.settled.len() == 3 && !group.is_moving())
+        let all = state.groups.values().chain([&state.registry]);
+        state.groups.len() == 3 && all.into_iter().all(|group| group.settled.len() == 3 && !group.is_moving())
     };
     until("the cluster is settled", || nodes.iter().all(settled)).await;
     let groups: Vec<_> = nodes[0].shared.groups.all().keys().copied().collect();
