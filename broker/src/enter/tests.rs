@@ -181,7 +181,8 @@ impl Cluster {
         let settled = || {
             let all = self.running().all(|(_, node)| {
                 let state = node.shared.registry.state.current_cluster();
-                state.groups.len() == count && state.groups.values().all(|group| !group.is_moving())
+                let mut all = state.groups.values().chain([&state.registry]);
+                state.groups.len() == count && all.all(|group| !group.is_moving())
             });
             let led = self.running().all(|(_, node)| {
                 let state = node.shared.registry.state.current_cluster();
