@@ -1,5 +1,7 @@
 //! Calls the administration API for the commands.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use pelton_resource::{Kind, Resource, ResourceKey};
@@ -7,13 +9,91 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::cluster_view::{ChangeBody, ClusterStatus};
+use crate::api::serving_view::{InstancesList, InstancesView, LogRecord};
 use crate::api::view::{Count, DeadLetterPage, DeadLetterView, ProblemView, ResourceList, RewindBody, SelectionBody};
-use crate::http::{Answer, CallError, Connection, Url};
+use crate::http::{Answer, CallError, Connection, Streamed, Url};
 
 /// The administration API of a running Pelton.
 #[derive(Debug)]
 pub struct Admin {
+    url: Url,
     connection: Connection,
+}
+
+/// The status with which a node says that what was asked is not to be found on it, but may be on another (RFC 9110, 15.5.20).
+pub const NOT_HERE: u16 = 421;
+
+/// The longest line of a log that is read: one of 16 KiB, of which JSON makes no more than six times as much.
+const MAX_RECORD_BYTES: usize = 256 * 1024;
+
+/// Which lines of a log are asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogsQuery {
+    /// Also what comes.
+    pub follow: bool,
+    /// No more than the last so many of what there is.
+    pub tail: Option<u64>,
+    /// Of what there is only those of the last so long.
+    pub since: Option<Duration>,
+}
+
+impl std::fmt::Display for LogsQuery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "follow={}", self.follow)?;
+        if let Some(tail) = self.tail {
+            write!(f, "&tail={tail}")?;
+        }
+        if let Some(since) = self.since {
+            write!(f, "&since={}ms", since.as_millis())?;
+        }
+        Ok(())
+    }
+}
+
+/// A log as it is told.
+#[derive(Debug)]
+pub struct LogStream {
+    streamed: Streamed,
+    read: Vec<u8>,
+    /// Where in `read` that begins which was not given yet.
+    begin: usize,
+}
+
+impl LogStream {
+    /// Who tells it.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        self.streamed.authority()
+    }
+
+    /// Waits for the next record. `None` at the end. Nothing is lost when it is dropped and called again.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn next(&mut self) -> Result<Option<LogRecord>, AdminError> {
+        let not_understood = |status, detail: String| Err(AdminError::NotUnderstood { status, detail });
+        let status = self.streamed.status();
+        loop {
+            let rest = &self.read[self.begin..];
+            if let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let record = serde_json::from_slice(&rest[..end]);
+                self.begin += end + 1;
+                return record.map(Some).or_else(|error| not_understood(status, error.to_string()));
+            }
+            if rest.len() > MAX_RECORD_BYTES {
+                return not_understood(status, "a line without an end".to_owned());
+            }
+            match self.streamed.piece().await? {
+                Some(piece) => {
+                    self.read.drain(..self.begin);
+                    self.begin = 0;
+                    self.read.extend_from_slice(&piece);
+                }
+                None if rest.is_empty() => return Ok(None),
+                None => return not_understood(status, "it ends within a line".to_owned()),
+            }
+        }
+    }
 }
 
 /// Why a call has no result.
@@ -39,7 +119,7 @@ impl Admin {
     /// The API at that URL. Connects with the first call.
     #[must_use]
     pub fn new(url: Url) -> Self {
-        Self { connection: Connection::new(url) }
+        Self { connection: Connection::new(url.clone()), url }
     }
 
     /// All resources of a kind.
@@ -130,6 +210,33 @@ impl Admin {
     pub async fn discard(&mut self, selection: &SelectionBody) -> Result<u64, AdminError> {
         let count: Count = self.call(Method::POST, "/v1/dead-letters/discard", Some(json(selection))).await?;
         Ok(count.count)
+    }
+
+    /// What the instances of a Service or a Revision are doing on the node that is asked.
+    ///
+    /// # Errors
+    /// [`AdminError`]; a refusal with [`NOT_HERE`] says that no Service runs on that node.
+    pub async fn instances(&mut self, key: &ResourceKey) -> Result<Vec<InstancesView>, AdminError> {
+        let list: InstancesList = self.call(Method::GET, &format!("{}/instances", path(key)), None).await?;
+        Ok(list.items)
+    }
+
+    /// What instances of a Service or a Revision printed on the node that is asked, by a connection of its own.
+    ///
+    /// # Errors
+    /// [`AdminError`]; a refusal with [`NOT_HERE`] says that no Service runs on that node.
+    pub async fn logs(&self, key: &ResourceKey, query: &LogsQuery) -> Result<LogStream, AdminError> {
+        let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("application/x-ndjson"))]);
+        let connection = Connection::new(self.url.clone());
+        let streamed = connection.stream(&format!("{}/logs?{query}", path(key)), headers).await?;
+        if streamed.status().is_success() {
+            return Ok(LogStream { streamed, read: Vec::new(), begin: 0 });
+        }
+        let status = streamed.status();
+        match read::<serde_json::Value>(&streamed.whole().await?) {
+            Err(error) => Err(error),
+            Ok(_) => Err(AdminError::NotUnderstood { status, detail: "a refusal that is none".to_owned() }),
+        }
     }
 
     /// How the cluster is.

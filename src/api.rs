@@ -13,6 +13,8 @@
 //! | `PUT`, `DELETE /v1/triggers/{namespace}/{name}/warning` | `{"reason": ..., "message": ...}` |
 //! | `GET /v1/dead-letters` | a page; `?trigger=`, `?limit=`, `?after=` |
 //! | `GET /v1/dead-letters/{namespace}/{trigger}/{group}/{offset}` | one, with its event |
+//! | `GET /v1/services/{namespace}/{name}/logs`, the same for revisions | what its instances printed on this node ([`logs`]) |
+//! | `GET /v1/services/{namespace}/{name}/instances`, the same for revisions | what its instances are doing on this node |
 //! | `GET /v1/cluster` | nodes, groups, and what is wrong with them |
 //! | `POST /v1/cluster/changes` | `{"change": "drain" or "undrain" or "remove" or "move" or "lead", ...}` |
 //! | `POST /v1/dead-letters/redrive`, `POST /v1/dead-letters/discard` | `{"trigger": ..., "position": ...}` or `{"all": true}` |
@@ -20,12 +22,15 @@
 mod cluster;
 pub mod cluster_view;
 mod dead_letters;
+mod gateway;
 pub mod guard;
+mod logs;
 mod problem;
 #[cfg(test)]
 mod properties;
 mod resources;
 mod router;
+pub mod serving_view;
 #[cfg(test)]
 mod tests;
 pub mod view;
@@ -35,6 +40,9 @@ use std::sync::Arc;
 use pelton_client::Client;
 use pelton_env::Clock;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+pub use gateway::OwnGateway;
 
 use crate::http::{Limits, Server};
 
@@ -47,12 +55,20 @@ pub struct Api<C> {
     client: C,
     clock: Arc<dyn Clock>,
     hosts: Vec<String>,
+    gateway: Option<OwnGateway>,
+    log_readers: Arc<Semaphore>,
 }
 
 impl<C: Client> Api<C> {
     /// An API over `client` that may be called by an address, as `localhost`, or by one of `hosts`.
     pub fn new(client: C, clock: Arc<dyn Clock>, hosts: Vec<String>) -> Self {
-        Self { client, clock, hosts }
+        Self { client, clock, hosts, gateway: None, log_readers: Arc::new(Semaphore::new(logs::READERS)) }
+    }
+
+    /// The same, with the gateway of its process, if that has one.
+    #[must_use]
+    pub fn with_gateway(self, gateway: Option<OwnGateway>) -> Self {
+        Self { gateway, ..self }
     }
 
     /// Serves from now on.

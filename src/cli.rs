@@ -5,9 +5,9 @@ use clap::{Parser, Subcommand};
 use crate::bench::BenchArgs;
 use crate::command::{
     apply::ApplyArgs, cert::CertArgs, cluster::ClusterArgs, deadletters::DeadLettersArgs, delete::DeleteArgs,
-    demo::DemoArgs, display::DisplayArgs, get::GetArgs, group::GroupArgs, log::LogArgs, node::NodeArgs,
-    ready::ReadyArgs, recover::RecoverArgs, send::SendArgs, server::ServerCommandArgs, status::StatusArgs,
-    trigger::TriggerArgs, up::UpArgs,
+    demo::DemoArgs, display::DisplayArgs, get::GetArgs, group::GroupArgs, log::LogArgs, logs::LogsArgs, node::NodeArgs,
+    ready::ReadyArgs, recover::RecoverArgs, revision::RevisionArgs, route::RouteArgs, send::SendArgs,
+    server::ServerCommandArgs, service::ServiceArgs, status::StatusArgs, trigger::TriggerArgs, up::UpArgs,
 };
 
 /// Knative Eventing without Kubernetes: takes CloudEvents in, keeps them in a log, and delivers them.
@@ -32,10 +32,18 @@ pub enum Command {
     Demo(DemoArgs),
     /// Create or change resources from manifests
     Apply(ApplyArgs),
-    /// List Brokers or Triggers
+    /// List Brokers, Triggers, Services and what they are made of
     Get(GetArgs),
-    /// Delete a Broker or a Trigger
+    /// Delete a Broker, a Trigger, a Service
     Delete(DeleteArgs),
+    /// List Services, or show one with its Revisions and instances
+    Service(ServiceArgs),
+    /// List Revisions
+    Revision(RevisionArgs),
+    /// List Routes, or show one
+    Route(RouteArgs),
+    /// Print what the instances of a Service printed
+    Logs(LogsArgs),
     /// Pause, resume or rewind a Trigger
     Trigger(TriggerArgs),
     /// List, read, send again or discard events that could not be delivered
@@ -82,7 +90,7 @@ mod tests {
         let rows: &[(&str, bool)] = &[
             ("up", true),
             ("up -f a.yaml -f b --data /tmp/x --ingress-listen 127.0.0.1:0 --workers 2 --config c.yaml", true),
-            ("up --gateway-listen 127.0.0.1:0", false),
+            ("up --gateway-listen 127.0.0.1:0", true),
             ("demo", true),
             ("demo --stay", true),
             ("apply -f a.yaml", true),
@@ -158,6 +166,23 @@ mod tests {
             ("group move orders --from a --to b", false),
             ("group lead 2 b", true),
             ("log verify dir", true),
+            ("logs hello", true),
+            ("logs -f --tail 10 --since 5m -n shop hello -o json", true),
+            ("logs --revision shop/hello-00001", true),
+            ("logs hello --revision hello-00001", false),
+            ("logs", false),
+            ("logs hello --tail -1", false),
+            ("logs hello --since yesterday", false),
+            ("service list -n shop -o wide", true),
+            ("service describe shop/hello -o yaml", true),
+            ("service describe -n shop hello --api http://127.0.0.1:1", true),
+            ("service describe", false),
+            ("service describe hello -o wide", false),
+            ("service", false),
+            ("revision list --service hello -o json", true),
+            ("revision list hello", false),
+            ("route list", true),
+            ("route describe hello -o json", true),
             ("recover --data d", true),
             ("recover --data d --yes-i-may-lose-events", true),
             ("recover", false),

@@ -22,5 +22,7 @@ pub use layers::{Flags, Layers};
 pub use mistake::{ConfigError, Mistake, Source};
 #[cfg(test)]
 use settings::Retention;
+#[cfg(feature = "docker")]
+pub use settings::docker_host;
 pub use settings::{LogFormat, LogSettings, Settings, default_workers};
 pub use units::{parse_duration, parse_size};

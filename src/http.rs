@@ -1,10 +1,12 @@
 //! Small HTTP/1.1 on both sides, for the listeners that are not on the data path (API, metrics, `display`, `demo`)
-//! and for the commands that call them. Bodies are read whole, with a bound.
+//! and for the commands that call them. Bodies are read whole, with a bound; an answer may also come piece by piece.
 
+mod body;
 mod client;
 mod server;
 
-pub use client::{Answer, BadUrl, CallError, Connection, Url};
+pub use body::Body;
+pub use client::{Answer, BadUrl, CallError, Connection, Streamed, Url};
 pub use server::{Limits, Server, bind};
 
 /// A response with a body of that media type.

@@ -10,10 +10,17 @@
 //! at once; ingress and API finish what they have read, and the dispatcher its attempts, whose progress is stored; the
 //! broker syncs its log; the metrics listener is the last.
 
+#[cfg(feature = "docker")]
+mod docker;
+mod early_starts;
+mod elsewhere;
 mod error;
+mod gateway;
+mod gateway_ports;
 mod reach;
 mod readiness;
 mod seek;
+mod services;
 mod versions;
 
 use std::io;
@@ -23,17 +30,21 @@ use std::time::Duration;
 
 use pelton_broker::{Blocking, Ended, LocalNode, Member, OnWaiting, RegistryStore, Timing};
 use pelton_client::grpc::Connector;
+use pelton_client::serving::GatewayAddress;
 use pelton_client::{ApplyError, BrokerName, Client as _, ClusterClient, ClusterOptions, NodeId, Role};
-use pelton_dispatcher::{Dispatcher, DispatcherHandle};
+use pelton_dispatcher::{Dispatcher, DispatcherHandle, Services};
 use pelton_env::{Clock, OsChance, SystemClock};
 use pelton_ingress::{Ingress, IngressHandle};
 use pelton_peer::{Network, PeerAddress, PeerListener, Pool, Security, TcpNetwork, Tls};
 use pelton_resource::{Broker, ObjectMeta, Resource};
 use tokio::time::{Instant, sleep, timeout};
 
+use early_starts::EarlyStarts;
 pub use error::StartError;
+use gateway_ports::GatewayPorts;
 use reach::advertised;
 pub use reach::reachable;
+use services::{OwnServices, ServiceHosts};
 pub use versions::spoken;
 
 use crate::api::Api;
@@ -60,6 +71,8 @@ type AnyClient = ClusterClient<LocalNode, Connector>;
 pub struct Addresses {
     /// For events, when it takes them in.
     pub ingress: Option<SocketAddr>,
+    /// For requests to services, when it takes them in.
+    pub gateway: Option<SocketAddr>,
     /// For administration.
     pub api: SocketAddr,
     /// For `/metrics`, `/healthz` and `/readyz`.
@@ -77,6 +90,7 @@ pub struct Node {
     ingress: Option<IngressHandle>,
     api: Server,
     dispatcher: Option<(DispatcherHandle, RoleRuntime)>,
+    gateway: Option<gateway::Running>,
     broker: Option<pelton_broker::Node>,
     metrics: MetricsListener,
 }
@@ -84,6 +98,7 @@ pub struct Node {
 /// The listeners, bound before anything else is begun.
 struct Listeners {
     ingress: Option<tokio::net::TcpListener>,
+    gateway: Option<tokio::net::TcpListener>,
     api: tokio::net::TcpListener,
     peer: Option<Box<dyn PeerListener>>,
 }
@@ -105,25 +120,48 @@ impl Node {
         let addresses = listeners.addresses(settings, metrics.address()).map_err(StartError::Address)?;
 
         let (broker, client) = open(settings, security, listeners.peer, &addresses, &clock, &health).await?;
+        let own_gateway = gateway::known(settings, &clock)?;
         let api = Api::new(client.clone(), Arc::clone(&clock), settings.api_hosts.clone());
-        let api = api.start(listeners.api).map_err(StartError::Address)?;
+        let api = api.with_gateway(own_gateway.clone()).start(listeners.api).map_err(StartError::Address)?;
         if makes_default_broker(settings, broker.as_ref()) {
             resources.extend(default_broker(&client, &resources));
         }
         apply(&client, resources, settings, &health).await?;
-        let dispatcher = match has(settings, Role::Dispatcher) {
-            true => Some(dispatch(settings, client.clone(), &clock)?),
-            false => None,
-        };
+        let dispatches = has(settings, Role::Dispatcher);
+        let mut dispatcher = None;
+        // One beside a gateway asks that for slots, and begins after it.
+        if dispatches && listeners.gateway.is_none() {
+            dispatcher = Some(dispatch(settings, client.clone(), &clock, None)?);
+        }
         // Before that a Broker may be unknown here that the cluster has, and a producer must not be told that there is none.
         readiness::wait(broker.as_ref(), &client, &health).await;
+        let gateway = match listeners.gateway.zip(own_gateway) {
+            Some((listener, known)) => Some(gateway::start(settings, listener, client.clone(), &known).await?),
+            None => None,
+        };
+        let services = gateway.as_ref().zip(addresses.gateway);
+        let services = services.map(|(gateway, address)| {
+            let ports = GatewayPorts::new(Some(address.port()), client.cluster());
+            (ServiceHosts::new(settings.gateway_domain.clone(), ports), gateway.deliveries(), gateway)
+        });
+        if let Some((hosts, deliveries, _)) = services.as_ref().filter(|_| dispatches) {
+            let services = Arc::new(OwnServices::new(hosts.clone(), deliveries.clone()));
+            dispatcher = Some(dispatch(settings, client.clone(), &clock, Some(services))?);
+        }
+        let on_append = services.map(|(hosts, deliveries, gateway)| {
+            let _there = gateway.enter();
+            EarlyStarts::begin(&client, hosts, deliveries)
+        });
         let ingress = match listeners.ingress {
-            Some(listener) => Some(Ingress::serve(vec![listener], client.clone(), ingress_options(settings), clock)?),
+            Some(listener) => {
+                let options = ingress_options(settings);
+                Some(Ingress::serve(vec![listener], client.clone(), on_append, options, clock)?)
+            }
             None => None,
         };
         let id = client.cluster().borrow().this.filter(|_| settings.cluster.is_some());
         health.set_ready();
-        Ok(Self { addresses, id, tls, health, ingress, api, dispatcher, broker, metrics })
+        Ok(Self { addresses, id, tls, health, ingress, api, dispatcher, gateway, broker, metrics })
     }
 
     /// Where it really listens.
@@ -167,6 +205,10 @@ impl Node {
             }
         };
         let (cut, (), ()) = tokio::join!(taken_in, self.api.shutdown(grace), delivered);
+        // After the dispatcher, whose attempts go to services as well.
+        if let Some(gateway) = self.gateway {
+            gateway.shutdown(deadline.saturating_duration_since(Instant::now())).await;
+        }
         if cut > 0 {
             tracing::warn!(connections = cut, "connections were cut off: they took longer than the grace");
         }
@@ -183,6 +225,10 @@ impl Listeners {
             true => Some(listen("ingress-listen", settings.ingress_listen, Ingress::bind)?),
             false => None,
         };
+        let gateway = match gateway::is_here(settings) {
+            true => Some(listen("gateway-listen", settings.gateway_listen, gateway::bind)?),
+            false => None,
+        };
         let api = listen("api-listen", settings.api_listen, http::bind)?;
         let peer =
             match settings.cluster.as_ref().filter(|cluster| cluster.keeps_replicas()) {
@@ -191,7 +237,7 @@ impl Listeners {
                 })?),
                 None => None,
             };
-        Ok(Self { ingress, api, peer })
+        Ok(Self { ingress, gateway, api, peer })
     }
 
     fn addresses(&self, settings: &Settings, metrics: SocketAddr) -> io::Result<Addresses> {
@@ -202,7 +248,8 @@ impl Listeners {
             (Some(listener), None) => Some(listener.local_addr()?.to_string()),
         };
         let ingress = self.ingress.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
-        Ok(Addresses { ingress, api: self.api.local_addr()?, metrics, peer })
+        let gateway = self.gateway.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
+        Ok(Addresses { ingress, gateway, api: self.api.local_addr()?, metrics, peer })
     }
 }
 
@@ -248,6 +295,10 @@ async fn open(
     let broker = broker.map_err(|error| StartError::Open(Box::new(error)))?;
     if let Some(ingress) = addresses.ingress {
         broker.set_ingress(format!("http://{}", advertised(ingress, own_host(settings))));
+    }
+    if let Some(gateway) = addresses.gateway {
+        let address = GatewayAddress { domain: settings.gateway_domain.clone(), port: gateway.port() };
+        broker.set_gateway(address, advertised(gateway, own_host(settings)));
     }
     broker.set_api(advertised(addresses.api, own_host(settings)));
     let connector = Connector::new(pool, broker.identity().cluster, spoken());
@@ -296,12 +347,20 @@ fn dispatch(
     settings: &Settings,
     client: AnyClient,
     clock: &Arc<dyn Clock>,
+    services: Option<Arc<dyn Services>>,
 ) -> Result<(DispatcherHandle, RoleRuntime), StartError> {
+    let network: Arc<dyn Network> = match services {
+        Some(_) => Arc::new(TcpNetwork),
+        None => {
+            let ports = GatewayPorts::new(None, client.cluster());
+            Arc::new(elsewhere::ServicesElsewhere::new(ServiceHosts::new(settings.gateway_domain.clone(), ports)))
+        }
+    };
     let threads = RoleRuntime::start("pelton-dispatch", settings.workers).map_err(StartError::Threads)?;
     let handle = {
         let _there = threads.enter();
         let options = pelton_dispatcher::Options::default();
-        Dispatcher::start(client, Arc::new(TcpNetwork), options, Arc::clone(clock), Arc::new(OsChance))
+        Dispatcher::start(client, network, services, options, Arc::clone(clock), Arc::new(OsChance))
     };
     Ok((handle, threads))
 }

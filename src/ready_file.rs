@@ -17,7 +17,7 @@ pub struct Ready {
     pub node: Option<u64>,
     /// Where events come in, when they do.
     pub ingress: Option<SocketAddr>,
-    /// Where requests to services come in. There is no such listener yet.
+    /// Where requests to services come in, when they do.
     pub gateway: Option<SocketAddr>,
     /// Where the administration API is.
     pub api: SocketAddr,

@@ -88,7 +88,17 @@ fn a_port_that_is_taken_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let (code, _, stderr) = run(pelton()
-        .args(["up", "--ingress-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--api-listen", &address])
+        .args([
+            "up",
+            "--ingress-listen",
+            "127.0.0.1:0",
+            "--gateway-listen",
+            "127.0.0.1:0",
+            "--metrics-listen",
+            "127.0.0.1:0",
+            "--api-listen",
+            &address,
+        ])
         .arg("--data")
         .arg(folder.path().join("data")));
     assert_eq!(code, 1, "{stderr}");
@@ -173,7 +183,7 @@ fn one_data_folder_is_not_opened_twice() {
     let _up = Up::start(folder.path(), &[]);
     let mut second = pelton();
     second.arg("up").arg("--data").arg(folder.path().join("data"));
-    for listen in ["--ingress-listen", "--api-listen", "--metrics-listen"] {
+    for listen in ["--ingress-listen", "--gateway-listen", "--api-listen", "--metrics-listen"] {
         second.args([listen, "127.0.0.1:0"]);
     }
     let (code, _, stderr) = run(&mut second);
@@ -315,7 +325,7 @@ fn a_flipped_byte_of_the_log_is_found_and_named() {
 
     let mut again = pelton();
     again.arg("up").arg("--data").arg(&data);
-    for listen in ["--ingress-listen", "--api-listen", "--metrics-listen"] {
+    for listen in ["--ingress-listen", "--gateway-listen", "--api-listen", "--metrics-listen"] {
         again.args([listen, "127.0.0.1:0"]);
     }
     let (code, _, stderr) = run(&mut again);

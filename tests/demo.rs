@@ -13,9 +13,24 @@ fn the_demo_tells_the_whole_story_and_ends() {
     let (code, stdout, stderr) = run(pelton().arg("demo").env("TMPDIR", folder.path()));
     assert_eq!(code, 0, "{stdout}{stderr}");
     let mut rest = stdout.as_str();
-    for word in
-        ["applied", "accepted", "failed", "retried", "dead letter", "mended", "redriven", "delivered", "none lost"]
-    {
+    for word in [
+        "applied",
+        "accepted",
+        "failed",
+        "retried",
+        "dead letter",
+        "mended",
+        "redriven",
+        "delivered",
+        "cold",
+        "accepted",
+        "started",
+        "delivered",
+        "paused",
+        "stopped",
+        "4 accepted, 3 delivered, 1 matched no trigger",
+        "none lost",
+    ] {
         let at = rest.find(word).unwrap_or_else(|| panic!("{word:?} does not come in its turn in {stdout}"));
         rest = &rest[at + word.len()..];
     }

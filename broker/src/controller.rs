@@ -3,16 +3,23 @@
 //! Level-triggered: it compares what is with what should be, whatever happened in between. Triggers are started by the
 //! leader of each group (`triggers`), which tells up to which version of the resources that is done (`reports`).
 
+mod scaling;
+mod serving;
+
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use pelton_client::serving::{AllTold, GatewayAddress, Policy};
 use pelton_client::status::{Facts, reconcile};
 use pelton_client::{OperationError, Resources, TriggerId, Warning};
 use pelton_log::Term;
 use pelton_resource::{ConditionStatus, Time, conditions};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
+pub(crate) use self::scaling::{Scaling, run as scale};
 use crate::node::Shared;
 use crate::registry::RegistryCommand;
 
@@ -27,7 +34,16 @@ const AGAIN_AFTER: Duration = Duration::from_millis(500);
 pub(crate) struct ControllerInput {
     /// This node's ingress.
     pub(crate) ingress: Mutex<Option<String>>,
+    /// This node's gateway.
+    pub(crate) gateway: Mutex<Option<GatewayAddress>>,
     pub(crate) warnings: Mutex<BTreeMap<TriggerId, Warning>>,
+    /// What gateways tell of revisions.
+    pub(crate) told: Mutex<AllTold>,
+    /// What gateways are to do.
+    pub(crate) scaling: Scaling,
+    /// What the operator has set for all revisions.
+    pub(crate) policy: Mutex<Policy>,
+    born: OnceLock<Instant>,
     /// Counts changes of the above.
     pub(crate) nudge: watch::Sender<u64>,
     /// The version of the resources up to which everything is made true.
@@ -35,6 +51,11 @@ pub(crate) struct ControllerInput {
 }
 
 impl ControllerInput {
+    /// The present moment, by a clock that nobody sets.
+    pub(crate) fn age(&self) -> Duration {
+        self.born.get_or_init(Instant::now).elapsed()
+    }
+
     pub(crate) fn nudge(&self) {
         self.nudge.send_modify(|nudges| *nudges += 1);
     }
@@ -54,10 +75,15 @@ pub(crate) async fn run(shared: Shared) {
         nudged.borrow_and_update();
         told.borrow_and_update();
         let leader = *leadership.borrow_and_update();
+        let mut again_at = None;
         if leader.serves {
             let started = shared.reports.started_in_all(groups);
             note_startable(&mut startable, &seen);
-            match settle(&shared, leader.term, &seen, &startable, started).await {
+            let settled = async {
+                again_at = serving::settle(&shared, leader.term, &seen).await?;
+                settle(&shared, leader.term, &seen, &startable, started).await
+            };
+            match settled.await {
                 // No further: what came meanwhile was not looked at, and whoever waits for it waits for its triggers.
                 Ok(()) => drop(shared.controller.settled.send_replace(seen.version.min(started))),
                 Err(error) => {
@@ -76,6 +102,7 @@ pub(crate) async fn run(shared: Shared) {
             _ = cluster.changed() => {}
             _ = nudged.changed() => {}
             _ = told.changed() => {}
+            () = sleep_until(again_at.unwrap_or_else(Instant::now)), if again_at.is_some() => {}
         }
     }
 }

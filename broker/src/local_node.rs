@@ -1,9 +1,11 @@
 //! This node as the other roles and the other nodes see it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pelton_client::admission::{admit, uid_from_bits};
+use pelton_client::serving::{RevisionsTold, SCALES_WAIT, Scales};
 use pelton_client::{
     AppendError, ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch,
     GroupCursors, GroupId, Hops, NodeClient, NodeReport, Offset, OperationError, Position, ProducerKey, Progress,
@@ -265,6 +267,34 @@ impl NodeClient for LocalNode {
             self.shared.controller.nudge();
         }
         Ok(())
+    }
+
+    async fn tell_revisions(&self, told: RevisionsTold) -> Result<(), ApplyError> {
+        if !self.shared.registry.raft.serves() {
+            return Err(ApplyError::NotLeader { leader: self.shared.registry.leader() });
+        }
+        if self.shared.controller.told.lock().take(told, self.shared.controller.age()) {
+            self.shared.controller.nudge();
+        }
+        self.shared.controller.scaling.told.notify_one();
+        Ok(())
+    }
+
+    async fn scales(&self, gateway: &str, seen: u64) -> Result<Scales, ApplyError> {
+        let is_other =
+            |all: &BTreeMap<String, Arc<Scales>>| all.get(gateway).map_or(seen != 0, |scales| scales.version != seen);
+        let mut scales = self.shared.controller.scaling.scales.subscribe();
+        let mut leadership = self.shared.registry.raft.leadership();
+        tokio::select! {
+            _ = scales.wait_for(is_other) => {}
+            _ = leadership.wait_for(|leader| !leader.serves) => {}
+            () = tokio::time::sleep(SCALES_WAIT) => {}
+        }
+        if !self.shared.registry.raft.serves() {
+            return Err(ApplyError::NotLeader { leader: self.shared.registry.leader() });
+        }
+        let scales = scales.borrow().get(gateway).map(|scales| Scales::clone(scales));
+        Ok(scales.unwrap_or_default())
     }
 
     fn cluster(&self) -> watch::Receiver<Arc<ClusterView>> {

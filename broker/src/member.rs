@@ -155,8 +155,11 @@ impl Member {
             peer_address: self.peer_advertise.to_string(),
             ingress: None,
             api: None,
+            gateway: None,
             zone: self.zone.clone(),
-            roles: self.roles.clone(),
+            // A node of the version before knows no such role, and would refuse the node, or not read the registry: that a node
+            // has a gateway is told by its address.
+            roles: self.roles.iter().copied().filter(|role| *role != Role::Gateway).collect(),
             phase: NodePhase::Active,
             version: self.version.clone(),
         }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pelton_client::serving::{GatewayAddress, Policy};
 use pelton_client::{ClusterView, GroupId, NodeId, NodeInfo, NodePhase, Offset, OperationError, Role, Start};
 use pelton_consensus::{Begun, Group, GroupError, GroupOptions, Peers};
 use pelton_env::{Chance, Clock};
@@ -317,6 +318,22 @@ impl Node {
         self.shared.controller.nudge();
     }
 
+    /// Tells where the gateway is reached: Routes get their URLs from it, and the other nodes read `host:port` in the
+    /// registry.
+    pub fn set_gateway(&self, gateway: GatewayAddress, address: String) {
+        if let Some(member) = &self.shared.member {
+            member.info.lock().gateway = Some(address);
+        }
+        *self.shared.controller.gateway.lock() = Some(gateway);
+        self.shared.controller.nudge();
+    }
+
+    /// Tells what the operator has set for all revisions.
+    pub fn set_serving_policy(&self, policy: Policy) {
+        *self.shared.controller.policy.lock() = policy;
+        self.shared.controller.nudge();
+    }
+
     /// Tells where the node's administration API is: `host:port`. The other nodes read it in the registry.
     pub fn set_api(&self, address: String) {
         if let Some(member) = &self.shared.member {
@@ -361,6 +378,7 @@ impl Node {
 pub(crate) fn start_tasks(shared: &Shared) -> Vec<JoinHandle<()>> {
     vec![
         tokio::spawn(controller::run(shared.clone())),
+        tokio::spawn(controller::scale(shared.clone())),
         tokio::spawn(retention::run(shared.clone())),
         tokio::spawn(scrub::run(shared.clone())),
         tokio::spawn(reports::run(shared.clone())),
@@ -511,6 +529,7 @@ async fn be_a_cluster(shared: &Shared) -> Result<(), OpenError> {
             peer_address: String::new(),
             ingress: None,
             api: None,
+            gateway: None,
             zone: String::new(),
             roles: BTreeSet::from([Role::Broker, Role::Ingress, Role::Dispatcher]),
             phase: NodePhase::Active,

@@ -31,8 +31,8 @@ pub fn admit(
         }
         let old = current.find(&key);
         let checked = match &old {
-            Some(old) => resource.validate_update(old),
-            None => resource.validate(),
+            Some(old) => resource.validate_update(old, &defaults),
+            None => resource.validate(&defaults),
         };
         if let Err(errors) = checked {
             invalid.push((kind, name, errors_of(&errors)));

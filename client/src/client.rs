@@ -8,6 +8,7 @@ use pelton_event::Event;
 use pelton_resource::{Resource, ResourceKey};
 use tokio::sync::watch;
 
+use crate::serving::{RevisionsTold, Scales};
 use crate::{
     AppendError, ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch, Grant,
     GroupCursors, GroupId, Hops, NodeId, NodeReport, Offset, OperationError, Position, Progress, ReadError, Resources,
@@ -138,4 +139,12 @@ pub trait Client: Clone + Send + Sync + 'static {
     /// Shows a warning on a trigger's status, or takes it away.
     fn warn(&self, trigger: TriggerId, warning: Option<Warning>)
     -> impl Future<Output = Result<(), ApplyError>> + Send;
+
+    /// Tells controllers what a gateway knows of revisions, in the place of what it told before. They forget it after
+    /// [`crate::serving::TOLD_FOR`], and when the registry has another leader: a gateway tells it again before that.
+    fn tell_revisions(&self, told: RevisionsTold) -> impl Future<Output = Result<(), ApplyError>> + Send;
+
+    /// What a gateway that shares its work is to do. Waits until that is something else than the version `seen`, for
+    /// [`crate::serving::SCALES_WAIT`] at most.
+    fn scales(&self, gateway: &str, seen: u64) -> impl Future<Output = Result<Scales, ApplyError>> + Send;
 }

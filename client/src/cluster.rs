@@ -31,6 +31,8 @@ pub enum Role {
     Ingress,
     /// Delivers them.
     Dispatcher,
+    /// Takes requests to services in, and runs instances of them.
+    Gateway,
 }
 
 /// Which versions of the protocol a node speaks: [`Versions`], as they are stored and shown.
@@ -86,6 +88,9 @@ pub struct NodeInfo {
     pub ingress: Option<String>,
     /// Where its administration API is: `host:port`.
     pub api: Option<String>,
+    /// Where its gateway is, when it has that role: `host:port`.
+    #[serde(default)]
+    pub gateway: Option<String>,
     /// What fails together: replicas of a group are spread over zones.
     pub zone: String,
     /// What it does.

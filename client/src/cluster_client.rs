@@ -51,6 +51,7 @@ use nodes::{Nodes, Place, info_of};
 use crate::either::Either;
 use crate::retry::{Next, Refused, Tries};
 use crate::routing::{Deduplicating, Routes};
+use crate::serving::{RevisionsTold, Scales};
 use crate::{
     ApplyError, BrokerName, Client, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch, Grant,
     GroupCursors, GroupId, Hops, NodeClient, NodeId, NodeReport, Offset, OperationError, Position, Progress, ReadError,
@@ -451,6 +452,18 @@ where
             async move { node.warn(trigger, warning).await }
         };
         self.0.ask(Place::Registry, false, warn).await
+    }
+
+    async fn tell_revisions(&self, told: RevisionsTold) -> Result<(), ApplyError> {
+        let tell = |node: NodeOf<L, C>| {
+            let told = told.clone();
+            async move { node.tell_revisions(told).await }
+        };
+        self.0.ask(Place::Registry, false, tell).await
+    }
+
+    async fn scales(&self, gateway: &str, seen: u64) -> Result<Scales, ApplyError> {
+        self.0.ask(Place::Registry, false, async |node: NodeOf<L, C>| node.scales(gateway, seen).await).await
     }
 }
 

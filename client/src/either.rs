@@ -7,6 +7,7 @@ use pelton_event::Event;
 use pelton_resource::{Resource, ResourceKey};
 use tokio::sync::watch;
 
+use crate::serving::{RevisionsTold, Scales};
 use crate::{
     ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch, GroupCursors, GroupId,
     Hops, NodeClient, NodeReport, Offset, OperationError, Position, ProducerKey, Progress, ReadError, Resources,
@@ -110,6 +111,14 @@ impl<L: NodeClient, R: NodeClient> NodeClient for Either<L, R> {
 
     async fn warn(&self, trigger: TriggerId, warning: Option<Warning>) -> Result<(), ApplyError> {
         either!(self, node => node.warn(trigger, warning).await)
+    }
+
+    async fn tell_revisions(&self, told: RevisionsTold) -> Result<(), ApplyError> {
+        either!(self, node => node.tell_revisions(told).await)
+    }
+
+    async fn scales(&self, gateway: &str, seen: u64) -> Result<Scales, ApplyError> {
+        either!(self, node => node.scales(gateway, seen).await)
     }
 
     fn cluster(&self) -> watch::Receiver<Arc<ClusterView>> {

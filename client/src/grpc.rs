@@ -22,6 +22,7 @@ mod refusal;
 mod remote;
 mod service;
 mod telling;
+mod told;
 mod watches;
 
 use std::time::Duration;

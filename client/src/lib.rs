@@ -22,11 +22,13 @@ pub mod memory;
 
 mod name;
 mod node_client;
+mod object_name;
 mod position;
 mod range_set;
 mod resources;
 mod retry;
 mod routing;
+pub mod serving;
 pub mod status;
 
 pub use batch::{BadBatch, DedupKey, EventBatch, Hops, RECORD_OVERHEAD_BYTES, Record, encode_record, records};
@@ -42,6 +44,7 @@ pub use error::{AppendError, ApplyError, ClusterError, OperationError, ReadError
 pub use group::{GroupState, MAX_ANSWER_BYTES, MAX_DEAD_LETTERS};
 pub use name::BrokerName;
 pub use node_client::NodeClient;
+pub use object_name::ObjectName;
 pub use position::{GroupId, NotAPosition, Offset, Position};
 pub use range_set::RangeSet;
-pub use resources::Resources;
+pub use resources::{Named, Resources};

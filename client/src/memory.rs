@@ -19,6 +19,7 @@ use pelton_resource::{Resource, ResourceKey, StartPosition, Time, effective_sett
 use tokio::sync::watch;
 
 use crate::admission::{admit, uid_from_bits};
+use crate::serving::{RevisionFact, RevisionsTold, SCALES_WAIT, Scales};
 use crate::status::{Facts, reconcile};
 use crate::{
     AppendError, Appended, ApplyError, BrokerName, Client, ClusterChange, ClusterError, ClusterView, DeadLetter,
@@ -62,6 +63,7 @@ struct State {
     unreadable: Option<Offset>,
     first: Offset,
     warnings: BTreeMap<TriggerId, Warning>,
+    told: BTreeMap<String, BTreeMap<String, RevisionFact>>,
     ingress: Option<String>,
     letter_limit: Option<usize>,
 }
@@ -231,6 +233,12 @@ impl MemoryClient {
     #[must_use]
     pub fn reads(&self) -> u64 {
         self.0.state.lock().reads
+    }
+
+    /// What each gateway told of revisions.
+    #[must_use]
+    pub fn told(&self) -> BTreeMap<String, BTreeMap<String, RevisionFact>> {
+        self.0.state.lock().told.clone()
     }
 
     /// What dispatchers warn of.
@@ -503,6 +511,18 @@ impl Client for MemoryClient {
         let current = self.0.resources.borrow().as_ref().clone();
         self.settle(&mut state, current);
         Ok(())
+    }
+
+    /// Kept, for tests to look at ([`MemoryClient::told`]): there are no serving controllers in memory.
+    async fn tell_revisions(&self, told: RevisionsTold) -> Result<(), ApplyError> {
+        self.0.state.lock().told.insert(told.gateway, told.revisions);
+        Ok(())
+    }
+
+    /// Nobody decides anything in memory.
+    async fn scales(&self, _gateway: &str, _seen: u64) -> Result<Scales, ApplyError> {
+        tokio::time::sleep(SCALES_WAIT).await;
+        Ok(Scales::default())
     }
 }
 

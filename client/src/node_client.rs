@@ -7,6 +7,7 @@ use pelton_event::Event;
 use pelton_resource::{Resource, ResourceKey};
 use tokio::sync::watch;
 
+use crate::serving::{RevisionsTold, Scales};
 use crate::{
     AppendError, Appended, ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch,
     GroupCursors, GroupId, Hops, NodeReport, Offset, OperationError, Position, ProducerKey, Progress, ReadError,
@@ -112,6 +113,12 @@ pub trait NodeClient: Clone + Send + Sync + 'static {
     /// As [`crate::Client::warn`]; only the registry's leader does it.
     fn warn(&self, trigger: TriggerId, warning: Option<Warning>)
     -> impl Future<Output = Result<(), ApplyError>> + Send;
+
+    /// As [`crate::Client::tell_revisions`]; only the registry's leader takes it.
+    fn tell_revisions(&self, told: RevisionsTold) -> impl Future<Output = Result<(), ApplyError>> + Send;
+
+    /// As [`crate::Client::scales`]; only the registry's leader knows.
+    fn scales(&self, gateway: &str, seen: u64) -> impl Future<Output = Result<Scales, ApplyError>> + Send;
 
     /// The cluster as this node knows it, and how it changes.
     fn cluster(&self) -> watch::Receiver<Arc<ClusterView>>;

@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pelton_resource::{
-    Addressable, Broker, BrokerStatus, Condition, ConditionStatus, Destination, Resource, ResourceKey, Time, Trigger,
-    TriggerStatus, Unresolved, annotations, conditions,
+    Addressable, Broker, BrokerStatus, Condition, ConditionStatus, Destination, Kind, Resource, ResourceKey, Time,
+    Trigger, TriggerStatus, Unresolved, annotations, conditions,
 };
 
-use crate::{BrokerName, Resources, TriggerId, Warning};
+use crate::{BrokerName, ObjectName, Resources, TriggerId, Warning};
 
 /// The condition that carries a dispatcher's [`Warning`].
 pub const DELIVERY_WARNING: &str = "SubscriberAnswersWell";
@@ -36,9 +36,11 @@ pub fn reconcile(resources: &Resources, facts: Facts<'_>) -> Vec<Resource> {
         .keys()
         .filter_map(|name| facts.ingress.map(|ingress| (name, format!("{ingress}/{}", name.as_str()))))
         .collect();
-    let address_of = |key: &ResourceKey| {
-        let name = BrokerName::new(&key.namespace, &key.name);
-        (key.kind == pelton_resource::Kind::Broker).then(|| addresses.get(&name).cloned()).flatten()
+    let address_of = |key: &ResourceKey| match key.kind {
+        Kind::Broker => addresses.get(&BrokerName::new(&key.namespace, &key.name)).cloned(),
+        Kind::Trigger | Kind::Service | Kind::Configuration | Kind::Revision | Kind::Route | Kind::DomainMapping => {
+            stored_address(resources, key)
+        }
     };
     let mut changed = Vec::new();
     let mut ready: BTreeMap<&BrokerName, Condition> = BTreeMap::new();
@@ -57,6 +59,18 @@ pub fn reconcile(resources: &Resources, facts: Facts<'_>) -> Vec<Resource> {
         }
     }
     changed
+}
+
+/// The address that the status of a resource has.
+fn stored_address(resources: &Resources, key: &ResourceKey) -> Option<String> {
+    let name = ObjectName::new(&key.namespace, &key.name);
+    let address = match key.kind {
+        Kind::Service => resources.services.get(&name)?.status.address.as_ref(),
+        Kind::Route => resources.routes.get(&name)?.status.address.as_ref(),
+        Kind::DomainMapping => resources.domain_mappings.get(&name)?.status.address.as_ref(),
+        Kind::Broker | Kind::Trigger | Kind::Configuration | Kind::Revision => None,
+    };
+    address?.url.clone()
 }
 
 type AddressOf<'a> = &'a dyn Fn(&ResourceKey) -> Option<String>;
@@ -228,6 +242,35 @@ mod tests {
             assert_eq!((mirrored.status, ready.status), (want, want));
             assert_eq!((&mirrored.reason, &mirrored.message), (&ready.reason, &ready.message));
             assert_eq!(status.conditions.is_ready(), want == ConditionStatus::True);
+        }
+    }
+
+    /// A subscriber that is a Service or Route is reached at the address that it has, when it has one.
+    #[test]
+    fn a_reference_to_serving_is_resolved_by_its_status() {
+        let made = |kind: Kind| {
+            serde_json::json!({
+                "apiVersion": kind.api_version(), "kind": kind.as_str(),
+                "metadata": {"namespace": "default", "name": "s.example"},
+                "status": {"address": {"url": "http://s.default.example"}},
+            })
+        };
+        for (kind, want) in [
+            (Kind::Service, Some("http://s.default.example")),
+            (Kind::Route, Some("http://s.default.example")),
+            (Kind::DomainMapping, Some("http://s.default.example")),
+            (Kind::Configuration, None),
+            (Kind::Revision, None),
+        ] {
+            let subscriber = format!("ref: {{apiVersion: {}, kind: {kind}, name: s.example}}", kind.api_version());
+            let trigger = TRIGGER.replace("uri: 'http://s.example/'", &subscriber);
+            let all = stored(&format!("{BROKER}---\n{trigger}"));
+            let alone = settle(all.clone(), Some("http://in"), true);
+            assert_eq!(alone.trigger("default", "t").unwrap().1.status.subscriber_uri, None, "{kind}");
+            let both = settle(all.with([serde_json::from_value(made(kind)).unwrap()], 1), Some("http://in"), true);
+            let status = &both.trigger("default", "t").unwrap().1.status;
+            assert_eq!(status.subscriber_uri.as_deref(), want, "{kind}");
+            assert_eq!(status.conditions.is_ready(), want.is_some(), "{kind}");
         }
     }
 

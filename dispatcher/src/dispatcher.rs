@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::group::{End, Group, Shared};
 use crate::metrics::Metrics;
 use crate::pool::Targets;
-use crate::{GroupSnapshot, Options};
+use crate::{GroupSnapshot, Options, Services};
 
 /// The wait before a group that ended badly, or could not begin, begins again.
 const BEGIN_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -29,18 +29,19 @@ impl Dispatcher {
     /// Starts a task for each session that [`Client::served`] gives, now and later, and ends it with its session. Must be
     /// called within a tokio runtime.
     ///
-    /// Subscribers are reached over `network`. `clock` is asked for wall-clock time only (dates of `Retry-After`, times of
+    /// Subscribers are reached over `network`, those that are `services` of this process without one. `clock` is asked for wall-clock time only (dates of `Retry-After`, times of
     /// dead letters); waiting is tokio's.
     pub fn start<C: Client>(
         client: C,
         network: Arc<dyn Network>,
+        services: Option<Arc<dyn Services>>,
         options: Options,
         clock: Arc<dyn Clock>,
         chance: Arc<dyn Chance>,
     ) -> DispatcherHandle {
         let options = Arc::new(options);
         let shared = Arc::new(Shared {
-            targets: Targets::new(network, options.clone()),
+            targets: Targets::new(network, services, options.clone()),
             metrics: Metrics::new(options.max_labelled_triggers),
             options,
             clock,

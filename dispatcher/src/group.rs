@@ -30,7 +30,7 @@ use pelton_client::{
     Resources, Session,
 };
 use pelton_env::{Chance, Clock};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::Options;
@@ -144,6 +144,8 @@ pub(crate) struct Group<C: Client> {
     run: VecDeque<u32>,
     timers: BinaryHeap<Reverse<(Instant, u32)>>,
     parked: HashMap<crate::endpoint::Authority, Parked>,
+    /// Told when there may be a slot for a trigger that waits for one.
+    slot_news: Arc<Notify>,
     lagging: BTreeSet<(Offset, u32)>,
     lagging_next: (Offset, u32),
     catching_up: bool,
@@ -210,6 +212,7 @@ impl<C: Client> Group<C> {
             run: VecDeque::new(),
             timers: BinaryHeap::new(),
             parked: HashMap::new(),
+            slot_news: Arc::default(),
             lagging: BTreeSet::new(),
             lagging_next: (Offset(0), 0),
             catching_up: false,
@@ -265,6 +268,7 @@ impl<C: Client> Group<C> {
                         self.on_outcome(outcome);
                     }
                 }
+                () = self.slot_news.notified() => self.on_slot_news(),
                 Some(happened) = self.work.next(), if !self.work.is_empty() => self.on_happened(happened),
                 changed = self.cursor_changes.changed(), if self.alive.cursors => {
                     self.cursors_wanted = true;

@@ -45,6 +45,10 @@
 //! **Modes.** Without `delivery.format` events go in binary mode: the log does not keep the mode in which an event
 //! came. An event whose headers would pass 8 KiB goes as JSON.
 //!
+//! **Services** of this process are asked without a socket ([`Services`]), and an attempt begins once there is a slot for
+//! it: an event that waits for one stays in the log, costs no attempt, and its time does not run. Where nobody serves, that
+//! fails one attempt of each event that could be on its way, once.
+//!
 //! **Targets** are asked over HTTP/1.1. `https` is not spoken yet; such a subscriber is one that cannot be asked.
 
 mod dead_letter;
@@ -59,9 +63,11 @@ mod plan;
 mod pool;
 mod reply;
 mod request;
+mod service;
 mod snapshot;
 pub mod trigger;
 
 pub use dispatcher::{Dispatcher, DispatcherHandle};
 pub use options::{CircuitOptions, Options};
+pub use service::{AnswerBody, NotServed, Service, Services, Slot, Unanswered, Waiting};
 pub use snapshot::GroupSnapshot;

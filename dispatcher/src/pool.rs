@@ -7,16 +7,21 @@
 mod budget;
 mod circuit;
 mod connection;
+mod gate;
+mod in_slot;
 mod job;
 mod share;
 mod shown;
+mod tally;
 mod target;
 mod targets;
+mod waits;
 mod worker;
 
 pub use budget::{Budgets, ReplyCharge};
 pub use circuit::{Circuit, Permit};
 pub use job::{Job, Outcome, Ticket};
 pub use share::Share;
-pub use target::{Refusal, Target};
+pub use target::{Admitted, Refusal, Target};
 pub use targets::Targets;
+pub use waits::Waits;

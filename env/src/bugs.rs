@@ -33,9 +33,6 @@ pub enum Bug {
     RefusedThoughWritten,
     /// A leader answers reads without asking a quorum. (etcd, July 2025: stale reads after a pause.)
     StaleRead,
-    /// A snapshot is taken over, what it replaces is purged, and it is not stored. (NATS 2026-08-12: compaction without
-    /// sync.)
-    SnapshotNotStored,
     /// A snapshot says one index more than it holds. (NATS 2026-06-17: ApplyCommit off by one after a snapshot.)
     SnapshotIndexAhead,
     /// A snapshot holds more than its index says, so that what follows is applied twice.
@@ -78,7 +75,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 27] = [
         Self::NoSync,
         Self::FailedSyncIgnored,
         Self::NoDirectorySync,
@@ -90,7 +87,6 @@ impl Bug {
         Self::AcknowledgedBeforeCommit,
         Self::RefusedThoughWritten,
         Self::StaleRead,
-        Self::SnapshotNotStored,
         Self::SnapshotIndexAhead,
         Self::SnapshotStateAhead,
         Self::SnapshotOffsetLost,

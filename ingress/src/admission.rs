@@ -1,70 +1,6 @@
-//! How many bytes of requests are held at once.
-//!
-//! Half of each bound is closed to requests that are still on their way. So producers that announce much and send it
-//! drop by drop can keep each other out, but not those whose events are there.
+//! How many bytes of requests are held at once, of a Broker and of the node.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// A bound on bytes and how much of it is taken.
-#[derive(Debug)]
-pub(crate) struct Budget {
-    all: Gauge,
-    /// Of those, what belongs to requests that are not complete.
-    waiting: Gauge,
-}
-
-impl Budget {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { all: Gauge::new(limit), waiting: Gauge::new(limit / 2) }
-    }
-
-    pub(crate) fn used(&self) -> usize {
-        self.all.used.load(Ordering::Relaxed)
-    }
-
-    /// Takes `bytes` for something that is not complete, or nothing when they do not fit.
-    pub(crate) fn take_waiting(&self, bytes: usize) -> bool {
-        let fits = self.waiting.take(bytes);
-        if fits && !self.all.take(bytes) {
-            self.waiting.release(bytes);
-            return false;
-        }
-        fits
-    }
-
-    /// Gives back what [`Budget::take_waiting`] took.
-    pub(crate) fn release_waiting(&self, bytes: usize) {
-        self.waiting.release(bytes);
-        self.all.release(bytes);
-    }
-}
-
-#[derive(Debug)]
-struct Gauge {
-    limit: usize,
-    used: AtomicUsize,
-}
-
-impl Gauge {
-    fn new(limit: usize) -> Self {
-        Self { limit, used: AtomicUsize::new(0) }
-    }
-
-    fn take(&self, bytes: usize) -> bool {
-        // The counter guards no memory, so no ordering is needed. Two that do not fit beside each other may both be
-        // refused; the bound is never passed by what was admitted.
-        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.checked_add(bytes).is_some_and(|after| after <= self.limit);
-        if !fits {
-            self.release(bytes);
-        }
-        fits
-    }
-
-    fn release(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
+use pelton_http_front::{Budget, Gauge};
 
 /// Which bound was met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,7 +114,7 @@ mod tests {
         slow.arrived();
         slow.grow(40).unwrap();
         drop(slow);
-        let left = |budget: &Budget| (budget.used(), budget.waiting.used.load(Ordering::Relaxed));
+        let left = |budget: &Budget| (budget.used(), budget.waiting.used());
         assert_eq!((left(&node), left(&broker)), ((0, 0), (0, 0)));
     }
 
@@ -203,7 +139,7 @@ mod tests {
                 prop_assert_eq!((node.used(), broker.used()), (sum, sum));
                 prop_assert!(sum <= 150);
                 let waiting: usize = held.iter().filter(|charge| charge.waiting).map(|charge| charge.bytes).sum();
-                prop_assert_eq!(broker.waiting.used.load(Ordering::Relaxed), waiting);
+                prop_assert_eq!(broker.waiting.used(), waiting);
                 prop_assert!(waiting <= 75);
                 if held.len() > 6 {
                     held.remove(0);

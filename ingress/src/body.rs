@@ -2,10 +2,10 @@
 
 use std::pin::Pin;
 use std::task::{Poll, ready};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Incoming};
+use pelton_http_front::Pace;
 use tokio::time::Instant;
 
 use crate::admission::{Busy, Charge};
@@ -24,21 +24,6 @@ pub(crate) enum BodyError {
     Broken,
     /// No room for more of it.
     Busy(Busy),
-}
-
-/// The slowest a body may come.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
-    pub(crate) grace: Duration,
-    pub(crate) min_bytes_per_second: u64,
-}
-
-impl Pace {
-    /// Until when the next byte must be there, when `received` bytes are.
-    fn deadline(self, started: Instant, received: usize) -> Instant {
-        let earned = received as u64 * 1_000 / self.min_bytes_per_second.max(1);
-        started + self.grace + Duration::from_millis(earned)
-    }
 }
 
 /// Reads a whole body. What its length did not announce is charged as it arrives.
@@ -117,7 +102,7 @@ impl Meter {
         let piece = match at_once {
             Poll::Ready(piece) => {
                 // A peer whose pieces are always there and always tiny waits for no timer, so it is asked here too.
-                if self.started.is_some_and(|started| Instant::now() > self.pace.deadline(started, self.received)) {
+                if self.started.is_some_and(|started| Instant::now() > self.deadline(started)) {
                     return Err(BodyError::TooSlow);
                 }
                 piece
@@ -125,7 +110,7 @@ impl Meter {
             Poll::Pending => {
                 charge.wait().map_err(BodyError::Busy)?;
                 let started = *self.started.get_or_insert_with(Instant::now);
-                let deadline = self.pace.deadline(started, self.received);
+                let deadline = self.deadline(started);
                 tokio::time::timeout_at(deadline, std::future::poll_fn(|cx| poll_data(body, cx)))
                     .await
                     .map_err(|_elapsed| BodyError::TooSlow)?
@@ -142,6 +127,11 @@ impl Meter {
         }
         Ok(Some(data))
     }
+
+    /// Until when the next byte must be there.
+    fn deadline(&self, started: Instant) -> Instant {
+        started + self.pace.allowance(self.received as u64)
+    }
 }
 
 fn poll_data(body: &mut Incoming, cx: &mut std::task::Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
@@ -154,20 +144,6 @@ fn poll_data(body: &mut Incoming, cx: &mut std::task::Context<'_>) -> Poll<Optio
             }
             Some(Err(error)) => return Poll::Ready(Some(Err(error))),
             None => return Poll::Ready(None),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_second_of_rate_buys_a_second_of_time() {
-        let pace = Pace { grace: Duration::from_secs(10), min_bytes_per_second: 1024 };
-        let started = Instant::now();
-        for (received, want_ms) in [(0, 10_000), (1023, 10_999), (1024, 11_000), (1024 * 1024, 1_034_000)] {
-            assert_eq!(pace.deadline(started, received) - started, Duration::from_millis(want_ms), "{received} B");
         }
     }
 }

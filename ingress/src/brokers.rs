@@ -9,10 +9,10 @@ use metrics::Counter;
 use parking_lot::Mutex;
 use pelton_client::{BrokerName, Resources};
 use pelton_event::http::HeaderEncoding;
+use pelton_http_front::Budget;
 use pelton_resource::{Broker, broker_settings};
 use tokio::sync::watch;
 
-use crate::admission::Budget;
 use crate::metrics::BrokerSeries;
 
 /// What a request needs to know of its Broker.

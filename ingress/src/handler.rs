@@ -13,16 +13,16 @@ use pelton_env::Clock;
 use pelton_event::Event;
 use pelton_event::http::{ContentMode, DecodeOptions, DecodeReason, Decoded, peek_mode};
 use pelton_event::limits::MAX_HEADER_COUNT;
+use pelton_http_front::{Budget, OpenRequest, Pace};
 use tokio::time::Instant;
 
-use crate::admission::{Budget, Charge};
-use crate::body::{self, Pace};
+use crate::admission::Charge;
+use crate::body;
 use crate::brokers::{Brokers, Entry};
 use crate::metrics::Metrics;
 use crate::problem::Refusal;
 use crate::stamp::{self, StampError};
-use crate::watchdog::Marks;
-use crate::{Options, route};
+use crate::{OnAppend, Options, route};
 
 const ALLOWED: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
 const ANY: HeaderValue = HeaderValue::from_static("*");
@@ -32,18 +32,13 @@ const ALLOWED_RATE: HeaderName = HeaderName::from_static("webhook-allowed-rate")
 /// What all connections share.
 pub(crate) struct Shared<C> {
     pub(crate) client: C,
+    pub(crate) on_append: Option<OnAppend>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: Options,
     pub(crate) brokers: Brokers,
-    /// Shared with the sockets, which count heads that are not complete.
+    /// Shared with the connections, which count heads that are not complete.
     pub(crate) node: Arc<Budget>,
     pub(crate) metrics: Metrics,
-}
-
-/// What all requests of a connection share.
-pub(crate) struct Context<C> {
-    pub(crate) shared: Arc<Shared<C>>,
-    pub(crate) marks: Arc<Marks>,
 }
 
 /// A request that was not refused.
@@ -68,18 +63,21 @@ impl From<Refusal> for Refused {
 
 /// Answers one request. Never fails: what goes wrong is an answer.
 pub(crate) async fn answer<C: Client>(
-    context: Arc<Context<C>>,
+    open: OpenRequest<Shared<C>>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let _open = context.marks.open();
     let started = Instant::now();
     let (parts, mut body) = request.into_parts();
     let mut headers = parts.headers;
-    let outcome = context.shared.handle(&parts.method, &parts.uri, &mut headers, &mut body).await;
+    let outcome = if open.has_two_lengths() {
+        Err(Refusal::TwoLengths.into())
+    } else {
+        open.handler().handle(&parts.method, &parts.uri, &mut headers, &mut body).await
+    };
     // The request's header map becomes the answer's: hyper lent it, and gets it back for the next request.
     headers.clear();
     headers.insert(ALLOW, ALLOWED);
-    let metrics = &context.shared.metrics;
+    let metrics = &open.handler().metrics;
     let response = match outcome {
         Ok(Answer::Stored { entry, events }) => {
             metrics.accepted(&entry.accepted, events);
@@ -96,7 +94,7 @@ pub(crate) async fn answer<C: Client>(
             tracing::debug!(path = ?parts.uri.path(), ?refusal, "request refused");
             if !body::discard(&mut body).await && parts.version < Version::HTTP_2 {
                 // What is left of the body stands between us and the next request.
-                context.marks.leave_body_unread();
+                open.leave_body_unread();
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             refusal.respond(&verdict, headers)
@@ -221,6 +219,9 @@ impl<C: Client> Shared<C> {
     async fn append(&self, entry: &Entry, events: &[Event], hops: Hops) -> Result<u64, Refused> {
         let count = events.len() as u64;
         let appended = self.client.append(&entry.name, events, hops);
+        if let Some(on_append) = &self.on_append {
+            on_append(&entry.name, events);
+        }
         let refusal = match tokio::time::timeout(self.options.append_deadline, appended).await {
             Ok(Ok(_)) => return Ok(count),
             Ok(Err(error)) => Refusal::Append(error),

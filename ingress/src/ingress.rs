@@ -5,25 +5,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pelton_client::Client;
+use pelton_client::{BrokerName, Client};
 use pelton_env::Clock;
-use tokio::net::{TcpListener, TcpSocket};
-use tokio_util::task::TaskTracker;
+use pelton_event::Event;
+use pelton_http_front::{Budget, Front, FrontError, FrontHandle, FrontOptionsError};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::admission::Budget;
 use crate::brokers::Brokers;
-use crate::connection::Protocols;
 use crate::handler::Shared;
-use crate::lifecycle::Lifecycle;
-use crate::listener::Acceptor;
 use crate::metrics::Metrics;
 use crate::{Options, OptionsError};
 
-/// Connections that the kernel keeps for us until we accept them.
-const BACKLOG: u32 = 4096;
-
 /// How often the gauge of bytes in flight is brought up to date: a request need not touch it.
 const GAUGE_PERIOD: Duration = Duration::from_secs(1);
+
+/// Told of events that are on their way into the log, before they are in it. They may never come to be. It must not wait.
+pub type OnAppend = Arc<dyn Fn(&BrokerName, &[Event]) + Send + Sync>;
 
 /// Why an ingress did not start.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +35,15 @@ pub enum ServeError {
     Address(#[source] io::Error),
 }
 
+impl From<FrontError> for ServeError {
+    fn from(error: FrontError) -> Self {
+        match error {
+            FrontError::Options(FrontOptionsError(wrong)) => Self::Options(OptionsError(wrong)),
+            FrontError::Address(error) => Self::Address(error),
+        }
+    }
+}
+
 /// The way in for events.
 #[derive(Debug)]
 pub struct Ingress;
@@ -46,55 +54,42 @@ impl Ingress {
     /// # Errors
     /// That of the system: the address is taken, or not ours.
     pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // A restart must not wait for the last connections of the process before it.
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
+        Front::bind(address)
     }
 
     /// Serves events from `listeners` into `client`. Must be called within a runtime, and after the metrics recorder
-    /// was installed.
+    /// was installed. `on_append` is told of each event that is about to be stored.
     ///
     /// # Errors
     /// [`ServeError`]; then nothing was started.
     pub fn serve<C: Client>(
         listeners: Vec<TcpListener>,
         client: C,
+        on_append: Option<OnAppend>,
         options: Options,
         clock: Arc<dyn Clock>,
     ) -> Result<IngressHandle, ServeError> {
         options.check()?;
-        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>();
-        let addresses = addresses.map_err(ServeError::Address)?;
-        let protocols = Arc::new(Protocols::new(&options));
+        let front_options = options.front();
         let resources = client.resources();
         let shared = Arc::new(Shared {
             brokers: Brokers::new(resources, options.broker_bytes_in_flight),
             node: Arc::new(Budget::new(options.node_bytes_in_flight)),
             metrics: Metrics::new(),
             client,
+            on_append,
             clock,
             options,
         });
-        let (lifecycle, connections, helpers) = (Arc::<Lifecycle>::default(), TaskTracker::new(), TaskTracker::new());
-        let acceptor = Arc::new(Acceptor {
-            shared: Arc::clone(&shared),
-            protocols,
-            lifecycle: Arc::clone(&lifecycle),
-            connections: connections.clone(),
-            open: Arc::default(),
-        });
-        for listener in listeners {
-            helpers.spawn(Arc::clone(&acceptor).run(listener));
-        }
-        helpers.spawn(keep_up(shared, Arc::clone(&lifecycle)));
-        Ok(IngressHandle { addresses, lifecycle, connections, helpers })
+        let front = Front::serve(listeners, front_options, Arc::clone(&shared.node), Arc::clone(&shared))?;
+        let stop = CancellationToken::new();
+        let keeping_up = tokio::spawn(keep_up(shared, stop.clone()));
+        Ok(IngressHandle { front, stop: stop.drop_guard(), keeping_up })
     }
 }
 
 /// Follows changes of the resources, and shows how much is held.
-async fn keep_up<C: Client>(shared: Arc<Shared<C>>, lifecycle: Arc<Lifecycle>) {
+async fn keep_up<C: Client>(shared: Arc<Shared<C>>, stop: CancellationToken) {
     let mut resources = shared.client.resources();
     // What changed before this receiver was there is not told to it.
     shared.brokers.refresh();
@@ -103,7 +98,7 @@ async fn keep_up<C: Client>(shared: Arc<Shared<C>>, lifecycle: Arc<Lifecycle>) {
     gauge.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = lifecycle.was_cut() => return,
+            () = stop.cancelled() => return,
             changed = resources.changed(), if source_is_there => match changed {
                 Ok(()) => {
                     shared.brokers.refresh();
@@ -121,10 +116,10 @@ async fn keep_up<C: Client>(shared: Arc<Shared<C>>, lifecycle: Arc<Lifecycle>) {
 /// A running ingress. Dropping it cuts every connection; [`IngressHandle::shutdown`] is the polite way.
 #[derive(Debug)]
 pub struct IngressHandle {
-    addresses: Vec<SocketAddr>,
-    lifecycle: Arc<Lifecycle>,
-    connections: TaskTracker,
-    helpers: TaskTracker,
+    front: FrontHandle,
+    /// Stops `keeping_up`, when it is dropped.
+    stop: DropGuard,
+    keeping_up: JoinHandle<()>,
 }
 
 impl IngressHandle {
@@ -134,32 +129,22 @@ impl IngressHandle {
     /// When the ingress was given no listener.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        *self.addresses.first().expect("an ingress is started with a listener")
+        self.front.local_addr()
     }
 
     /// Where all listeners listen, in the order they were given.
     #[must_use]
     pub fn local_addrs(&self) -> &[SocketAddr] {
-        &self.addresses
+        self.front.local_addrs()
     }
 
     /// Stops: accepts nothing more, tells every connection to close, and answers the requests that were read. Returns
     /// when the last connection is gone, or `deadline` after the call, when the rest is cut. Gives the number cut.
     pub async fn shutdown(self, deadline: Duration) -> usize {
-        self.lifecycle.stop();
-        self.connections.close();
-        self.helpers.close();
-        let finished = tokio::time::timeout(deadline, self.connections.wait()).await.is_ok();
-        let left = if finished { 0 } else { self.connections.len() };
-        self.lifecycle.cut();
-        self.connections.wait().await;
-        self.helpers.wait().await;
+        let left = self.front.shutdown(deadline).await;
+        drop(self.stop);
+        // It only ends, or panics, which the runtime has reported.
+        let _ = self.keeping_up.await;
         left
-    }
-}
-
-impl Drop for IngressHandle {
-    fn drop(&mut self) {
-        self.lifecycle.cut();
     }
 }

@@ -34,24 +34,20 @@
 //! **Invariant:** no label of a metric is under a producer's control.
 //!
 //! A request costs one timer (the deadline of its append) and, beside what hyper does, the allocations of its event;
-//! no span, no boxed body, no header map of its own. All other deadlines share one coarse timer a connection, which
-//! looks at the marks that requests leave.
+//! no span, no boxed body, no header map of its own. Connections, and all deadlines that are theirs, are in
+//! [`pelton_http_front`].
 
 mod admission;
 mod body;
 mod brokers;
-mod connection;
+mod connections;
 mod handler;
 mod ingress;
-mod lifecycle;
-mod listener;
 mod metrics;
 mod options;
 mod problem;
 mod route;
-mod socket;
 mod stamp;
-mod watchdog;
 
-pub use ingress::{Ingress, IngressHandle, ServeError};
+pub use ingress::{Ingress, IngressHandle, OnAppend, ServeError};
 pub use options::{Options, OptionsError};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pelton_event::limits;
+use pelton_http_front::{FrontOptions, FrontOptionsError};
 
 /// Bounds and deadlines of the ingress. Each has a default; [`Options::check`] says what does not fit together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
+        let front = FrontOptions::default();
         Self {
             max_event_bytes: limits::DEFAULT_MAX_EVENT_BYTES,
             max_batch_bytes: limits::DEFAULT_MAX_BATCH_BYTES,
@@ -56,18 +58,16 @@ impl Default for Options {
             max_header_bytes: limits::MAX_HEADER_BYTES,
             broker_bytes_in_flight: 24 * 1024 * 1024,
             node_bytes_in_flight: 32 * 1024 * 1024,
-            max_connections: 16_384,
-            header_timeout: Duration::from_secs(10),
-            // Longer than the 60 s that common clients and load balancers keep an idle connection, so that it is they
-            // who close it and no request is lost to the race.
-            idle_timeout: Duration::from_secs(75),
+            max_connections: front.max_connections,
+            header_timeout: front.header_timeout,
+            idle_timeout: front.idle_timeout,
             body_grace: Duration::from_secs(10),
             body_min_bytes_per_second: 1024,
-            write_stall: Duration::from_secs(30),
+            write_stall: front.write_stall,
             append_deadline: Duration::from_secs(10),
-            max_concurrent_streams: 256,
-            linger_bytes: 1024 * 1024,
-            linger: Duration::from_secs(1),
+            max_concurrent_streams: front.max_concurrent_streams,
+            linger_bytes: front.linger_bytes,
+            linger: front.linger,
         }
     }
 }
@@ -92,25 +92,16 @@ impl Options {
         at_least("max_event_bytes", self.max_event_bytes as u128, limits::MIN_MAX_EVENT_BYTES as u128);
         at_least("max_batch_bytes", self.max_batch_bytes as u128, self.max_event_bytes as u128);
         at_least("max_batch_events", self.max_batch_events as u128, 1);
-        at_least("max_header_bytes", self.max_header_bytes as u128, 8 * 1024);
         // Or a request of the largest size could never be taken: half is for those that are on their way.
         let largest = 2 * (self.max_batch_bytes as u128 + self.max_header_bytes as u128);
         at_least("broker_bytes_in_flight", self.broker_bytes_in_flight as u128, largest);
         at_least("node_bytes_in_flight", self.node_bytes_in_flight as u128, largest);
-        at_least("max_connections", self.max_connections as u128, 1);
         at_least("body_min_bytes_per_second", u128::from(self.body_min_bytes_per_second), 1);
-        at_least("max_concurrent_streams", u128::from(self.max_concurrent_streams), 1);
-        for (name, span) in [
-            ("header_timeout", self.header_timeout),
-            ("idle_timeout", self.idle_timeout),
-            ("body_grace", self.body_grace),
-            ("write_stall", self.write_stall),
-            ("append_deadline", self.append_deadline),
-        ] {
+        for (name, span) in [("body_grace", self.body_grace), ("append_deadline", self.append_deadline)] {
             at_least(&format!("{name} in milliseconds"), span.as_millis(), 1);
         }
-        if u32::try_from(self.max_header_bytes).is_err() {
-            wrong.push(format!("max_header_bytes is {} and must be below 4 GiB", self.max_header_bytes));
+        if let Err(FrontOptionsError(more)) = self.front().check() {
+            wrong.extend(more);
         }
         if wrong.is_empty() { Ok(()) } else { Err(OptionsError(wrong)) }
     }
@@ -131,11 +122,12 @@ mod tests {
             max_event_bytes: 64 * 1024,
             node_bytes_in_flight: 1,
             append_deadline: Duration::ZERO,
+            idle_timeout: Duration::ZERO,
             ..Options::default()
         };
         let OptionsError(wrong) = options.check().unwrap_err();
-        assert_eq!(wrong.len(), 3, "{wrong:?}");
-        for name in ["max_event_bytes", "node_bytes_in_flight", "append_deadline"] {
+        assert_eq!(wrong.len(), 4, "{wrong:?}");
+        for name in ["max_event_bytes", "node_bytes_in_flight", "append_deadline", "idle_timeout"] {
             assert!(wrong.iter().any(|text| text.contains(name)), "{name} in {wrong:?}");
         }
     }

@@ -30,6 +30,8 @@ pub(crate) enum Refusal {
         limit: usize,
     },
     ContentEncoding,
+    /// Content-Length and Transfer-Encoding in one request.
+    TwoLengths,
     BodyTooLarge {
         limit_bytes: usize,
     },
@@ -88,6 +90,7 @@ impl Refusal {
             Self::ContentEncoding => {
                 Verdict::new(S::UNSUPPORTED_MEDIA_TYPE, Reason::ContentEncoding, "Content encoding not supported")
             }
+            Self::TwoLengths => Verdict::new(S::BAD_REQUEST, Reason::BodyBroken, "The body is badly framed"),
             Self::BodyTooLarge { .. } | Self::Body(BodyError::TooLarge) => too_large(),
             Self::Body(BodyError::TooSlow) => {
                 Verdict::new(S::REQUEST_TIMEOUT, Reason::BodyTooSlow, "The body came too slowly")
@@ -122,6 +125,7 @@ impl Refusal {
             Self::UnknownBroker => "there is no Broker of that namespace and name".into(),
             Self::TooManyHeaders { limit } => format!("a request may have {limit} headers").into(),
             Self::ContentEncoding => "send the body without Content-Encoding".into(),
+            Self::TwoLengths => "a request has either Content-Length or Transfer-Encoding".into(),
             Self::BodyTooLarge { limit_bytes } => format!("the body may have {limit_bytes} B").into(),
             Self::Body(BodyError::TooLarge) => "the body is larger than allowed".into(),
             Self::Body(BodyError::TooSlow) => "the body did not arrive in time".into(),

@@ -10,18 +10,35 @@
 //! | `pelton.dev/delivery-order` | Trigger | `ordered`, `unordered` | `unordered` |
 //! | `pelton.dev/start` | Trigger | `latest`, `earliest`, `offset:N`, RFC 3339 time | `latest` |
 //! | `pelton.dev/paused` | Trigger | `true`, `false` | `false` |
+//! | `pelton.dev/runtime` | Revision | `process`, `docker`, `kubernetes` | as configured, else `process` |
+//! | `pelton.dev/idle-pause` | Revision | `0s` to `24h`, `never` | `5s` |
+//! | `pelton.dev/idle-stop` | Revision | `0s` to `24h`, `never` | when autoscaling says so |
+//! | `pelton.dev/activation-timeout` | Revision | above `0s`, to `1h` | `60s` |
+//! | `pelton.dev/timeout-mode` | Revision | `reset`, `truncate` | `reset` |
+//! | `pelton.dev/socket-activation` | Revision | `true`, `false` | `false` |
+//!
+//! Those of a Revision stand under `spec.template.metadata.annotations` of its Service or Configuration, and their
+//! durations are written as Go writes them, as those of Knative Serving are: `5s`, `1m30s`. Of Knative's own,
+//! `serving.knative.dev/progress-deadline`, `serving.knative.dev/rollout-duration` and `serving.knative.dev/no-gc` are
+//! checked; [`crate::serving::autoscaling`] has those that say how a Revision scales.
 //!
 //! Where both may have one, the Trigger's counts before its Broker's. `kafka.eventing.knative.dev/delivery.order` is
 //! read when `pelton.dev/delivery-order` is absent. Any other annotation under `pelton.dev/` is refused, because a
 //! misspelt setting that is silently ignored is found out too late.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::broker::Broker;
 use crate::duration::parse_duration;
-use crate::field_error::{FieldError, FieldErrors, annotation_path};
+use crate::field_error::{FieldError, FieldErrors, annotation_path_in};
 use crate::limits::MAX_IN_FLIGHT;
 use crate::meta::{Kind, ObjectMeta};
+use crate::serving::labels::{NO_GC, PROGRESS_DEADLINE, ROLLOUT_DURATION};
+use crate::serving::settings::{
+    self, ACTIVATION_TIMEOUT, IDLE_PAUSE, IDLE_STOP, RUNTIME, SOCKET_ACTIVATION, TIMEOUT_MODE,
+};
+use crate::serving::{IdleTime, RuntimeKind, TimeoutMode};
 use crate::time::Time;
 use crate::trigger::Trigger;
 
@@ -201,7 +218,10 @@ struct Rule {
     check: fn(&str) -> Result<(), String>,
 }
 
-const BOTH: &[Kind] = &Kind::ALL;
+const BOTH: &[Kind] = &[Kind::Broker, Kind::Trigger];
+const REVISION: &[Kind] = &[Kind::Revision];
+/// A Service hands its annotations on to its Configuration and Route.
+const SERVING: &[Kind] = &[Kind::Service, Kind::Configuration, Kind::Revision, Kind::Route];
 const RULES: &[Rule] = &[
     Rule { key: RETENTION, kinds: &[Kind::Broker], check: above_zero },
     Rule { key: DEDUPLICATION_WINDOW, kinds: &[Kind::Broker], check: any_duration },
@@ -211,10 +231,23 @@ const RULES: &[Rule] = &[
     Rule { key: DELIVERY_ORDER, kinds: &[Kind::Trigger], check: |v| known(DeliveryOrder::of(v), ORDERS) },
     Rule { key: KAFKA_DELIVERY_ORDER, kinds: BOTH, check: |v| known(DeliveryOrder::of(v), ORDERS) },
     Rule { key: START, kinds: &[Kind::Trigger], check: |v| known(StartPosition::of(v), STARTS) },
-    Rule { key: PAUSED, kinds: &[Kind::Trigger], check: |v| known(v.parse::<bool>().ok(), "true or false") },
+    Rule { key: PAUSED, kinds: &[Kind::Trigger], check: |v| known(v.parse::<bool>().ok(), BOOLS) },
+    Rule { key: RUNTIME, kinds: REVISION, check: |v| known(RuntimeKind::of(v), "process, docker or kubernetes") },
+    Rule { key: IDLE_PAUSE, kinds: REVISION, check: |v| known(IdleTime::of(v), IDLE) },
+    Rule { key: IDLE_STOP, kinds: REVISION, check: |v| known(IdleTime::of(v), IDLE) },
+    Rule { key: ACTIVATION_TIMEOUT, kinds: REVISION, check: |v| known(settings::activation(v), ACTIVATION) },
+    Rule { key: TIMEOUT_MODE, kinds: REVISION, check: |v| known(TimeoutMode::of(v), "reset or truncate") },
+    Rule { key: SOCKET_ACTIVATION, kinds: REVISION, check: |v| known(v.parse::<bool>().ok(), BOOLS) },
+    Rule { key: PROGRESS_DEADLINE, kinds: SERVING, check: |v| known(settings::whole_seconds(v), SECONDS) },
+    Rule { key: ROLLOUT_DURATION, kinds: SERVING, check: |v| known(settings::whole_seconds(v), SECONDS) },
+    Rule { key: NO_GC, kinds: SERVING, check: |v| known(v.parse::<bool>().ok(), BOOLS) },
 ];
 const ORDERS: &str = "ordered or unordered";
 const STARTS: &str = "latest, earliest, offset:N or an RFC 3339 time";
+const BOOLS: &str = "true or false";
+const IDLE: &str = "never, or a duration from 0s to 24h such as 5s or 1m30s";
+const ACTIVATION: &str = "a duration above 0s and up to 1h, such as 5s or 1m30s";
+const SECONDS: &str = "a duration of whole seconds, such as 90s or 5m";
 
 fn known<T>(value: Option<T>, expected: &str) -> Result<(), String> {
     value.map(|_| ()).ok_or_else(|| format!("expected {expected}"))
@@ -232,30 +265,48 @@ fn above_zero(text: &str) -> Result<(), String> {
     }
 }
 
-/// Checks the annotations that mean something here.
+/// Checks the annotations of a resource that mean something here.
 pub(crate) fn validate(kind: Kind, meta: &ObjectMeta, errors: &mut FieldErrors) {
-    for (key, value) in &meta.annotations {
-        let path = annotation_path(key);
+    validate_at(kind, &meta.annotations, "metadata", errors);
+}
+
+/// Checks the annotations of a resource of that kind, or of the template of one, whose metadata stands at `meta_path`.
+pub(crate) fn validate_at(
+    kind: Kind,
+    annotations: &BTreeMap<String, String>,
+    meta_path: &str,
+    errors: &mut FieldErrors,
+) {
+    for (key, value) in annotations {
+        let path = annotation_path_in(meta_path, key);
         match RULES.iter().find(|rule| rule.key == key) {
             Some(rule) if rule.kinds.contains(&kind) => {
                 if let Err(why) = (rule.check)(value) {
                     errors.push(FieldError::invalid(value, path).with_details(why));
                 }
             }
-            Some(rule) => {
-                let kinds: Vec<_> = rule.kinds.iter().map(|kind| kind.as_str()).collect();
-                let why = format!("it has a meaning on a {} only", kinds.join(" or "));
-                errors.push(FieldError::disallowed(path).with_details(why));
-            }
+            Some(rule) => errors.push(FieldError::disallowed(path).with_details(belongs(rule.kinds, kind))),
             None if key.starts_with(PELTON_PREFIX) => {
                 let of_kind = RULES.iter().filter(|r| r.kinds.contains(&kind) && r.key.starts_with(PELTON_PREFIX));
                 let known: Vec<_> = of_kind.map(|rule| rule.key).collect();
-                let why = format!("a {kind} can have {}", known.join(", "));
+                let why = match known.as_slice() {
+                    [] => format!("a {kind} has none of them"),
+                    known => format!("a {kind} can have {}", known.join(", ")),
+                };
                 errors.push(FieldError::invalid_key(key, path).with_details(why));
             }
             None => {}
         }
     }
+}
+
+/// Where an annotation for `kinds` belongs that was found on a `found`.
+fn belongs(kinds: &[Kind], found: Kind) -> String {
+    if kinds == REVISION && matches!(found, Kind::Service | Kind::Configuration) {
+        return "it must be put under spec.template.metadata.annotations to work".to_owned();
+    }
+    let kinds: Vec<_> = kinds.iter().map(|kind| kind.as_str()).collect();
+    format!("it has a meaning on a {} only", kinds.join(" or "))
 }
 
 #[cfg(test)]

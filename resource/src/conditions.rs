@@ -18,12 +18,43 @@ pub const DEPENDENCY_READY: &str = "DependencyReady";
 pub const SUBSCRIBER_RESOLVED: &str = "SubscriberResolved";
 /// Trigger: the dispatcher has a cursor for it and delivers.
 pub const SUBSCRIPTION_READY: &str = "SubscriptionReady";
+/// Service: its Configuration is Ready.
+pub const CONFIGURATIONS_READY: &str = "ConfigurationsReady";
+/// Service: its Route is Ready.
+pub const ROUTES_READY: &str = "RoutesReady";
+/// Revision: what it runs on is there.
+pub const RESOURCES_AVAILABLE: &str = "ResourcesAvailable";
+/// Revision: its instances come up and stay.
+pub const CONTAINER_HEALTHY: &str = "ContainerHealthy";
+/// Revision: it has instances, or is about to. A Revision that has none is Ready all the same.
+pub const ACTIVE: &str = "Active";
+/// Route: every traffic target has a Revision.
+pub const ALL_TRAFFIC_ASSIGNED: &str = "AllTrafficAssigned";
+/// Route and DomainMapping: requests to its hosts are answered.
+pub const INGRESS_READY: &str = "IngressReady";
+/// Route and DomainMapping: there is a certificate for its hosts, or none is asked for.
+pub const CERTIFICATE_PROVISIONED: &str = "CertificateProvisioned";
+/// DomainMapping: what it refers to has an address.
+pub const REFERENCE_RESOLVED: &str = "ReferenceResolved";
+/// DomainMapping: the domain is its own and nobody else's.
+pub const DOMAIN_CLAIMED: &str = "DomainClaimed";
 
 /// What `Ready` of a Broker depends on.
 pub const BROKER_CONDITIONS: &[&str] = &[ADDRESSABLE, DEAD_LETTER_SINK_RESOLVED];
 /// What `Ready` of a Trigger depends on.
 pub const TRIGGER_CONDITIONS: &[&str] =
     &[BROKER_READY, DEAD_LETTER_SINK_RESOLVED, DEPENDENCY_READY, SUBSCRIBER_RESOLVED, SUBSCRIPTION_READY];
+/// What `Ready` of a Service depends on.
+pub const SERVICE_CONDITIONS: &[&str] = &[CONFIGURATIONS_READY, ROUTES_READY];
+/// What `Ready` of a Configuration depends on: nothing. It is marked itself.
+pub const CONFIGURATION_CONDITIONS: &[&str] = &[];
+/// What `Ready` of a Revision depends on. [`ACTIVE`] is not among them.
+pub const REVISION_CONDITIONS: &[&str] = &[RESOURCES_AVAILABLE, CONTAINER_HEALTHY];
+/// What `Ready` of a Route depends on.
+pub const ROUTE_CONDITIONS: &[&str] = &[ALL_TRAFFIC_ASSIGNED, INGRESS_READY, CERTIFICATE_PROVISIONED];
+/// What `Ready` of a DomainMapping depends on.
+pub const DOMAIN_MAPPING_CONDITIONS: &[&str] =
+    &[REFERENCE_RESOLVED, DOMAIN_CLAIMED, CERTIFICATE_PROVISIONED, INGRESS_READY];
 
 /// Whether a condition holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -136,7 +167,7 @@ impl Conditions {
 /// Marks conditions, and keeps `Ready` true to them.
 ///
 /// `Ready` is True when all its dependents are, False when one is, else Unknown; when not True it carries the reason
-/// and message of the first dependent that is to blame.
+/// and message of the first dependent that is to blame. When it has no dependents, it is marked itself.
 #[derive(Debug)]
 pub struct ConditionWriter<'a> {
     conditions: &'a mut Conditions,
@@ -145,9 +176,10 @@ pub struct ConditionWriter<'a> {
 }
 
 impl ConditionWriter<'_> {
-    /// Makes every dependent that is not there Unknown.
+    /// Makes every dependent that is not there Unknown, and `Ready` if there are none.
     pub fn initialize(&mut self) -> &mut Self {
-        for kind in self.dependents {
+        let alone: &[&str] = if self.dependents.is_empty() { &[READY] } else { &[] };
+        for kind in self.dependents.iter().chain(alone) {
             if self.conditions.find(kind).is_none() {
                 self.put(kind, ConditionStatus::Unknown, "", "", Severity::Error);
             }
@@ -188,6 +220,16 @@ impl ConditionWriter<'_> {
         self
     }
 
+    /// Says what is so without a judgement, such as whether a Revision is `Active`. `Ready` is not affected.
+    ///
+    /// # Panics
+    /// When `Ready` depends on a condition of that type.
+    pub fn inform(&mut self, kind: &str, status: ConditionStatus, reason: &str, message: &str) -> &mut Self {
+        assert!(!self.dependents.contains(&kind) && kind != READY, "{kind} is a judgement");
+        self.put(kind, status, reason, message, Severity::Info);
+        self
+    }
+
     /// Takes a condition away, such as a warning that is over.
     pub fn clear(&mut self, kind: &str) -> &mut Self {
         self.conditions.0.retain(|c| c.kind != kind);
@@ -201,6 +243,9 @@ impl ConditionWriter<'_> {
     }
 
     fn sum_up(&mut self) -> &mut Self {
+        if self.dependents.is_empty() {
+            return self;
+        }
         let conditions = &*self.conditions;
         let first = |status| self.dependents.iter().find(|kind| conditions.status(kind) == status);
         let blamed = first(ConditionStatus::False).or_else(|| first(ConditionStatus::Unknown));
@@ -286,6 +331,54 @@ mod tests {
         assert_eq!(json[1].get("severity"), None);
         conditions.write(&[ADDRESSABLE], at(T2)).clear("SubscriberGone");
         assert_eq!(conditions.iter().count(), 2);
+    }
+
+    /// A Revision that was scaled to zero is healthy (Knative Serving, `revision_lifecycle.go`).
+    #[test]
+    fn a_revision_that_is_not_active_is_ready() {
+        let mut conditions = Conditions::default();
+        let mut writer = conditions.write(REVISION_CONDITIONS, at(T1));
+        writer.mark_true(RESOURCES_AVAILABLE).mark_true(CONTAINER_HEALTHY);
+        writer.inform(ACTIVE, ConditionStatus::False, "NoTraffic", "no requests come in");
+        assert!(conditions.is_ready());
+        assert_eq!(conditions.find(ACTIVE).unwrap().severity, Severity::Info);
+        conditions.write(REVISION_CONDITIONS, at(T2)).mark_true(CONTAINER_HEALTHY);
+        assert!(conditions.is_ready());
+    }
+
+    #[test]
+    fn ready_alone_is_marked_itself() {
+        let mut conditions = Conditions::default();
+        conditions.write(CONFIGURATION_CONDITIONS, at(T1)).initialize();
+        assert_eq!(conditions.iter().count(), 1);
+        assert_eq!(conditions.status(READY), ConditionStatus::Unknown);
+        conditions.write(CONFIGURATION_CONDITIONS, at(T1)).mark_false(READY, "RevisionFailed", "why");
+        conditions.write(CONFIGURATION_CONDITIONS, at(T2)).initialize();
+        assert_eq!(conditions.find(READY).unwrap().reason, "RevisionFailed");
+        conditions.write(CONFIGURATION_CONDITIONS, at(T2)).mark_true(READY);
+        assert!(conditions.is_ready());
+    }
+
+    /// Knative Serving, `*_lifecycle.go`.
+    #[test]
+    fn the_kinds_of_serving_have_knatives_conditions() {
+        let rows: [(&str, &'static [&str], &[&str]); 5] = [
+            ("Service", SERVICE_CONDITIONS, &["ConfigurationsReady", "Ready", "RoutesReady"]),
+            ("Configuration", CONFIGURATION_CONDITIONS, &["Ready"]),
+            ("Revision", REVISION_CONDITIONS, &["ContainerHealthy", "Ready", "ResourcesAvailable"]),
+            ("Route", ROUTE_CONDITIONS, &["AllTrafficAssigned", "CertificateProvisioned", "IngressReady", "Ready"]),
+            (
+                "DomainMapping",
+                DOMAIN_MAPPING_CONDITIONS,
+                &["CertificateProvisioned", "DomainClaimed", "IngressReady", "Ready", "ReferenceResolved"],
+            ),
+        ];
+        for (kind, dependents, want) in rows {
+            let mut conditions = Conditions::default();
+            conditions.write(dependents, at(T1)).initialize();
+            let found: Vec<_> = conditions.iter().map(|c| c.kind.as_str()).collect();
+            assert_eq!(found, want, "{kind}");
+        }
     }
 
     #[test]

@@ -1,13 +1,15 @@
-//! What is filled in where a manifest says nothing.
+//! What is filled in where a manifest says nothing, and how far it may go.
 
 use crate::delivery::{BackoffPolicy, DEFAULT_BACKOFF_DELAY_ISO, DEFAULT_RETRY, DeliverySpec};
 use crate::meta::{DEFAULT_NAMESPACE, ObjectMeta};
+use crate::serving::ServingDefaults;
 
 /// The Broker class of Brokers that name none.
 pub const BROKER_CLASS_PELTON: &str = "Pelton";
 
-/// What is filled in where a manifest says nothing. The default is Knative's cluster default, with our class.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What is filled in where a manifest says nothing, and how far it may go. The default is Knative's cluster default, with
+/// our class and our runtime.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Defaults {
     /// The namespace of resources that name none.
     pub namespace: String,
@@ -15,6 +17,8 @@ pub struct Defaults {
     pub broker_class: String,
     /// The `delivery` of Brokers that have none.
     pub delivery: DeliverySpec,
+    /// What Services and what they are made of get, and how far they may go.
+    pub serving: ServingDefaults,
 }
 
 impl Default for Defaults {
@@ -28,6 +32,7 @@ impl Default for Defaults {
                 backoff_delay: Some(DEFAULT_BACKOFF_DELAY_ISO.to_owned()),
                 ..DeliverySpec::default()
             },
+            serving: ServingDefaults::default(),
         }
     }
 }

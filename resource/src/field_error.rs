@@ -36,6 +36,11 @@ impl FieldError {
         Self::new(format!("invalid value: {value}"), path)
     }
 
+    /// A number is lower or higher than it may be.
+    pub fn out_of_bounds<T: fmt::Display>(value: T, low: T, high: T, path: impl Into<String>) -> Self {
+        Self::new(format!("expected {low} <= {value} <= {high}"), path)
+    }
+
     /// A key of a map is not a name that it can have.
     pub fn invalid_key(key: &str, path: impl Into<String>) -> Self {
         Self::new(format!("invalid key name {key:?}"), path)
@@ -162,9 +167,14 @@ pub(crate) fn child(parent: &str, field: &str) -> String {
     if parent.is_empty() { field.to_owned() } else { format!("{parent}.{field}") }
 }
 
-/// The path of one annotation.
+/// The path of one annotation of a resource.
 pub(crate) fn annotation_path(key: &str) -> String {
-    format!("metadata.annotations[{key}]")
+    annotation_path_in("metadata", key)
+}
+
+/// The path of one annotation in the metadata at `meta_path`.
+pub(crate) fn annotation_path_in(meta_path: &str, key: &str) -> String {
+    format!("{meta_path}.annotations[{key}]")
 }
 
 #[cfg(test)]
@@ -182,6 +192,7 @@ mod tests {
             ),
             (FieldError::missing_one_of(&["ref".into(), "uri".into()]), "expected exactly one, got neither: ref, uri"),
             (FieldError::multiple_one_of(&["a".into(), "b".into()]), "expected exactly one, got both: a, b"),
+            (FieldError::out_of_bounds(601, 0, 600, "spec.timeout"), "expected 0 <= 601 <= 600: spec.timeout"),
             (FieldError::invalid_key("A", "spec").with_details("why"), "invalid key name \"A\": spec\nwhy"),
             (
                 FieldError::immutable("spec.broker", "a", "b"),

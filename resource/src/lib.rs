@@ -1,4 +1,6 @@
-//! The resources of Pelton: Broker and Trigger as Knative Eventing defines them (`eventing.knative.dev/v1`).
+//! The resources of Pelton: Broker and Trigger as Knative Eventing defines them (`eventing.knative.dev/v1`), and
+//! Service, Configuration, Revision, Route and DomainMapping as Knative Serving defines them
+//! (`serving.knative.dev/v1`, `v1beta1`).
 //!
 //! Types, reading and writing, defaulting, validation and conditions, with no I/O and no clock. A manifest goes this
 //! way:
@@ -8,12 +10,13 @@
 //! 3. [`Resource::validate`] or [`Resource::validate_update`] refuses what cannot work, all mistakes together, worded
 //!    as Knative words them.
 //! 4. The data plane takes what it needs in types that cannot be wrong: [`Trigger::filter_expr`],
-//!    [`effective_delivery`], [`effective_settings`], [`broker_settings`]. Defaults are written there, once.
-//! 5. Controllers write `status` with [`BrokerStatus::write_conditions`] and [`TriggerStatus::write_conditions`].
+//!    [`effective_delivery`], [`effective_settings`], [`broker_settings`], [`serving::revision_settings`],
+//!    [`serving::AutoscalingSettings`]. Defaults are written there, once.
+//! 5. Controllers write `status` with `write_conditions` of its type, such as [`TriggerStatus::write_conditions`].
 //!
 //! Stricter than Knative on purpose: a filter that cannot be built is refused instead of letting everything pass, a
 //! negative duration is refused, durations with years or months are refused, and so are unknown fields and unknown
-//! annotations under `pelton.dev/`.
+//! annotations under `pelton.dev/` and `autoscaling.knative.dev/`.
 
 pub mod annotations;
 mod broker;
@@ -30,6 +33,7 @@ mod meta;
 mod parse;
 mod resource;
 mod schema;
+pub mod serving;
 mod strict_value;
 mod time;
 mod trigger;
@@ -49,8 +53,12 @@ pub use duration::{DurationError, parse_duration};
 pub use field_error::{FieldError, FieldErrors};
 pub use filter::{SubscriptionsApiFilter, TriggerFilter};
 pub use filter_expr::Filter;
-pub use meta::{DEFAULT_NAMESPACE, EVENTING_API_VERSION, Kind, ObjectMeta, ResourceKey, UnknownKind, is_dns_label};
+pub use meta::{
+    DEFAULT_NAMESPACE, EVENTING_API_VERSION, Kind, ObjectMeta, OwnerReference, ResourceKey, SERVING_API_VERSION,
+    SERVING_BETA_API_VERSION, UnknownKind, is_dns_label,
+};
 pub use parse::{ParseError, ParseErrorKind, parse_documents};
 pub use resource::{ManifestError, Resource};
+pub use serving::{Configuration, DomainMapping, Revision, Route, Service};
 pub use time::Time;
 pub use trigger::{BROKER_LABEL, Trigger, TriggerSpec, TriggerStatus};

@@ -3,6 +3,9 @@
 /// Longest name of a resource or a namespace, in bytes: one DNS label (RFC 1123, section 2.1).
 pub const MAX_NAME_BYTES: usize = 63;
 
+/// Longest domain name, in bytes (RFC 1035, section 2.3.4, without the length bytes and the root).
+pub const MAX_DOMAIN_BYTES: usize = 253;
+
 /// Largest text that [`crate::parse_documents`] looks at, in bytes. A registry of thousands of Triggers fits.
 pub const MAX_MANIFEST_BYTES: usize = 16 * 1024 * 1024;
 
@@ -32,3 +35,12 @@ pub const MAX_ANNOTATIONS_BYTES: usize = 256 * 1024;
 
 /// Largest `pelton.dev/max-in-flight`.
 pub const MAX_IN_FLIGHT: u32 = 10_000;
+
+/// Most traffic targets of one Service or Route. A routing table is looked through by weight, target by target.
+pub const MAX_TRAFFIC_TARGETS: usize = 256;
+
+/// Most containers of one Revision.
+pub const MAX_CONTAINERS: usize = 32;
+
+/// Most variables in the environment of one container. The kernel takes about 2 MiB of them and of arguments together.
+pub const MAX_ENV_VARS: usize = 4096;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::field_error::{FieldError, FieldErrors};
+use crate::field_error::{FieldError, FieldErrors, child};
 use crate::limits::{MAX_ANNOTATIONS_BYTES, MAX_NAME_BYTES};
 use crate::time::Time;
 
@@ -16,6 +16,12 @@ pub const DEFAULT_NAMESPACE: &str = "default";
 /// The `apiVersion` of the kinds of Knative Eventing.
 pub const EVENTING_API_VERSION: &str = "eventing.knative.dev/v1";
 
+/// The `apiVersion` of the kinds of Knative Serving, but for DomainMapping.
+pub const SERVING_API_VERSION: &str = "serving.knative.dev/v1";
+
+/// The `apiVersion` of a DomainMapping.
+pub const SERVING_BETA_API_VERSION: &str = "serving.knative.dev/v1beta1";
+
 /// What a resource is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
@@ -23,16 +29,38 @@ pub enum Kind {
     Broker,
     /// Asks a Broker for the events that pass its filter.
     Trigger,
+    /// A Configuration and a Route under one name.
+    Service,
+    /// Makes a Revision of each change of its template.
+    Configuration,
+    /// One unchanging version of what is run.
+    Revision,
+    /// Says which Revisions answer at its hosts.
+    Route,
+    /// Gives a Service or Route a domain of one's own.
+    DomainMapping,
 }
 
 impl Kind {
     /// Every kind, Brokers first: a Trigger applied after its Broker is ready sooner.
-    pub const ALL: [Self; 2] = [Self::Broker, Self::Trigger];
+    pub const ALL: [Self; 7] = [
+        Self::Broker,
+        Self::Trigger,
+        Self::Service,
+        Self::Configuration,
+        Self::Revision,
+        Self::Route,
+        Self::DomainMapping,
+    ];
 
     /// The `apiVersion` that manifests of this kind carry.
     #[must_use]
     pub const fn api_version(self) -> &'static str {
-        EVENTING_API_VERSION
+        match self {
+            Self::Broker | Self::Trigger => EVENTING_API_VERSION,
+            Self::Service | Self::Configuration | Self::Revision | Self::Route => SERVING_API_VERSION,
+            Self::DomainMapping => SERVING_BETA_API_VERSION,
+        }
     }
 
     /// The name in manifests: `Broker`.
@@ -41,6 +69,11 @@ impl Kind {
         match self {
             Self::Broker => "Broker",
             Self::Trigger => "Trigger",
+            Self::Service => "Service",
+            Self::Configuration => "Configuration",
+            Self::Revision => "Revision",
+            Self::Route => "Route",
+            Self::DomainMapping => "DomainMapping",
         }
     }
 
@@ -50,6 +83,23 @@ impl Kind {
         match self {
             Self::Broker => "brokers",
             Self::Trigger => "triggers",
+            Self::Service => "services",
+            Self::Configuration => "configurations",
+            Self::Revision => "revisions",
+            Self::Route => "routes",
+            Self::DomainMapping => "domainmappings",
+        }
+    }
+
+    /// Shorter names that people type: Knative's, and ours.
+    const fn short_names(self) -> &'static [&'static str] {
+        match self {
+            Self::Broker | Self::Trigger => &[],
+            Self::Service => &["kservice", "ksvc"],
+            Self::Configuration => &["config", "cfg"],
+            Self::Revision => &["rev"],
+            Self::Route => &["rt"],
+            Self::DomainMapping => &["dm"],
         }
     }
 
@@ -57,6 +107,12 @@ impl Kind {
     #[must_use]
     pub fn of(api_version: &str, kind: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|k| k.api_version() == api_version && k.as_str() == kind)
+    }
+
+    /// The kind that a path of the API names.
+    #[must_use]
+    pub fn of_plural(plural: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.plural() == plural)
     }
 }
 
@@ -68,17 +124,18 @@ impl fmt::Display for Kind {
 
 /// A name that is no kind of ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a kind known here; there are broker and trigger")]
+#[error("{0:?} is not a kind known here; there are {kinds}", kinds = Kind::ALL.map(Kind::plural).join(", "))]
 pub struct UnknownKind(pub String);
 
 impl FromStr for Kind {
     type Err = UnknownKind;
 
-    /// Reads what people type: `Broker`, `broker`, `brokers`.
+    /// Reads what people type: `Broker`, `broker`, `brokers`; `ksvc`.
     fn from_str(text: &str) -> Result<Self, UnknownKind> {
+        let is_name = |name: &str| text.eq_ignore_ascii_case(name);
         Self::ALL
             .into_iter()
-            .find(|k| text.eq_ignore_ascii_case(k.as_str()) || text.eq_ignore_ascii_case(k.plural()))
+            .find(|k| is_name(k.as_str()) || is_name(k.plural()) || k.short_names().iter().any(|name| is_name(name)))
             .ok_or_else(|| UnknownKind(text.to_owned()))
     }
 }
@@ -107,11 +164,35 @@ impl fmt::Display for ResourceKey {
     }
 }
 
+/// Who made a resource, and takes it along when it goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnerReference {
+    /// The group and version of its kind.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub api_version: String,
+    /// What it is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    /// Its name, in the same namespace.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Its uid: another of the same name is no owner.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub uid: String,
+    /// Whether it is the one that says what the resource should be. There is one of them at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controller: Option<bool>,
+    /// Whether it waits for the resource to go before it goes. Kept for other tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_owner_deletion: Option<bool>,
+}
+
 /// `metadata`. The server writes `uid`, `generation`, `resourceVersion` and the two timestamps.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectMeta {
-    /// A DNS label, unique for the kind within the namespace.
+    /// A DNS label, or the domain of a DomainMapping; unique for the kind within the namespace.
     #[serde(default)]
     pub name: String,
     /// A DNS label. Empty means not given yet: defaulting fills it.
@@ -141,6 +222,9 @@ pub struct ObjectMeta {
     /// Who has work to do before it may go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub finalizers: Vec<String>,
+    /// Who made it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owner_references: Vec<OwnerReference>,
 }
 
 impl ObjectMeta {
@@ -154,13 +238,7 @@ impl ObjectMeta {
         for (value, path) in [(&self.name, "metadata.name"), (&self.namespace, "metadata.namespace")] {
             validate_name(value, path, errors);
         }
-        let bytes: usize = self.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
-        if bytes > MAX_ANNOTATIONS_BYTES {
-            errors.push(
-                FieldError::invalid(format_args!("{bytes} bytes"), "metadata.annotations")
-                    .with_details(format!("all annotations together may have {MAX_ANNOTATIONS_BYTES} bytes")),
-            );
-        }
+        validate_annotations_size(&self.annotations, "metadata", errors);
     }
 }
 
@@ -173,6 +251,21 @@ pub fn is_dns_label(text: &str) -> bool {
         && bytes.first().is_some_and(alphanumeric)
         && bytes.last().is_some_and(alphanumeric)
         && bytes.iter().all(|b| alphanumeric(b) || *b == b'-')
+}
+
+/// All annotations together have a bound. Their owner stands at `meta_path`.
+pub(crate) fn validate_annotations_size(
+    annotations: &BTreeMap<String, String>,
+    meta_path: &str,
+    errors: &mut FieldErrors,
+) {
+    let bytes: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if bytes > MAX_ANNOTATIONS_BYTES {
+        errors.push(
+            FieldError::invalid(format_args!("{bytes} bytes"), child(meta_path, "annotations"))
+                .with_details(format!("all annotations together may have {MAX_ANNOTATIONS_BYTES} bytes")),
+        );
+    }
 }
 
 /// A name must be there and must be a DNS label: it becomes part of paths, hosts and file names.
@@ -203,10 +296,59 @@ mod tests {
 
     #[test]
     fn kinds_are_known_by_what_people_type() {
-        for (text, want) in [("Broker", Kind::Broker), ("triggers", Kind::Trigger), ("TRIGGER", Kind::Trigger)] {
+        let rows = [
+            ("Broker", Kind::Broker),
+            ("triggers", Kind::Trigger),
+            ("TRIGGER", Kind::Trigger),
+            ("service", Kind::Service),
+            ("services", Kind::Service),
+            ("ksvc", Kind::Service),
+            ("kservice", Kind::Service),
+            ("configuration", Kind::Configuration),
+            ("config", Kind::Configuration),
+            ("cfg", Kind::Configuration),
+            ("revision", Kind::Revision),
+            ("rev", Kind::Revision),
+            ("Routes", Kind::Route),
+            ("rt", Kind::Route),
+            ("DomainMapping", Kind::DomainMapping),
+            ("domainmappings", Kind::DomainMapping),
+            ("dm", Kind::DomainMapping),
+        ];
+        for (text, want) in rows {
             assert_eq!(text.parse(), Ok(want), "{text}");
         }
-        assert!("channel".parse::<Kind>().is_err());
-        assert_eq!(Kind::of("eventing.knative.dev/v1beta1", "Broker"), None);
+        let want = "\"channel\" is not a kind known here; there are brokers, triggers, services, configurations, \
+                    revisions, routes, domainmappings";
+        assert_eq!("channel".parse::<Kind>().unwrap_err().to_string(), want);
+    }
+
+    #[test]
+    fn every_name_of_a_kind_names_it_alone() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::of(kind.api_version(), kind.as_str()), Some(kind));
+            assert_eq!(Kind::of_plural(kind.plural()), Some(kind));
+            for name in [kind.as_str(), kind.plural()].iter().chain(kind.short_names()) {
+                assert_eq!(name.parse(), Ok(kind), "{name}");
+            }
+        }
+        assert_eq!(Kind::of_plural("Brokers"), None);
+    }
+
+    /// A Service of Kubernetes itself is something else than one of Knative.
+    #[test]
+    fn a_kind_is_known_by_its_api_version_too() {
+        let rows = [
+            ("eventing.knative.dev/v1beta1", "Broker"),
+            ("v1", "Service"),
+            ("", "Service"),
+            ("serving.knative.dev/v1beta1", "Service"),
+            ("serving.knative.dev/v1", "DomainMapping"),
+            ("route.openshift.io/v1", "Route"),
+            ("serving.knative.dev/v1", "service"),
+        ];
+        for (api_version, kind) in rows {
+            assert_eq!(Kind::of(api_version, kind), None, "{api_version} {kind}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use crate::defaults::Defaults;
 use crate::field_error::{FieldError, FieldErrors};
 use crate::meta::{Kind, ObjectMeta, ResourceKey};
 use crate::schema;
+use crate::serving::{Configuration, DomainMapping, Revision, Route, Service};
 use crate::trigger::Trigger;
 
 /// A resource of any kind. In JSON and YAML it begins with `apiVersion` and `kind`.
@@ -18,12 +19,53 @@ use crate::trigger::Trigger;
 /// an older version can read what a newer one stored. What people write is read by [`Resource::from_manifest`] and
 /// [`crate::parse_documents`], which refuse them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(clippy::large_enum_variant, reason = "both kinds are large, and resources are few")]
+#[allow(clippy::large_enum_variant, reason = "every kind is large, and resources are few")]
 pub enum Resource {
     /// A Broker.
     Broker(Broker),
     /// A Trigger.
     Trigger(Trigger),
+    /// A Service.
+    Service(Service),
+    /// A Configuration.
+    Configuration(Configuration),
+    /// A Revision.
+    Revision(Revision),
+    /// A Route.
+    Route(Route),
+    /// A DomainMapping.
+    DomainMapping(DomainMapping),
+}
+
+/// The same for every kind: all have `metadata`, `spec`, `status` and methods of the same names.
+macro_rules! of_any {
+    ($resource:expr, $it:ident => $do:expr) => {
+        match $resource {
+            Resource::Broker($it) => $do,
+            Resource::Trigger($it) => $do,
+            Resource::Service($it) => $do,
+            Resource::Configuration($it) => $do,
+            Resource::Revision($it) => $do,
+            Resource::Route($it) => $do,
+            Resource::DomainMapping($it) => $do,
+        }
+    };
+}
+
+/// The same for every two resources of one kind, and something else for two of different kinds.
+macro_rules! of_same {
+    ($new:expr, $old:expr, ($a:ident, $b:ident) => $do:expr, else $other:expr) => {
+        match ($new, $old) {
+            (Resource::Broker($a), Resource::Broker($b)) => $do,
+            (Resource::Trigger($a), Resource::Trigger($b)) => $do,
+            (Resource::Service($a), Resource::Service($b)) => $do,
+            (Resource::Configuration($a), Resource::Configuration($b)) => $do,
+            (Resource::Revision($a), Resource::Revision($b)) => $do,
+            (Resource::Route($a), Resource::Route($b)) => $do,
+            (Resource::DomainMapping($a), Resource::DomainMapping($b)) => $do,
+            _ => $other,
+        }
+    };
 }
 
 /// Why a document is no resource.
@@ -34,7 +76,8 @@ pub enum ManifestError {
     NotAResource,
     /// Its `apiVersion` and `kind` name nothing that is known here.
     #[error(
-        "unknown kind: {kind:?} of apiVersion {api_version:?}; there are Broker and Trigger of eventing.knative.dev/v1"
+        "unknown kind: {kind:?} of apiVersion {api_version:?}; there are {kinds}",
+        kinds = Kind::ALL.map(|kind| format!("{kind} ({})", kind.api_version())).join(", ")
     )]
     UnknownKind {
         /// The `apiVersion` found.
@@ -54,6 +97,11 @@ impl Resource {
         match self {
             Self::Broker(_) => Kind::Broker,
             Self::Trigger(_) => Kind::Trigger,
+            Self::Service(_) => Kind::Service,
+            Self::Configuration(_) => Kind::Configuration,
+            Self::Revision(_) => Kind::Revision,
+            Self::Route(_) => Kind::Route,
+            Self::DomainMapping(_) => Kind::DomainMapping,
         }
     }
 
@@ -67,63 +115,43 @@ impl Resource {
     /// Its metadata.
     #[must_use]
     pub const fn meta(&self) -> &ObjectMeta {
-        match self {
-            Self::Broker(broker) => &broker.metadata,
-            Self::Trigger(trigger) => &trigger.metadata,
-        }
+        of_any!(self, it => &it.metadata)
     }
 
     /// Its metadata, to be changed.
     pub const fn meta_mut(&mut self) -> &mut ObjectMeta {
-        match self {
-            Self::Broker(broker) => &mut broker.metadata,
-            Self::Trigger(trigger) => &mut trigger.metadata,
-        }
+        of_any!(self, it => &mut it.metadata)
     }
 
     /// Its conditions.
     #[must_use]
     pub const fn conditions(&self) -> &Conditions {
-        match self {
-            Self::Broker(broker) => &broker.status.conditions,
-            Self::Trigger(trigger) => &trigger.status.conditions,
-        }
+        of_any!(self, it => &it.status.conditions)
     }
 
     /// Whether `spec` is another than that of `old`, so that `metadata.generation` must grow.
     #[must_use]
     pub fn spec_differs(&self, old: &Self) -> bool {
-        match (self, old) {
-            (Self::Broker(new), Self::Broker(old)) => new.spec != old.spec,
-            (Self::Trigger(new), Self::Trigger(old)) => new.spec != old.spec,
-            (Self::Broker(_), Self::Trigger(_)) | (Self::Trigger(_), Self::Broker(_)) => true,
-        }
+        of_same!(self, old, (new, old) => new.spec != old.spec, else true)
     }
 
     /// Takes the `status` of `old`, as when a manifest is applied: only controllers write `status`.
     pub fn keep_status_of(&mut self, old: &Self) {
-        match (self, old) {
-            (Self::Broker(new), Self::Broker(old)) => new.status = old.status.clone(),
-            (Self::Trigger(new), Self::Trigger(old)) => new.status = old.status.clone(),
-            (Self::Broker(_), Self::Trigger(_)) | (Self::Trigger(_), Self::Broker(_)) => {}
-        }
+        of_same!(self, old, (new, old) => new.status = old.status.clone(), else ());
     }
 
     /// Fills in what is missing. Doing it again changes nothing.
     pub fn set_defaults(&mut self, defaults: &Defaults) {
-        match self {
-            Self::Broker(broker) => broker.set_defaults(defaults),
-            Self::Trigger(trigger) => trigger.set_defaults(defaults),
-        }
+        of_any!(self, it => it.set_defaults(defaults));
     }
 
     /// Checks a resource that has its defaults and is to be created.
     ///
     /// # Errors
     /// All mistakes, with the paths of their fields.
-    pub fn validate(&self) -> Result<(), FieldErrors> {
+    pub fn validate(&self, defaults: &Defaults) -> Result<(), FieldErrors> {
         let mut errors = FieldErrors::new();
-        self.collect(&mut errors);
+        self.collect(defaults, &mut errors);
         errors.into_result()
     }
 
@@ -131,9 +159,9 @@ impl Resource {
     ///
     /// # Errors
     /// All mistakes, and all changes of fields that may not change.
-    pub fn validate_update(&self, old: &Self) -> Result<(), FieldErrors> {
+    pub fn validate_update(&self, old: &Self, defaults: &Defaults) -> Result<(), FieldErrors> {
         let mut errors = FieldErrors::new();
-        self.collect(&mut errors);
+        self.collect(defaults, &mut errors);
         let (is, was) = (self.key(), old.key());
         if is != was {
             errors.push(FieldError::immutable("metadata", &was.to_string(), &is.to_string()));
@@ -141,15 +169,24 @@ impl Resource {
         match (self, old) {
             (Self::Broker(new), Self::Broker(old)) => new.validate_change(old, &mut errors),
             (Self::Trigger(new), Self::Trigger(old)) => new.validate_change(old, &mut errors),
-            (Self::Broker(_), Self::Trigger(_)) | (Self::Trigger(_), Self::Broker(_)) => {}
+            (Self::Service(new), Self::Service(old)) => new.validate_change(old, &mut errors),
+            (Self::Configuration(new), Self::Configuration(old)) => new.validate_change(old, &mut errors),
+            (Self::Revision(new), Self::Revision(old)) => new.validate_change(old, &mut errors),
+            // The others may be changed as one likes, and what has become another kind is refused above.
+            _ => {}
         }
         errors.into_result()
     }
 
-    fn collect(&self, errors: &mut FieldErrors) {
+    fn collect(&self, defaults: &Defaults, errors: &mut FieldErrors) {
         match self {
             Self::Broker(broker) => broker.validate(errors),
             Self::Trigger(trigger) => trigger.validate(errors),
+            Self::Service(service) => service.validate(defaults, errors),
+            Self::Configuration(configuration) => configuration.validate(defaults, errors),
+            Self::Revision(revision) => revision.validate(defaults, errors),
+            Self::Route(route) => route.validate(errors),
+            Self::DomainMapping(mapping) => mapping.validate(errors),
         }
     }
 
@@ -191,21 +228,26 @@ impl Resource {
         Ok(match kind {
             Kind::Broker => Self::Broker(serde_json::from_value(value)?),
             Kind::Trigger => Self::Trigger(serde_json::from_value(value)?),
+            Kind::Service => Self::Service(serde_json::from_value(value)?),
+            Kind::Configuration => Self::Configuration(serde_json::from_value(value)?),
+            Kind::Revision => Self::Revision(serde_json::from_value(value)?),
+            Kind::Route => Self::Route(serde_json::from_value(value)?),
+            Kind::DomainMapping => Self::DomainMapping(serde_json::from_value(value)?),
         })
     }
 }
 
-impl From<Broker> for Resource {
-    fn from(broker: Broker) -> Self {
-        Self::Broker(broker)
-    }
+macro_rules! from_kinds {
+    ($($kind:ident),*) => {$(
+        impl From<$kind> for Resource {
+            fn from(it: $kind) -> Self {
+                Self::$kind(it)
+            }
+        }
+    )*};
 }
 
-impl From<Trigger> for Resource {
-    fn from(trigger: Trigger) -> Self {
-        Self::Trigger(trigger)
-    }
-}
+from_kinds!(Broker, Trigger, Service, Configuration, Revision, Route, DomainMapping);
 
 impl Serialize for Resource {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -226,10 +268,7 @@ impl Serialize for Resource {
             }
             out.end()
         }
-        match self {
-            Self::Broker(b) => parts(serializer, self, &b.spec, Some(&b.status).filter(|s| **s != Default::default())),
-            Self::Trigger(t) => parts(serializer, self, &t.spec, Some(&t.status).filter(|s| **s != Default::default())),
-        }
+        of_any!(self, it => parts(serializer, self, &it.spec, Some(&it.status).filter(|s| **s != Default::default())))
     }
 }
 

@@ -7,23 +7,33 @@ use serde_json::Value;
 use crate::field_error::{FieldError, FieldErrors, child};
 use crate::meta::Kind;
 
+mod serving;
+
 /// What may stand at one place.
 enum Shape {
     Text,
+    /// True or false.
+    Bool,
     /// A whole number of that many bits, signed.
     Int(u32),
+    /// A whole number of 32 bits, or text.
+    IntOrText,
     /// A map from text to text.
     Texts,
+    /// A map from text to amounts, which YAML may have read as numbers. They are made texts.
+    Quantities,
     List(&'static Self),
     /// An object with these fields.
     Object(&'static [(&'static str, Self)]),
     /// A field that is taken out before the manifest is read.
     Ignored,
+    /// A field that Kubernetes knows and that has no meaning here: the reason is a sentence.
+    Refused(&'static str),
     /// Another shape, so that shapes can contain themselves.
     Same(&'static Self),
 }
 
-use Shape::{Ignored, Int, List, Object, Same, Text, Texts};
+use Shape::{Bool, Ignored, Int, IntOrText, List, Object, Quantities, Refused, Same, Text, Texts};
 
 static REFERENCE: Shape = Object(&[
     ("kind", Text),
@@ -52,6 +62,14 @@ static FILTER: Shape = Object(&[
     ("suffix", Texts),
     ("cesql", Text),
 ]);
+static OWNER: Shape = Object(&[
+    ("apiVersion", Text),
+    ("kind", Text),
+    ("name", Text),
+    ("uid", Text),
+    ("controller", Bool),
+    ("blockOwnerDeletion", Bool),
+]);
 static METADATA: Shape = Object(&[
     ("name", Text),
     ("namespace", Text),
@@ -63,6 +81,7 @@ static METADATA: Shape = Object(&[
     ("creationTimestamp", Text),
     ("deletionTimestamp", Text),
     ("finalizers", List(&Text)),
+    ("ownerReferences", List(&OWNER)),
     ("managedFields", Ignored),
     ("selfLink", Ignored),
 ]);
@@ -95,6 +114,11 @@ pub(crate) fn check(kind: Kind, manifest: &mut Value) -> FieldErrors {
     let shape = match kind {
         Kind::Broker => &BROKER,
         Kind::Trigger => &TRIGGER,
+        Kind::Service => &serving::SERVICE,
+        Kind::Configuration => &serving::CONFIGURATION,
+        Kind::Revision => &serving::REVISION,
+        Kind::Route => &serving::ROUTE,
+        Kind::DomainMapping => &serving::DOMAIN_MAPPING,
     };
     let mut errors = FieldErrors::new();
     walk(shape, manifest, "", &mut errors);
@@ -112,13 +136,17 @@ pub(crate) fn check(kind: Kind, manifest: &mut Value) -> FieldErrors {
 fn walk(shape: &Shape, value: &mut Value, path: &str, errors: &mut FieldErrors) {
     match (shape, value) {
         (Same(shape), value) => walk(shape, value, path, errors),
-        (Text, Value::String(_)) | (Ignored, _) => {}
-        (Int(bits), Value::Number(number)) => {
-            let bound = 1i128 << (bits - 1);
-            let whole = number.as_i128();
-            if !whole.is_some_and(|n| (-bound..bound).contains(&n)) {
-                let why = format!("expected a whole number of at most {}", bound - 1);
-                errors.push(FieldError::invalid(number, path).with_details(why));
+        (Text | IntOrText, Value::String(_)) | (Bool, Value::Bool(_)) | (Ignored, _) => {}
+        (Refused(why), _) => errors.push(FieldError::disallowed(path).with_details(*why)),
+        (Int(bits), Value::Number(number)) => check_int(*bits, number, path, errors),
+        (IntOrText, Value::Number(number)) => check_int(32, number, path, errors),
+        (Quantities, Value::Object(map)) => {
+            map.retain(|_, value| !value.is_null());
+            for (key, value) in map {
+                if let Value::Number(number) = value {
+                    *value = Value::String(number.to_string());
+                }
+                walk(&Text, value, &format!("{path}[{key}]"), errors);
             }
         }
         (Texts, Value::Object(map)) => {
@@ -136,7 +164,8 @@ fn walk(shape: &Shape, value: &mut Value, path: &str, errors: &mut FieldErrors) 
             map.retain(|key, value| {
                 let shape = fields.iter().find(|(name, _)| name == key).map(|(_, shape)| shape);
                 if shape.is_none() {
-                    let known: Vec<_> = fields.iter().map(|(name, _)| *name).collect();
+                    let is_known = |shape: &Shape| !matches!(shape, Refused(_));
+                    let known: Vec<_> = fields.iter().filter(|(_, s)| is_known(s)).map(|(name, _)| *name).collect();
                     let why = format!("known here: {}", known.join(", "));
                     errors.push(FieldError::new("unknown field", child(path, key)).with_details(why));
                 }
@@ -152,16 +181,27 @@ fn walk(shape: &Shape, value: &mut Value, path: &str, errors: &mut FieldErrors) 
     }
 }
 
+fn check_int(bits: u32, number: &serde_json::Number, path: &str, errors: &mut FieldErrors) {
+    let bound = 1i128 << (bits - 1);
+    if !number.as_i128().is_some_and(|n| (-bound..bound).contains(&n)) {
+        let why = format!("expected a whole number of at most {}", bound - 1);
+        errors.push(FieldError::invalid(number, path).with_details(why));
+    }
+}
+
 fn expected(shape: &Shape, value: &Value) -> String {
     match shape {
         Same(shape) => expected(shape, value),
         // YAML reads 1, true and 1e3 as something else than text.
         Text if value.is_number() || value.is_boolean() => "expected a string; put it in quotes".to_owned(),
         Text => "expected a string".to_owned(),
+        Bool => "expected true or false, without quotes".to_owned(),
         Int(_) => "expected a whole number".to_owned(),
+        IntOrText => "expected a whole number or a string".to_owned(),
+        Quantities => "expected a map of quantities, such as memory: 512Mi".to_owned(),
         Texts => "expected a map of strings".to_owned(),
         List(_) => "expected a list".to_owned(),
-        Object(_) | Ignored => "expected an object".to_owned(),
+        Object(_) | Ignored | Refused(_) => "expected an object".to_owned(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Brokers and Triggers.
+//! Resources of every kind.
 
 use http::StatusCode;
 use pelton_client::{Client, Offset, Resources, Start, TriggerId, Warning};
@@ -14,7 +14,7 @@ use super::view::{Count, ResourceList, RewindBody, WarningBody};
 pub fn list<C: Client>(api: &Api<C>, kind: Kind, query: &str) -> Outcome {
     let namespace = query_value(query, "namespace");
     let wanted = |resource: &Resource| namespace.as_ref().is_none_or(|wanted| resource.meta().namespace == *wanted);
-    let mut items: Vec<Resource> = all(&current(api), kind).into_iter().filter(wanted).collect();
+    let mut items: Vec<Resource> = current(api).of_kind(kind).filter(wanted).collect();
     items.sort_by_key(Resource::key);
     ok(&ResourceList::new(items))
 }
@@ -22,7 +22,7 @@ pub fn list<C: Client>(api: &Api<C>, kind: Kind, query: &str) -> Outcome {
 /// One resource.
 pub fn show<C: Client>(api: &Api<C>, kind: Kind, namespace: &str, name: &str) -> Outcome {
     let key = ResourceKey::new(kind, namespace, name);
-    let found = all(&current(api), kind).into_iter().find(|resource| resource.key() == key);
+    let found = current(api).find(&key);
     found.map_or_else(|| Err(Problem::not_found(format!("{key} does not exist"))), |resource| ok(&resource))
 }
 
@@ -101,11 +101,4 @@ pub fn trigger_name(resources: &Resources, id: TriggerId) -> String {
         .triggers
         .get(&id)
         .map_or_else(|| id.to_string(), |trigger| format!("{}/{}", trigger.metadata.namespace, trigger.metadata.name))
-}
-
-fn all(resources: &Resources, kind: Kind) -> Vec<Resource> {
-    match kind {
-        Kind::Broker => resources.brokers.values().map(|broker| Resource::Broker((**broker).clone())).collect(),
-        Kind::Trigger => resources.triggers.values().map(|trigger| Resource::Trigger((**trigger).clone())).collect(),
-    }
 }

@@ -3,24 +3,24 @@
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use pelton_client::Client;
-use pelton_resource::Kind;
+use pelton_resource::{Kind, ResourceKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
-use super::{Api, cluster, dead_letters, guard, resources};
-use crate::http::response;
+use super::{Api, cluster, dead_letters, gateway, guard, logs, resources};
+use crate::http::{Body, response};
 
 /// What a route gives.
-pub type Outcome = Result<Response<Bytes>, Problem>;
+pub type Outcome = Result<Response<Body>, Problem>;
 
 /// Answers a request.
-pub async fn answer<C: Client>(api: &Api<C>, request: Request<Bytes>) -> Response<Bytes> {
+pub async fn answer<C: Client>(api: &Api<C>, request: Request<Bytes>) -> Response<Body> {
     let outcome = match guard::same_site(request.headers(), &api.hosts) {
         Ok(()) => route(api, &request).await,
         Err(problem) => Err(problem),
     };
-    let mut response = outcome.unwrap_or_else(Problem::into_response);
+    let mut response = outcome.unwrap_or_else(|problem| problem.into_response().map(Body::from));
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -44,15 +44,6 @@ async fn route<C: Client>(api: &Api<C>, request: &Request<Bytes>) -> Outcome {
         ["v1", "cluster", "changes"] => match *method {
             Method::POST => cluster::change(api, &body(request)?).await,
             _ => not_allowed("POST"),
-        },
-        ["v1", plural @ ("brokers" | "triggers")] => match *method {
-            Method::GET => resources::list(api, kind(plural), query),
-            _ => not_allowed("GET"),
-        },
-        ["v1", plural @ ("brokers" | "triggers"), namespace, name] => match *method {
-            Method::GET => resources::show(api, kind(plural), namespace, name),
-            Method::DELETE => resources::delete(api, kind(plural), namespace, name).await,
-            _ => not_allowed("GET, DELETE"),
         },
         ["v1", "triggers", namespace, name, "rewind"] => match *method {
             Method::POST => resources::rewind(api, namespace, name, body(request)?).await,
@@ -86,18 +77,39 @@ async fn route<C: Client>(api: &Api<C>, request: &Request<Bytes>) -> Outcome {
             }
             _ => not_allowed("GET"),
         },
-        _ => Err(Problem::not_found(format!("there is no {path:?} here"))),
+        ["v1", plural @ ("services" | "revisions"), namespace, name, what @ ("logs" | "instances")] => {
+            let kind = if *plural == "services" { Kind::Service } else { Kind::Revision };
+            let key = ResourceKey::new(kind, *namespace, *name);
+            match (method, *what) {
+                (&Method::GET, "logs") => logs::show(api, key, query).await,
+                (&Method::GET, _) => gateway::instances(api, &key),
+                _ => not_allowed("GET"),
+            }
+        }
+        ["v1", plural, rest @ ..] => match (Kind::of_plural(plural), rest) {
+            (Some(kind), []) => match *method {
+                Method::GET => resources::list(api, kind, query),
+                _ => not_allowed("GET"),
+            },
+            (Some(kind), [namespace, name]) => match *method {
+                Method::GET => resources::show(api, kind, namespace, name),
+                Method::DELETE => resources::delete(api, kind, namespace, name).await,
+                _ => not_allowed("GET, DELETE"),
+            },
+            _ => nothing_here(path),
+        },
+        _ => nothing_here(path),
     }
 }
 
-fn kind(plural: &str) -> Kind {
-    if plural == Kind::Broker.plural() { Kind::Broker } else { Kind::Trigger }
+fn nothing_here(path: &str) -> Outcome {
+    Err(Problem::not_found(format!("there is no {path:?} here")))
 }
 
 fn not_allowed(allow: &'static str) -> Outcome {
     let mut response = Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("allowed here: {allow}")).into_response();
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
-    Ok(response)
+    Ok(response.map(Body::from))
 }
 
 /// The body as text, when its declared type allows it to be read.
@@ -117,7 +129,7 @@ pub fn ok<T: Serialize>(value: &T) -> Outcome {
         tracing::error!(%error, "an answer could not be written");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be written")
     })?;
-    Ok(response(StatusCode::OK, "application/json", body))
+    Ok(response(StatusCode::OK, "application/json", body).map(Body::from))
 }
 
 /// The value of one member of a query. Percent-coding is undone.

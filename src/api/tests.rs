@@ -126,6 +126,38 @@ async fn resources_are_applied_listed_and_deleted() {
     assert_eq!(refused(admin.delete(&key).await.unwrap_err()).0, 404);
 }
 
+/// The name of a DomainMapping is a domain, so a path may have dots.
+#[tokio::test]
+async fn every_kind_has_a_path() {
+    const SERVING: &str = "
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: hello}
+spec: {template: {spec: {containers: [{command: [/bin/hello]}]}}}
+---
+apiVersion: serving.knative.dev/v1beta1
+kind: DomainMapping
+metadata: {name: hello.example.com}
+spec: {ref: {apiVersion: serving.knative.dev/v1, kind: Service, name: hello}}
+";
+    let setup = Setup::with_manifest().await;
+    let mut admin = setup.admin();
+    admin.apply(pelton_resource::parse_documents(SERVING, "test").unwrap()).await.unwrap();
+    for kind in Kind::ALL {
+        for item in admin.list(kind, None).await.unwrap() {
+            assert_eq!(item.kind(), kind);
+        }
+    }
+    for key in [
+        ResourceKey::new(Kind::Service, "default", "hello"),
+        ResourceKey::new(Kind::DomainMapping, "default", "hello.example.com"),
+    ] {
+        assert_eq!(admin.show(&key).await.unwrap().key(), key);
+        admin.delete(&key).await.unwrap();
+        assert_eq!(refused(admin.show(&key).await.unwrap_err()).0, 404, "{key}");
+    }
+}
+
 /// What is refused, and how: the method, the path, the type of the body, the body, the status, a word of the answer.
 #[tokio::test]
 async fn bad_requests_are_told_apart() {
@@ -138,6 +170,12 @@ async fn bad_requests_are_told_apart() {
         (Method::GET, "/v1/channels", "", "", 404, "there is no"),
         (Method::POST, "/v1/brokers", JSON, "{}", 405, "allowed here: GET"),
         (Method::GET, "/v1/apply", "", "", 405, "allowed here: POST"),
+        (Method::POST, "/v1/services/default/x/logs", JSON, "{}", 405, "allowed here: GET"),
+        (Method::GET, "/v1/services/default/x/logs?follow=yes", "", "", 400, "expected true or false"),
+        (Method::GET, "/v1/services/default/x/logs?since=soon", "", "", 400, "since"),
+        (Method::GET, "/v1/services/default/x/logs", "", "", 404, "does not exist"),
+        (Method::GET, "/v1/revisions/default/x/instances", "", "", 404, "does not exist"),
+        (Method::GET, "/v1/routes/default/x/logs", "", "", 404, "there is no"),
         (Method::POST, "/v1/apply", "text/plain", MANIFEST, 415, "Content-Type"),
         (Method::POST, "/v1/apply", "", MANIFEST, 415, "Content-Type"),
         (Method::POST, "/v1/apply", JSON, "", 400, "holds no resource"),

@@ -3,9 +3,10 @@
 //! A child ends in one of three ways. [`Child::stop`] asks it with SIGTERM and then insists. Dropping it (an error, a
 //! panic, Ctrl-C) kills it at once. And should this process itself be killed, the system kills the child: every child
 //! starts through the hidden `bench exec-child`, which asks the system for that and then becomes the real program.
+//! A program of others, which may have processes of its own, is asked with SIGTERM in each of the three.
 //! A child is only ever addressed by the process id of a process that we have not reaped yet, so never a stranger.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// How long a child may take to end after SIGTERM.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long a program of others may take to end when everything is cut short.
+const CUT_LIMIT: Duration = Duration::from_secs(2);
+
 /// Bytes of a child's output that an error shows.
 const LAST_WORDS_BYTES: usize = 2_000;
 
@@ -32,6 +36,8 @@ pub struct Child {
     process: std::process::Child,
     started: Instant,
     output: PathBuf,
+    /// Whether it has processes of its own that only it can end.
+    has_processes: bool,
 }
 
 /// What a child writes, once it can be used.
@@ -49,6 +55,29 @@ impl Child {
     /// # Errors
     /// [`BenchError::Io`].
     pub fn spawn(name: &'static str, arguments: Vec<OsString>, directory: &Path) -> Result<Self, BenchError> {
+        Self::start(name, None, arguments, directory)
+    }
+
+    /// As [`spawn`](Self::spawn), for a program of others, which may have processes of its own: it is asked to end also
+    /// where ours are killed.
+    ///
+    /// # Errors
+    /// [`BenchError::Io`].
+    pub fn spawn_other(
+        name: &'static str,
+        program: &Path,
+        arguments: Vec<OsString>,
+        directory: &Path,
+    ) -> Result<Self, BenchError> {
+        Self::start(name, Some(program), arguments, directory)
+    }
+
+    fn start(
+        name: &'static str,
+        program: Option<&Path>,
+        arguments: Vec<OsString>,
+        directory: &Path,
+    ) -> Result<Self, BenchError> {
         let executable = std::env::current_exe().doing(|| "finding this executable".to_owned())?;
         let output = directory.join("output.txt");
         let doing = || format!("starting {name} in {}", directory.display());
@@ -56,6 +85,7 @@ impl Child {
         let process = Command::new(executable)
             .args(["bench", "exec-child", "--parent"])
             .arg(std::process::id().to_string())
+            .args(program.into_iter().flat_map(|program| [OsStr::new("--program"), program.as_os_str()]))
             .arg("--")
             .args(arguments)
             .current_dir(directory)
@@ -64,7 +94,7 @@ impl Child {
             .stderr(file)
             .spawn()
             .doing(doing)?;
-        Ok(Self { name, process, started: Instant::now(), output })
+        Ok(Self { name, process, started: Instant::now(), output, has_processes: program.is_some() })
     }
 
     /// The process id; ours until this value is gone.
@@ -132,6 +162,14 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
+        if self.has_processes && matches!(self.process.try_wait(), Ok(None)) {
+            // It was not reaped, so the id is still its own.
+            let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
+            let asked = Instant::now();
+            while asked.elapsed() < CUT_LIMIT && matches!(self.process.try_wait(), Ok(None)) {
+                std::thread::park_timeout(LOOK_AGAIN);
+            }
+        }
         // Both fail only for a child that has ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -164,6 +202,9 @@ pub struct ExecChildArgs {
     /// The process that must outlive the child
     #[arg(long)]
     parent: u32,
+    /// The program to become, which is asked to end when the parent dies [default: this one, which is killed]
+    #[arg(long)]
+    program: Option<PathBuf>,
     /// What to become
     #[arg(last = true)]
     arguments: Vec<OsString>,
@@ -174,7 +215,9 @@ pub fn exec_child(args: ExecChildArgs) -> ExitCode {
     use std::os::unix::process::CommandExt;
 
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
+    let signal = if args.program.is_some() { Signal::TERM } else { Signal::KILL };
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(signal)) {
         eprintln!("cannot tie the child to its parent: {error}");
         return ExitCode::FAILURE;
     }
@@ -182,7 +225,7 @@ pub fn exec_child(args: ExecChildArgs) -> ExitCode {
     if std::os::unix::process::parent_id() != args.parent {
         return ExitCode::FAILURE;
     }
-    let error = match std::env::current_exe() {
+    let error = match args.program.map_or_else(std::env::current_exe, Ok) {
         Ok(executable) => Command::new(executable).args(args.arguments).exec(),
         Err(error) => error,
     };

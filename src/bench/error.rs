@@ -59,6 +59,12 @@ pub enum BenchError {
         /// What was looked for.
         field: String,
     },
+    /// A program of others is not installed. The row is left out, which is no failure.
+    #[error("{program} is not installed here (looked for in PATH and in the folders of system programs)")]
+    Absent {
+        /// Which.
+        program: &'static str,
+    },
     /// The load itself went wrong, so that a figure from it would be wrong too.
     #[error("the load does not count: {reason}")]
     Load {

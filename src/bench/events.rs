@@ -65,6 +65,15 @@ impl Template {
         request
     }
 
+    /// `GET path` of a Service, with an id of its own so that it counts as one.
+    pub fn get(host: &str, path: &str) -> Self {
+        let mut request = Self { bytes: Vec::new(), ids: Vec::new(), broker: None, planned: None };
+        request.text(&format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nx-request-id: "));
+        request.id();
+        request.text("\r\n\r\n");
+        request
+    }
+
     /// A JSON batch of `events` events, each with [`DATA_BYTES`] of JSON.
     pub fn batch(server: SocketAddr, target: Target, event_type: &str, events: usize) -> Self {
         let mut body = Self { bytes: Vec::new(), ids: Vec::new(), broker: None, planned: None };
@@ -185,6 +194,7 @@ mod tests {
             ("binary", Template::binary(server(), Target::DefaultBroker, MATCHING_TYPE), 1),
             ("timed", Template::timed(server(), Target::Brokers(10), MATCHING_TYPE), 1),
             ("batch", Template::batch(server(), Target::DefaultBroker, MATCHING_TYPE, 100), 100),
+            ("get", Template::get("a.default.localhost", "/hold/5"), 1),
         ] {
             let bytes = template.buffer();
             let head = scan_request(&bytes).unwrap().unwrap();

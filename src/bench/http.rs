@@ -69,7 +69,10 @@ async fn ask(server: SocketAddr, request: String, content_type: &str, body: &str
 }
 
 /// Status and body of a whole answer, which may be chunked.
-fn read(answer: &[u8]) -> Result<(u16, String), HeadError> {
+///
+/// # Errors
+/// [`HeadError`].
+pub fn read(answer: &[u8]) -> Result<(u16, String), HeadError> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or(HeadError::StatusLine)? + 4;
     let (head, body) = answer.split_at(end);
     let chunked = header(head, "transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case(b"chunked"));

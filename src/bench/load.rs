@@ -251,7 +251,11 @@ async fn connection(
     Ok(())
 }
 
-async fn read_answer(
+/// Reads one whole answer into `answer`, which is emptied first.
+///
+/// # Errors
+/// [`BenchError`] when the connection breaks or what comes is no answer.
+pub async fn read_answer(
     stream: &mut TcpStream,
     answer: &mut Vec<u8>,
     server: SocketAddr,

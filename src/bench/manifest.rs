@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::events::broker_name;
+use super::service::Service;
 
 /// Documents sent in one request when there are many.
 const DOCUMENTS_A_REQUEST: usize = 250;
@@ -52,6 +53,21 @@ impl Manifest {
         manifest
     }
 
+    /// These Services.
+    pub fn services(services: &[Service]) -> Self {
+        Self(services.iter().map(Service::document).collect())
+    }
+
+    /// One trigger on the default broker that delivers events of exactly `event_type` to a Service.
+    pub fn trigger_to(service: &Service, event_type: &str) -> Self {
+        let name = service.name();
+        Self(vec![format!(
+            "apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {{name: to-{name}, namespace: default}}\n\
+             spec:\n  broker: default\n  filter: {{attributes: {{type: {event_type}}}}}\n  \
+             subscriber: {{ref: {{apiVersion: serving.knative.dev/v1, kind: Service, name: {name}}}}}\n"
+        )])
+    }
+
     /// The documents in bodies of a bounded size.
     pub fn bodies(&self) -> impl Iterator<Item = String> {
         self.0.chunks(DOCUMENTS_A_REQUEST).map(|documents| documents.join("---\n"))
@@ -94,6 +110,15 @@ mod tests {
         assert_eq!(trigger["metadata"]["annotations"]["pelton.dev/start"], "earliest");
         assert_eq!(trigger["spec"]["filter"]["attributes"]["type"], "a.b");
         assert_eq!(trigger["spec"]["subscriber"]["uri"], "http://127.0.0.1:9/");
+    }
+
+    #[test]
+    fn a_trigger_leads_to_a_service() {
+        let service = Service::of_consumer("hello").unwrap();
+        let [trigger] = documents(&Manifest::trigger_to(&service, "a.b")).try_into().unwrap();
+        assert_eq!(trigger["spec"]["subscriber"]["ref"]["name"], "hello");
+        let [document] = documents(&Manifest::services(&[service])).try_into().unwrap();
+        assert_eq!(document["metadata"]["name"], "hello");
     }
 
     #[test]

@@ -10,20 +10,26 @@
 //!   rounds     pairs in turn, medians, repeats when the host takes time away
 //!   load       the generator: closed loop, open loop, a given number      (events, response, pace)
 //!   product    `pelton up` as a child                                     (child, http, manifest, metrics, process)
+//!   service    what the gateway runs: a consumer of ours, or the examples  (consumer, examples, first_byte)
 //!   trio       three `pelton server` as one cluster; writers try again while its nodes come and go
-//!   null_server, sink, disk_probe, steal    what it is compared with and printed beside
+//!   null_server, sink, disk_probe, steal, bare, nginx    what it is compared with and printed beside
 //! report       the table and the JSON
 //! ```
 
+mod bare;
 mod child;
+mod consumer;
 mod disk_probe;
 mod error;
 mod events;
+mod examples;
+mod first_byte;
 mod http;
 mod lab;
 mod load;
 mod manifest;
 mod metrics;
+mod nginx;
 mod null_server;
 mod pace;
 mod process;
@@ -31,6 +37,7 @@ mod product;
 mod report;
 mod response;
 mod rounds;
+mod service;
 mod sink;
 mod steal;
 mod trio;
@@ -59,8 +66,9 @@ const PROBE: Duration = Duration::from_secs(1);
 /// Measure this build against what this machine can do
 ///
 /// Starts the product, a null server and a null sink as it needs them, puts load on them in turn, and prints how they
-/// compare. Takes about half an hour with all workloads but `cluster`, about six minutes with --quick; `cluster` comes on
-/// top. Nothing else should run meanwhile.
+/// compare. Takes about half an hour with all workloads but `cluster` and `gateway`, about six minutes with --quick; these
+/// come on top. Nothing else should run meanwhile.
+/// What is compared with nginx is left out where there is none.
 /// Exits with 0 when every workload reaches what it must, with 1 when one does not, with 2 when it could not begin.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -106,6 +114,9 @@ enum Part {
     /// The sink that keeps nothing; prints a line a second
     #[command(hide = true)]
     NullSink,
+    /// The consumer that does nothing, at PORT
+    #[command(hide = true)]
+    Consumer,
     /// Become another command of this program, for as long as the parent lives
     #[command(hide = true)]
     ExecChild(child::ExecChildArgs),
@@ -116,6 +127,7 @@ pub fn run(args: BenchArgs) -> ExitCode {
     match args.part {
         Some(Part::NullServer(args)) => null_server::run(&args),
         Some(Part::NullSink) => on_own_runtime(null_sink()),
+        Some(Part::Consumer) => consumer::run(),
         Some(Part::ExecChild(args)) => child::exec_child(args),
         None => on_own_runtime(measure(args)),
     }
@@ -175,11 +187,18 @@ async fn measure(args: BenchArgs) -> Result<ExitCode, BenchError> {
         stolen_percent: None,
         rows: Vec::new(),
         failures: Vec::new(),
+        skipped: Vec::new(),
     };
     for workload in workloads {
         match workload.run(&lab).await {
             Ok(rows) => report.rows.extend(rows),
-            Err(error) => report.failures.push(Failure { workload: workload.name(), reason: error.to_string() }),
+            Err(error) => {
+                let list = match error {
+                    BenchError::Absent { .. } => &mut report.skipped,
+                    _ => &mut report.failures,
+                };
+                list.push(Failure { workload: workload.name(), reason: error.to_string() });
+            }
         }
         lab.workload_done();
     }

@@ -27,6 +27,34 @@ pub fn resident(pid: u32) -> Option<Resident> {
     parse_resident(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
 }
 
+/// A child of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChildProcess {
+    /// Its id.
+    pub pid: u32,
+    /// Whether it is stopped from running.
+    pub is_stopped: bool,
+}
+
+/// The children of the process that were not waited for yet. Empty where the system does not tell.
+pub fn children(pid: u32) -> Vec<ChildProcess> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let relation = |child: u32| {
+        let text = std::fs::read_to_string(format!("/proc/{child}/stat")).ok()?;
+        let (state, parent) = parse_relation(&text)?;
+        (parent == pid).then_some(ChildProcess { pid: child, is_stopped: state == "T" })
+    };
+    pids.filter_map(relation).collect()
+}
+
+/// State and parent.
+fn parse_relation(text: &str) -> Option<(&str, u32)> {
+    let (_, fields) = text.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace();
+    Some((fields.next()?, fields.next()?.parse().ok()?))
+}
+
 fn parse_processor_time(text: &str) -> Option<Duration> {
     // The second field is the name in brackets, and may hold spaces and brackets itself.
     let (_, fields) = text.rsplit_once(')')?;
@@ -55,6 +83,23 @@ mod tests {
         assert_eq!(parse_processor_time(text), Some(Duration::from_secs(4)));
         assert_eq!(parse_processor_time("42 (a) S 1 2"), None);
         assert_eq!(parse_processor_time(""), None);
+    }
+
+    #[test]
+    fn the_parent_is_found_behind_an_odd_name() {
+        assert_eq!(parse_relation("42 (a) b) T 7 42 42 0"), Some(("T", 7)));
+        assert_eq!(parse_relation("42 (a)"), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_child_is_found_until_it_is_waited_for() {
+        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let is_there = |pid| children(std::process::id()).iter().any(|child| child.pid == pid && !child.is_stopped);
+        assert!(is_there(child.id()));
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(!is_there(child.id()));
     }
 
     #[test]

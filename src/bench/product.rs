@@ -2,16 +2,29 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::child::{Child, address};
 use super::error::{BenchError, Doing};
 use super::manifest::Manifest;
-use super::process::{Resident, processor_time, resident};
+use super::process::{ChildProcess, Resident, children, processor_time, resident};
+use super::service::Service;
 use super::{http, metrics};
 
 /// How long the product may take to be ready, also with gigabytes to recover.
 const START_LIMIT: Duration = Duration::from_secs(180);
+
+/// How long a Service may take to be ready, and its instances to become what they should be.
+const SERVICE_LIMIT: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether they are.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// How long after the last exit of an instance its gateway has heard of it for certain.
+const HEARD: Duration = Duration::from_millis(20);
+
+/// The label of a revision's metrics with the name of its Service.
+const SERVICE_LABEL: &str = "kn_service_name";
 
 /// A running product.
 #[derive(Debug)]
@@ -19,6 +32,8 @@ pub struct Product {
     child: Child,
     /// Where events go in.
     pub ingress: SocketAddr,
+    /// Where requests to Services go in.
+    pub gateway: SocketAddr,
     api: SocketAddr,
     metrics: SocketAddr,
     /// From the start of the process to its ready file.
@@ -37,7 +52,7 @@ impl Product {
         }
         let data = directory.join("data");
         let mut arguments: Vec<std::ffi::OsString> = vec!["up".into(), "--data".into(), data.into()];
-        for listen in ["--ingress-listen", "--api-listen", "--metrics-listen"] {
+        for listen in ["--ingress-listen", "--gateway-listen", "--api-listen", "--metrics-listen"] {
             arguments.extend([listen.into(), "127.0.0.1:0".into()]);
         }
         arguments.extend(["--workers".into(), workers.to_string().into()]);
@@ -46,6 +61,7 @@ impl Product {
         let ready = child.ready(&ready_file, START_LIMIT).await?;
         Ok(Self {
             ingress: address(&ready.json, "ingress")?,
+            gateway: address(&ready.json, "gateway")?,
             api: address(&ready.json, "api")?,
             metrics: address(&ready.json, "metrics")?,
             ready_after: ready.after,
@@ -67,6 +83,79 @@ impl Product {
             http::post_yaml(self.api, "/v1/apply", &body).await?;
         }
         Ok(())
+    }
+
+    /// Applies these Services and waits until each is ready: it was started once, and answered.
+    ///
+    /// # Errors
+    /// [`BenchError`] when one is refused or does not come up.
+    pub async fn serve(&self, services: &[Service]) -> Result<(), BenchError> {
+        self.apply(&Manifest::services(services)).await?;
+        let began = Instant::now();
+        for service in services {
+            loop {
+                let conditions = self.conditions(service).await?;
+                if conditions.iter().any(|one| one["type"] == "Ready" && one["status"] == "True") {
+                    break;
+                }
+                if began.elapsed() > SERVICE_LIMIT {
+                    let what = format!("the Service {} ready ({conditions:?})", service.name());
+                    return Err(BenchError::TooLate { what, limit: SERVICE_LIMIT });
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn conditions(&self, service: &Service) -> Result<Vec<serde_json::Value>, BenchError> {
+        let path = format!("/v1/services/default/{}", service.name());
+        let text = http::get(self.api, &path).await?;
+        let found: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        Ok(found["status"]["conditions"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// Waits until no instance of any Service is left, and the product knows it.
+    ///
+    /// # Errors
+    /// [`BenchError::TooLate`].
+    pub async fn at_zero(&self) -> Result<(), BenchError> {
+        self.instances("no instance left", <[ChildProcess]>::is_empty).await
+    }
+
+    /// Waits until there are instances and all of them are paused, and the product knows it.
+    ///
+    /// # Errors
+    /// [`BenchError::TooLate`].
+    pub async fn paused(&self) -> Result<(), BenchError> {
+        let are_paused = |all: &[ChildProcess]| !all.is_empty() && all.iter().all(|one| one.is_stopped);
+        self.instances("all instances paused", are_paused).await
+    }
+
+    /// Waits until the instances, which are the only children of the product, are as they should be.
+    async fn instances(&self, what: &str, are: impl Fn(&[ChildProcess]) -> bool) -> Result<(), BenchError> {
+        let began = Instant::now();
+        loop {
+            let found = children(self.pid());
+            if are(&found) {
+                tokio::time::sleep(HEARD).await;
+                return Ok(());
+            }
+            if began.elapsed() > SERVICE_LIMIT {
+                let what = format!("{what} ({found:?})");
+                return Err(BenchError::TooLate { what, limit: SERVICE_LIMIT });
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// A metric of a Service; `None` while the product does not export it.
+    ///
+    /// # Errors
+    /// [`BenchError`] when there are no metrics at all.
+    pub async fn metric_of(&self, service: &Service, name: &str) -> Result<Option<f64>, BenchError> {
+        let text = http::get(self.metrics, "/metrics").await?;
+        Ok(metrics::sum_where(&text, name, SERVICE_LABEL, service.name()))
     }
 
     /// The sum of a metric over all its labels.

@@ -227,6 +227,8 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// What could not be.
     pub failures: Vec<Failure>,
+    /// What was left out, because a program of others is not here.
+    pub skipped: Vec<Failure>,
 }
 
 impl Report {
@@ -258,6 +260,9 @@ impl Report {
         }
         for failure in &self.failures {
             let _ = writeln!(text, "FAILED: {}: {}", failure.workload, failure.reason);
+        }
+        for skipped in &self.skipped {
+            let _ = writeln!(text, "SKIPPED: {}: {}", skipped.workload, skipped.reason);
         }
         text
     }
@@ -401,6 +406,7 @@ mod tests {
             stolen_percent: Some(0.5),
             rows,
             failures: vec![],
+            skipped: vec![],
         }
     }
 
@@ -426,6 +432,15 @@ mod tests {
         let failed = Report { failures: vec![failure], ..report(vec![row(5.0)]) };
         assert!(!failed.passes());
         assert!(failed.table().contains("FAILED: replay: no"), "{}", failed.table());
+    }
+
+    #[test]
+    fn what_is_left_out_is_named_and_no_failure() {
+        let absent = super::super::error::BenchError::Absent { program: "nginx" };
+        let skipped = Failure { workload: "gateway-warm".to_owned(), reason: absent.to_string() };
+        let report = Report { skipped: vec![skipped], ..report(vec![]) };
+        assert!(report.passes());
+        assert!(report.table().contains("SKIPPED: gateway-warm: nginx is not installed"), "{}", report.table());
     }
 
     #[test]

@@ -69,6 +69,13 @@ pub fn scan_request(buffer: &[u8]) -> Result<Option<RequestHead>, HeadError> {
     Ok(Some(RequestHead { total_bytes: head_bytes + body_length(head)?, planned_nanos }))
 }
 
+/// Method and path of a request; `None` when it does not begin as one.
+pub fn request_line(request: &[u8]) -> Option<(&[u8], &[u8])> {
+    let line = request.split(|byte| *byte == b'\r').next()?;
+    let mut words = line.split(|byte| *byte == b' ');
+    Some((words.next()?, words.next()?))
+}
+
 /// The value of the header `name` (any case) in `head`, without the spaces around it.
 pub fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
     head.split(|byte| *byte == b'\n').skip(1).find_map(|line| {
@@ -143,6 +150,14 @@ mod tests {
         assert_eq!(scan_request(plain), Ok(Some(RequestHead { total_bytes: plain.len(), planned_nanos: None })));
         let timed = b"POST / HTTP/1.1\r\nCE-BenchPlanned: 0000000000000042\r\ncontent-length: 0\r\n\r\n";
         assert_eq!(scan_request(timed), Ok(Some(RequestHead { total_bytes: timed.len(), planned_nanos: Some(42) })));
+    }
+
+    #[test]
+    fn method_and_path_are_the_first_two_words() {
+        assert_eq!(request_line(b"GET /a?b HTTP/1.1\r\nhost: c\r\n\r\n"), Some((&b"GET"[..], &b"/a?b"[..])));
+        for bad in [&b""[..], b"GET", b"GET\r\n/a b"] {
+            assert_eq!(request_line(bad), None, "{}", String::from_utf8_lossy(bad));
+        }
     }
 
     #[test]

@@ -32,6 +32,14 @@ impl Spread {
     }
 }
 
+/// The value that `quantile` (above 0, at most 1) of the values do not exceed; `None` when there are none.
+pub fn at_quantile(values: impl IntoIterator<Item = f64>, quantile: f64) -> Option<f64> {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    let rank = (quantile * values.len() as f64).ceil() as usize;
+    values.get(rank.clamp(1, values.len().max(1)) - 1).copied()
+}
+
 /// Which half of a pair is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -137,6 +145,16 @@ mod tests {
             let spread = Spread::of(values.iter().copied());
             assert_eq!(spread.map(|s| (s.median, s.min, s.max)), want, "{values:?}");
         }
+    }
+
+    #[test]
+    fn a_quantile_is_one_of_the_values() {
+        let hundred = || (1..=100).rev().map(f64::from);
+        for (quantile, want) in [(0.001, 1.0), (0.5, 50.0), (0.99, 99.0), (1.0, 100.0)] {
+            assert_eq!(at_quantile(hundred(), quantile), Some(want), "{quantile}");
+        }
+        assert_eq!(at_quantile([7.0], 0.99), Some(7.0));
+        assert_eq!(at_quantile([], 0.5), None);
     }
 
     #[test]

@@ -77,6 +77,7 @@ impl Trio {
             ("--join", self.join.clone()),
             ("--peer-listen", peer.to_string()),
             ("--ingress-listen", "127.0.0.1:0".to_owned()),
+            ("--gateway-listen", "127.0.0.1:0".to_owned()),
             ("--api-listen", "127.0.0.1:0".to_owned()),
             ("--metrics-listen", "127.0.0.1:0".to_owned()),
             ("--workers", self.workers.to_string()),

@@ -11,7 +11,7 @@ use crate::exit::Failure;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  pelton delete trigger orders\n  pelton delete broker shop/default")]
 pub struct DeleteArgs {
-    /// broker or trigger
+    /// broker, trigger, service, configuration, revision, route or domainmapping
     kind: Kind,
     /// NAME or NAMESPACE/NAME
     name: Name,

@@ -1,6 +1,6 @@
 //! `pelton demo`: a small shop, in a temporary folder, over real HTTP.
 //!
-//! A Broker, two Triggers, two subscribers of which one is broken. What is printed is what happened: a line for each
+//! A Broker, three Triggers, two subscribers of which one is broken, and a consumer that Pelton runs only while it has work. What is printed is what happened: a line for each
 //! answer of the broker, each request that a subscriber got, and each dead letter that the API lists.
 
 mod story;
@@ -26,7 +26,7 @@ pub struct DemoArgs {
     stay: bool,
 }
 
-/// How long the demo may take before it is called a failure. It takes about three seconds.
+/// How long the demo may take before it is called a failure. It takes about five seconds.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// How long stopping may take.
@@ -55,6 +55,7 @@ fn settings(folder: &std::path::Path) -> Result<Settings, Failure> {
     let flags = Flags::from([
         ("data", vec![folder.join("data").display().to_string()]),
         ("ingress-listen", free()),
+        ("gateway-listen", free()),
         ("api-listen", free()),
         ("metrics-listen", free()),
         ("log", vec!["error".to_owned()]),

@@ -1,5 +1,6 @@
 //! `pelton display`
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,14 +24,21 @@ const LIMITS: Limits = Limits { connections: 1024, body_bytes: MAX_FRAME_BYTES }
 /// How long a stop waits for requests that were begun.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// What is printed once it listens begins so.
+pub const GREETING: &str = "Waiting for events";
+
+/// Where to listen when nobody says.
+const DEFAULT_PORT: u16 = 8090;
+
 /// What `pelton display` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  pelton display\n  pelton display --listen 127.0.0.1:9000 --fail-first 3\n  \
-                        pelton display --status 503")]
+                        pelton display --status 503\n\nAs the program of a Service: command: [pelton, display]")]
 pub struct DisplayArgs {
-    /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
-    listen: SocketAddr,
+    /// Where to listen; port 0 takes a free one. By default on 127.0.0.1, at the port of the variable PORT, which a Service's
+    /// program is given, or else at 8090
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
     /// What to answer with
     #[arg(long, value_name = "CODE", default_value = "200", value_parser = status)]
     status: StatusCode,
@@ -44,17 +52,26 @@ fn status(text: &str) -> Result<StatusCode, String> {
     code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or_else(|| "expected a status from 200 to 599".into())
 }
 
+fn default_port(variable: Option<OsString>) -> Result<u16, Failure> {
+    let Some(text) = variable.filter(|text| !text.is_empty()) else { return Ok(DEFAULT_PORT) };
+    let port = text.to_str().and_then(|text| text.parse().ok());
+    port.ok_or_else(|| Failure::Usage(format!("the variable PORT: {text:?} is no port; --listen counts before it")))
+}
+
 /// Prints events until it is stopped.
 pub async fn run(args: DisplayArgs) -> Result<(), Failure> {
-    let listener =
-        bind(args.listen).map_err(|error| Failure::failed(&format!("cannot listen on {}", args.listen), &error))?;
+    let listen = match args.listen {
+        Some(listen) => listen,
+        None => SocketAddr::from(([127, 0, 0, 1], default_port(std::env::var_os("PORT"))?)),
+    };
+    let listener = bind(listen).map_err(|error| Failure::failed(&format!("cannot listen on {listen}"), &error))?;
     let sink = Arc::new(Sink { status: args.status, fail_first: args.fail_first, seen: AtomicU64::new(0) });
     let server = Server::start(listener, LIMITS, move |request| {
         let answer = sink.answer(&request);
         async move { answer }
     })
     .map_err(|error| Failure::failed("cannot listen", &error))?;
-    print_line(&format!("Waiting for events at http://{}/", server.address()))?;
+    print_line(&format!("{GREETING} at http://{}/", server.address()))?;
     crate::signals::Signals::new().map_err(|error| Failure::failed("cannot wait for signals", &error))?.next().await;
     server.shutdown(GRACE).await;
     Ok(())
@@ -105,4 +122,23 @@ fn shown(event: &pelton_event::Event, status: StatusCode) -> String {
     let tone = if status.is_success() { Tone::Good } else { Tone::Bad };
     let time = paint.tone(Tone::Faint, format!("{now:.3}"));
     format!("{time} {} {}\n", paint.tone(tone, status.as_u16()), event_view::describe(event, paint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_of_a_service_is_taken() {
+        for (variable, want) in [
+            (None, Some(8090)),
+            (Some(""), Some(8090)),
+            (Some("0"), Some(0)),
+            (Some("65535"), Some(65535)),
+            (Some("65536"), None),
+            (Some("http"), None),
+        ] {
+            assert_eq!(default_port(variable.map(OsString::from)).ok(), want, "{variable:?}");
+        }
+    }
 }

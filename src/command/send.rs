@@ -94,7 +94,7 @@ async fn broker_url(args: &SendArgs) -> Result<Url, Failure> {
     let key = args.broker.key(Kind::Broker, None);
     let url = match args.api.admin()?.show(&key).await? {
         Resource::Broker(broker) => broker.status.address.and_then(|address| address.url),
-        Resource::Trigger(_) => None,
+        _ => None,
     };
     let url = url.ok_or_else(|| Failure::Failed(format!("{key} has no address yet")))?;
     Ok(Url::parse(&url)?)

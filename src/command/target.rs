@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use clap::Args;
+use pelton_resource::serving::naming::is_domain_name;
 use pelton_resource::{DEFAULT_NAMESPACE, Kind, ResourceKey, is_dns_label};
 
 use crate::admin::Admin;
@@ -52,7 +53,8 @@ impl FromStr for Name {
             Some((namespace, name)) => (Some(namespace.to_owned()), name),
             None => (None, text),
         };
-        if is_dns_label(name) && namespace.as_deref().is_none_or(is_dns_label) {
+        // The name of a DomainMapping is a domain.
+        if (is_dns_label(name) || is_domain_name(name)) && namespace.as_deref().is_none_or(is_dns_label) {
             Ok(Self { namespace, name: name.to_owned() })
         } else {
             Err("expected NAME or NAMESPACE/NAME in lower-case letters, digits and hyphens".into())
@@ -81,10 +83,12 @@ mod tests {
 
     #[test]
     fn names_are_read_or_refused() {
-        for (text, want) in [("a", "default/a"), ("shop/orders", "shop/orders")] {
+        for (text, want) in
+            [("a", "default/a"), ("shop/orders", "shop/orders"), ("shop/a.example.com", "shop/a.example.com")]
+        {
             assert_eq!(text.parse::<Name>().unwrap().qualified(), want);
         }
-        for bad in ["", "/", "a/", "/a", "a/b/c", "A", "a b", "../x"] {
+        for bad in ["", "/", "a/", "/a", "a/b/c", "A", "a b", "../x", "a..b", "a.b/x", "x/.."] {
             assert!(bad.parse::<Name>().is_err(), "{bad}");
         }
         let uid = "01234567-89ab-cdef-0123-456789abcdef";

@@ -149,7 +149,7 @@ fn ready(settings: &Settings, node: &Node) -> Ready {
         name: settings.cluster.as_ref().map(|cluster| cluster.name.clone()),
         node: node.id().map(|id| id.0),
         ingress: addresses.ingress,
-        gateway: None,
+        gateway: addresses.gateway,
         api: addresses.api,
         metrics: addresses.metrics,
         peer: addresses.peer.clone(),
@@ -172,6 +172,10 @@ fn greeting(settings: &Settings, node: &Node) -> String {
         let (namespace, name) = DEFAULT_BROKER;
         line("events", format!("http://{ingress}/{{namespace}}/{{broker}}"));
         line("broker", format!("http://{ingress}/{namespace}/{name}"));
+    }
+    if let Some(gateway) = addresses.gateway {
+        let domain = &settings.gateway_domain;
+        line("services", format!("http://{{service}}.{{namespace}}.{domain}:{}", gateway.port()));
     }
     line("api", format!("http://{}", reachable(addresses.api)));
     line("metrics", format!("http://{}/metrics", reachable(addresses.metrics)));

@@ -77,6 +77,12 @@ impl ClusterSettings {
         })
     }
 
+    /// Whether it takes requests to services in.
+    #[must_use]
+    pub fn runs_services(&self) -> bool {
+        self.roles.contains(&Role::Gateway)
+    }
+
     /// Whether it keeps replicas, and so is a member that others connect to.
     #[must_use]
     pub fn keeps_replicas(&self) -> bool {
@@ -182,7 +188,8 @@ fn role(text: &str) -> Result<Role, String> {
         "broker" => Ok(Role::Broker),
         "ingress" => Ok(Role::Ingress),
         "dispatcher" => Ok(Role::Dispatcher),
-        _ => Err(format!("expected broker, ingress or dispatcher, got {text:?}")),
+        "gateway" => Ok(Role::Gateway),
+        _ => Err(format!("expected broker, ingress, dispatcher or gateway, got {text:?}")),
     }
 }
 

@@ -87,6 +87,28 @@ pub const KEYS: &[Key] = &[
     },
     Key::one("data", "DIR", "./pelton-data", "Where the log and the registry are kept"),
     Key::one("ingress-listen", "ADDRESS", "127.0.0.1:8080", "Where events come in; port 0 takes a free one"),
+    Key::one(
+        "gateway-listen",
+        "ADDRESS",
+        "127.0.0.1:8081",
+        "Where requests to services come in; port 0 takes a free one",
+    ),
+    Key::one("gateway-domain", "DOMAIN", "localhost", "The domain below which services have their hosts"),
+    Key::optional(
+        "docker-host",
+        "unix:///PATH",
+        "Where the engine of the docker runtime listens [default: DOCKER_HOST, else /var/run/docker.sock]",
+    ),
+    Key::optional(
+        "kubernetes-kubeconfig",
+        "FILE",
+        "Says where the cluster is of services that run in one [default: KUBECONFIG, ~/.kube/config, the Pod's own]",
+    ),
+    Key::optional(
+        "kubernetes-namespace",
+        "NAME",
+        "The cluster's namespace for such services [default: the one of the same name as the service's]",
+    ),
     Key::one("api-listen", "ADDRESS", "127.0.0.1:8001", "Where the administration API is; it asks for no password"),
     Key::one("metrics-listen", "ADDRESS", "127.0.0.1:9464", "Where /metrics, /healthz and /readyz are"),
     Key::optional("name", "NAME", "The node's name in its cluster: a DNS label [default: the host's name]").server(),
@@ -112,7 +134,7 @@ pub const KEYS: &[Key] = &[
     Key::one("zone", "NAME", "default", "What fails together: replicas are spread over zones").server(),
     Key {
         shape: Shape::Commas,
-        default: Some("broker,ingress,dispatcher"),
+        default: Some("broker,ingress,dispatcher,gateway"),
         ..Key::list("role", "ROLE", "What the node does; without broker it only connects to those of join")
     }
     .server(),

@@ -29,6 +29,16 @@ pub struct Settings {
     pub data: PathBuf,
     /// Where events come in.
     pub ingress_listen: SocketAddr,
+    /// Where requests to services come in.
+    pub gateway_listen: SocketAddr,
+    /// The domain below which services have their hosts. Lower case.
+    pub gateway_domain: String,
+    /// The socket of the engine that runs containers; `None` when nothing was said.
+    #[cfg_attr(not(feature = "docker"), allow(dead_code, reason = "a build without the runtime refuses the key"))]
+    pub docker_host: Option<PathBuf>,
+    /// How services run in a Kubernetes cluster.
+    #[cfg_attr(not(feature = "kubernetes"), expect(dead_code, reason = "nobody is here who would read it"))]
+    pub kubernetes: KubernetesSettings,
     /// Where the administration API is.
     pub api_listen: SocketAddr,
     /// Where `/metrics`, `/healthz` and `/readyz` are.
@@ -56,6 +66,15 @@ pub struct Settings {
     pub log: LogSettings,
     /// The node's part in a cluster; `None` is a process by itself.
     pub cluster: Option<ClusterSettings>,
+}
+
+/// How services run in a Kubernetes cluster. Without the feature `kubernetes` nothing of it can be said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KubernetesSettings {
+    /// The file that says where the cluster is; `None`: as the environment says.
+    pub kubeconfig: Option<PathBuf>,
+    /// The namespace for all of them; `None`: each has that of its own name.
+    pub namespace: Option<String>,
 }
 
 /// How much is kept.
@@ -96,6 +115,13 @@ impl Settings {
         let files = reader.list("file", |text| Ok(PathBuf::from(text)));
         let data = reader.one("data", non_empty_path);
         let ingress_listen = reader.one("ingress-listen", address);
+        let gateway_listen = reader.one("gateway-listen", address);
+        let gateway_domain = reader.one("gateway-domain", host_name);
+        let docker_host = reader.optional("docker-host", docker_host);
+        let kubernetes = KubernetesSettings {
+            kubeconfig: reader.optional("kubernetes-kubeconfig", |text| with_kubernetes(non_empty_path(text))),
+            namespace: reader.optional("kubernetes-namespace", |text| with_kubernetes(dns_label(text))),
+        };
         let api_listen = reader.one("api-listen", address);
         let metrics_listen = reader.one("metrics-listen", address);
         let api_hosts = reader.list("api-host", host_name);
@@ -120,6 +146,7 @@ impl Settings {
         };
         reader.listeners_differ([
             ("ingress-listen", ingress_listen),
+            ("gateway-listen", gateway_listen.filter(|_| cluster.as_ref().is_none_or(ClusterSettings::runs_services))),
             ("api-listen", api_listen),
             ("metrics-listen", metrics_listen),
             ("peer-listen", cluster.as_ref().filter(|c| c.keeps_replicas()).map(|c| c.peer_listen)),
@@ -132,6 +159,10 @@ impl Settings {
             files,
             data: data.expect(NO_MISTAKE),
             ingress_listen: ingress_listen.expect(NO_MISTAKE),
+            gateway_listen: gateway_listen.expect(NO_MISTAKE),
+            gateway_domain: gateway_domain.expect(NO_MISTAKE),
+            docker_host,
+            kubernetes,
             api_listen: api_listen.expect(NO_MISTAKE),
             metrics_listen: metrics_listen.expect(NO_MISTAKE),
             api_hosts,
@@ -224,6 +255,33 @@ fn host_name(text: &str) -> Result<String, String> {
     let name = text.to_ascii_lowercase();
     let good = !name.is_empty() && name.len() <= 253 && name.split('.').all(pelton_resource::is_dns_label);
     if good { Ok(name) } else { Err(format!("expected a host name such as pelton.example.com, got {text:?}")) }
+}
+
+/// The socket of an engine, as `DOCKER_HOST` or as a path.
+pub fn docker_host(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text.strip_prefix("unix://").unwrap_or(text));
+    match () {
+        () if !cfg!(feature = "docker") => Err("this program was built without the docker runtime".into()),
+        () if path.is_absolute() => Ok(path),
+        () => Err(format!("expected a Unix socket such as unix:///var/run/docker.sock, got {text:?}")),
+    }
+}
+
+/// A value that counts only where services can run in a cluster.
+fn with_kubernetes<T>(value: Result<T, String>) -> Result<T, String> {
+    if cfg!(feature = "kubernetes") {
+        value
+    } else {
+        Err("this program was built without the feature kubernetes".into())
+    }
+}
+
+fn dns_label(text: &str) -> Result<String, String> {
+    if pelton_resource::is_dns_label(text) {
+        Ok(text.into())
+    } else {
+        Err(format!("expected a DNS label, got {text:?}"))
+    }
 }
 
 fn workers(text: &str) -> Result<NonZeroUsize, String> {

@@ -79,15 +79,36 @@ fn lists_come_from_every_layer() {
     assert_eq!(read(&[], &[], Some("file: a")).unwrap().files, want[..1]);
 }
 
+#[cfg(feature = "docker")]
+#[test]
+fn an_engine_is_named_as_by_docker_or_by_its_path() {
+    for (text, want) in
+        [("unix:///run/docker.sock", "/run/docker.sock"), ("/run/podman/podman.sock", "/run/podman/podman.sock")]
+    {
+        let settings = read(&[("docker-host", text)], &[], None).unwrap();
+        assert_eq!(settings.docker_host.as_deref(), Some(Path::new(want)), "{text}");
+    }
+    assert_eq!(read(&[], &[], None).unwrap().docker_host, None);
+}
+
 /// Each row is one wrong value: who said it, and what the report has to name.
 #[test]
 fn every_mistake_names_its_key_and_source() {
+    let has_kubernetes = cfg!(feature = "kubernetes");
     let rows: &[(&str, &str, &str)] = &[
         ("ingress-listen", "8080", "expected an address and a port"),
         ("api-listen", "localhost:1", "expected an address and a port"),
         ("metrics-listen", "127.0.0.1:65536", "expected an address and a port"),
         ("data", "", "expected a path"),
         ("api-host", "exa mple", "expected a host name"),
+        #[cfg(feature = "docker")]
+        ("docker-host", "tcp://127.0.0.1:2375", "expected a Unix socket"),
+        #[cfg(feature = "docker")]
+        ("docker-host", "docker.sock", "expected a Unix socket"),
+        #[cfg(feature = "docker")]
+        ("docker-host", "", "expected a Unix socket"),
+        ("kubernetes-kubeconfig", "", if has_kubernetes { "expected a path" } else { "without the feature" }),
+        ("kubernetes-namespace", "Apps", if has_kubernetes { "expected a DNS label" } else { "without the feature" }),
         ("workers", "0", "a number from 1 to 256"),
         ("workers", "257", "a number from 1 to 256"),
         ("workers", "two", "a number from 1 to 256"),
@@ -151,7 +172,12 @@ fn what_is_no_mapping_is_refused() {
 fn two_listeners_on_one_address_are_a_mistake() {
     let mistakes = read(&[("api-listen", "127.0.0.1:8080")], &[], None).unwrap_err();
     assert_eq!(mistakes, ["api-listen (flag): 127.0.0.1:8080 is taken by ingress-listen"]);
-    let free = [("api-listen", "127.0.0.1:0"), ("ingress-listen", "127.0.0.1:0"), ("metrics-listen", "127.0.0.1:0")];
+    let free = [
+        ("gateway-listen", "127.0.0.1:0"),
+        ("api-listen", "127.0.0.1:0"),
+        ("ingress-listen", "127.0.0.1:0"),
+        ("metrics-listen", "127.0.0.1:0"),
+    ];
     assert!(read(&free, &[], None).is_ok());
 }
 
@@ -159,7 +185,7 @@ fn two_listeners_on_one_address_are_a_mistake() {
 fn a_node_of_a_cluster_has_defaults_for_all_but_its_name() {
     let node = server(&[("name", "a")]).unwrap();
     assert_eq!((node.name.as_str(), node.zone.as_str(), node.replicas), ("a", "default", 3));
-    assert_eq!(node.roles, [Role::Broker, Role::Ingress, Role::Dispatcher].into());
+    assert_eq!(node.roles, [Role::Broker, Role::Ingress, Role::Dispatcher, Role::Gateway].into());
     assert_eq!(node.peer_listen.to_string(), "127.0.0.1:7400");
     assert_eq!(node.node_lost_after, Duration::from_secs(600));
     assert!(node.join.is_empty() && node.tls.is_none() && node.peer_advertise.is_none());
@@ -191,7 +217,9 @@ fn what_does_not_go_together_is_refused() {
     let rows: &[(&[(&str, &str)], &str)] = &[
         (&[("name", "A")], "name (flag): expected a DNS label"),
         (&[("zone", "")], "zone (flag): expected"),
-        (&[("role", "gateway")], "role (flag): expected broker, ingress or dispatcher"),
+        (&[("gateway-listen", "127.0.0.1:8080")], "gateway-listen (flag): 127.0.0.1:8080 is taken by ingress-listen"),
+        (&[("role", "gateways")], "role (flag): expected broker, ingress, dispatcher or gateway"),
+        (&[("role", "gateway")], "without the role broker the node keeps nothing itself"),
         (&[("peer-listen", "7400")], "peer-listen (flag): expected an address"),
         (&[("peer-listen", "10.0.0.1:7400")], "peer-insecure"),
         (&[("peer-listen", "0.0.0.0:7400"), ("peer-insecure", "true")], "say peer-advertise"),

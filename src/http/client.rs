@@ -1,12 +1,13 @@
-//! A client that keeps one connection and reads whole answers.
+//! A client that keeps one connection and reads whole answers, or one answer piece by piece.
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -92,6 +93,14 @@ pub enum CallError {
         /// How it broke off.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The answer had begun.
+    #[error("{authority} broke its answer off")]
+    Broken {
+        /// Whom.
+        authority: String,
+        /// How.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// It was sent, and the answer took too long.
     #[error("{authority} did not answer within {timeout:?}")]
     Timeout {
@@ -109,6 +118,59 @@ pub struct Answer {
     pub status: StatusCode,
     /// The whole body.
     pub body: Bytes,
+}
+
+/// An answer that comes piece by piece.
+#[derive(Debug)]
+pub struct Streamed {
+    authority: String,
+    response: Response<Incoming>,
+    /// The connection goes with it.
+    _sender: SendRequest<Full<Bytes>>,
+}
+
+impl Streamed {
+    /// Whom was asked.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// Waits for the next piece. `None` at the end.
+    ///
+    /// # Errors
+    /// The answer was broken off.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, CallError> {
+        while let Some(frame) = self.response.body_mut().frame().await {
+            let frame = frame.map_err(|error| self.broken(error.into()))?;
+            if let Ok(piece) = frame.into_data() {
+                return Ok(Some(piece));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All that is left of it, for one that says no.
+    ///
+    /// # Errors
+    /// The answer was broken off, or is too long.
+    pub async fn whole(self) -> Result<Answer, CallError> {
+        let authority = self.authority;
+        let (parts, body) = self.response.into_parts();
+        let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
+        let body = body.map_err(|source| CallError::NoAnswer { authority, source })?;
+        Ok(Answer { status: parts.status, body: body.to_bytes() })
+    }
+
+    fn broken(&self, source: Box<dyn std::error::Error + Send + Sync>) -> CallError {
+        CallError::Broken { authority: self.authority.clone(), source }
+    }
 }
 
 /// One server, and the connection to it when there is one.
@@ -157,6 +219,34 @@ impl Connection {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Answer, CallError> {
+        let (sender, response) = self.send(method, path, headers, body).await?;
+        let (parts, body) = response.into_parts();
+        let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await.map_err(|error| self.no_answer(error))?;
+        self.sender = Some(sender);
+        Ok(Answer { status: parts.status, body: body.to_bytes() })
+    }
+
+    /// Sends a `GET` to `path`, and gives the answer as soon as it begins. It may go on for as long as it likes.
+    ///
+    /// # Errors
+    /// [`CallError`] when no answer began.
+    pub async fn stream(mut self, path: &str, headers: HeaderMap) -> Result<Streamed, CallError> {
+        let timeout = self.timeout;
+        let authority = self.url.authority.clone();
+        match tokio::time::timeout(timeout, self.send(Method::GET, path, headers, Bytes::new())).await {
+            Ok(sent) => sent.map(|(sender, response)| Streamed { authority, response, _sender: sender }),
+            Err(_) => Err(CallError::Timeout { authority, timeout }),
+        }
+    }
+
+    /// Sends a request, and gives the head of its answer.
+    async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<(SendRequest<Full<Bytes>>, Response<Incoming>), CallError> {
         let no_answer = |source| CallError::NoAnswer { authority: self.url.authority.clone(), source };
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
@@ -176,10 +266,7 @@ impl Connection {
                 sender.send_request(request).await.map_err(|error| self.no_answer(error.into()))?
             }
         };
-        let (parts, body) = response.into_parts();
-        let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await.map_err(|error| self.no_answer(error))?;
-        self.sender = Some(sender);
-        Ok(Answer { status: parts.status, body: body.to_bytes() })
+        Ok((sender, response))
     }
 
     fn no_answer(&self, source: Box<dyn std::error::Error + Send + Sync>) -> CallError {

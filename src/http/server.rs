@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::response;
+use super::{Body, response};
 
 /// How long the head of a request may take to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -77,10 +77,11 @@ impl Server {
     ///
     /// # Errors
     /// The listener's address cannot be read.
-    pub fn start<H, F>(listener: TcpListener, limits: Limits, handler: H) -> io::Result<Self>
+    pub fn start<H, F, B>(listener: TcpListener, limits: Limits, handler: H) -> io::Result<Self>
     where
         H: Fn(Request<Bytes>) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Response<Bytes>> + Send + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: Into<Body> + Send + 'static,
     {
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
@@ -104,10 +105,11 @@ impl Server {
     }
 }
 
-async fn accept<H, F>(listener: TcpListener, limits: Limits, handler: H, stop: watch::Receiver<bool>) -> JoinSet<()>
+async fn accept<H, F, B>(listener: TcpListener, limits: Limits, handler: H, stop: watch::Receiver<bool>) -> JoinSet<()>
 where
     H: Fn(Request<Bytes>) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response<Bytes>> + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Into<Body> + Send + 'static,
 {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let room = Room::new(limits.body_bytes);
@@ -141,7 +143,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn connection<H, F>(
+async fn connection<H, F, B>(
     stream: TcpStream,
     _slot: OwnedSemaphorePermit,
     room: Room,
@@ -149,10 +151,12 @@ async fn connection<H, F>(
     mut stop: watch::Receiver<bool>,
 ) where
     H: Fn(Request<Bytes>) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response<Bytes>> + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Into<Body> + Send + 'static,
 {
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| answer(request, room.clone(), handler.clone()));
+    let stopping = stop.clone();
+    let service = service_fn(|request| answer(request, room.clone(), handler.clone(), stopping.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -176,13 +180,23 @@ async fn connection<H, F>(
     }
 }
 
-async fn answer<H, F>(request: Request<Incoming>, room: Room, handler: H) -> Result<Response<Full<Bytes>>, Infallible>
+async fn answer<H, F, B>(
+    request: Request<Incoming>,
+    room: Room,
+    handler: H,
+    mut stop: watch::Receiver<bool>,
+) -> Result<Response<Body>, Infallible>
 where
     H: Fn(Request<Bytes>) -> F,
-    F: Future<Output = Response<Bytes>>,
+    F: Future<Output = Response<B>>,
+    B: Into<Body>,
 {
     let response = match whole(request, &room).await {
-        Ok((request, _held)) => handler(request).await,
+        // What comes piece by piece may never end by itself, and a stop does not wait for it.
+        Ok((request, _held)) => {
+            let until = async move { stopped(&mut stop).await };
+            handler(request).await.map(|body| Into::<Body>::into(body).until(until))
+        }
         Err((status, reason)) => {
             let mut response = response(status, "text/plain; charset=utf-8", format!("{reason}\n"));
             if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -190,10 +204,10 @@ where
             }
             // The rest of the body was not read, so the connection cannot be used again.
             response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
-            response
+            response.map(Body::from)
         }
     };
-    Ok(response.map(Full::new))
+    Ok(response)
 }
 
 /// What the bodies of one listener may hold, each and together.
@@ -260,6 +274,7 @@ async fn collect(
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt as _;
     use http::{HeaderMap, Method};
 
     use super::super::{Connection, Url};
@@ -317,6 +332,47 @@ mod tests {
             assert_eq!(good.unwrap().status, StatusCode::OK);
         }
         server.shutdown(Duration::from_secs(5)).await;
+    }
+
+    /// A body that never ends by itself is taken piece by piece, and does not hold up a stop.
+    #[tokio::test]
+    async fn an_answer_may_come_piece_by_piece_until_the_server_stops() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let server = Server::start(listener, LIMITS, |request: Request<Bytes>| async move {
+            let breaks = request.uri().path() == "/broken";
+            let begin = futures_util::stream::iter([Ok(Bytes::from_static(b"one ")), Ok(Bytes::from_static(b"two"))]);
+            let end = futures_util::stream::pending();
+            let broken = futures_util::stream::iter([Err(io::Error::other("a disk"))]);
+            let body = match breaks {
+                true => Body::pieces(begin.chain(broken)),
+                false => Body::pieces(begin.chain(end)),
+            };
+            Response::new(body)
+        })
+        .unwrap();
+        let url = Url::parse(&format!("http://{}/", server.address())).unwrap();
+        // It may be broken off before anything of it was sent.
+        let ended = match Connection::new(url.clone()).stream("/broken", HeaderMap::new()).await {
+            Ok(mut broken) => loop {
+                match broken.piece().await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+            },
+            Err(error) => Err(error),
+        };
+        assert!(ended.is_err(), "a part is not taken for the whole");
+
+        let mut streamed = Connection::new(url).stream("/", HeaderMap::new()).await.unwrap();
+        assert_eq!(streamed.status(), StatusCode::OK);
+        let mut got = Vec::new();
+        while got.len() < 7 {
+            got.extend_from_slice(&streamed.piece().await.unwrap().unwrap());
+        }
+        assert_eq!(got, b"one two");
+        server.shutdown(Duration::from_secs(60)).await;
+        assert_eq!(streamed.piece().await.unwrap(), None);
     }
 
     #[tokio::test]

@@ -36,9 +36,26 @@ pub enum StartError {
     /// The resources were not stored.
     #[error("the resources were not stored")]
     Apply(#[from] ApplyError),
-    /// The dispatcher got no threads.
-    #[error("the dispatcher's threads could not be started")]
+    /// The dispatcher or the gateway got no threads.
+    #[error("a role's threads could not be started")]
     Threads(#[source] io::Error),
+    /// What services print cannot be kept.
+    #[error("the logs of services cannot be kept")]
+    Logs(#[source] io::Error),
+    /// Services cannot be run.
+    #[error("services cannot be run")]
+    Processes(#[source] pelton_serving_gateway::runtime::process::OpenError),
+    /// The name that containers are known by cannot be kept.
+    #[cfg(feature = "docker")]
+    #[error("the containers of services cannot be told from those of others")]
+    Docker(#[source] io::Error),
+    /// It cannot be read what a former life has in a Kubernetes cluster.
+    #[cfg(feature = "kubernetes")]
+    #[error("what services have in a Kubernetes cluster cannot be read")]
+    Kubernetes(#[source] io::Error),
+    /// The gateway did not start.
+    #[error("the gateway did not start")]
+    Gateway(#[source] pelton_serving_gateway::ServeError),
     /// The ingress did not start.
     #[error("the ingress did not start")]
     Ingress(#[from] ServeError),

@@ -89,6 +89,7 @@ mod tests {
             peer_address: "a:1".into(),
             ingress: None,
             api: None,
+            gateway: None,
             zone: "z".into(),
             roles: [Role::Broker].into(),
             phase: NodePhase::Active,

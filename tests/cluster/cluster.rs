@@ -243,6 +243,13 @@ impl Cluster {
         wait_for("every replica to catch up", || self.status().caught_up(nodes));
     }
 
+    /// Waits until every replica has what was committed when this was called. For while there is load.
+    #[track_caller]
+    pub fn wait_until_applied(&self) {
+        let (nodes, then) = (self.up().len(), self.status().commits());
+        wait_for("every replica to apply what there was", || self.status().has_applied(nodes, &then));
+    }
+
     /// Has the node of a machine speak other versions of the protocol from its next start on.
     pub fn speaks(&mut self, machine: usize, versions: &str) {
         self.starts[machine] = self.starts[machine].clone().env(PROTOCOL, versions);

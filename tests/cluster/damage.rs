@@ -95,7 +95,7 @@ fn a_damaged_node_heals_while_the_others_serve() {
             wait_until_sound(&scene, machine);
         }
         scene.all_take(&format!("after {what} of a node had been damaged"));
-        scene.cluster.wait_until_caught_up();
+        scene.cluster.wait_until_applied();
     }
     scene.ends("damage on one node");
 }

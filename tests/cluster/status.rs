@@ -84,4 +84,34 @@ impl Status {
         }
         Ok(())
     }
+
+    /// The last index of each group that any replica knew to be committed.
+    pub fn commits(&self) -> BTreeMap<String, u64> {
+        let last = |group: &Value| {
+            let replicas = group["replicas"].as_array().expect("a group lists its replicas");
+            replicas.iter().filter_map(|replica| replica["commitIndex"].as_u64()).max().unwrap_or(0)
+        };
+        self.groups().map(|group| (group["name"].to_string(), last(group))).collect()
+    }
+
+    /// Whether nothing is wrong, and every replica has applied what was committed `then`. Under load that is all that can
+    /// be seen: the replicas are asked one after the other, and something is always committed meanwhile.
+    ///
+    /// # Errors
+    /// What is not as it should be.
+    pub fn has_applied(&self, nodes: usize, then: &BTreeMap<String, u64>) -> Result<(), String> {
+        let problems = self.0["problems"].as_array().expect("it lists problems");
+        if !problems.is_empty() {
+            return Err(format!("{problems:?}"));
+        }
+        for group in self.groups() {
+            let least = then.get(&group["name"].to_string()).copied().unwrap_or(0);
+            let replicas = group["replicas"].as_array().expect("a group lists its replicas");
+            let has = |replica: &Value| replica["appliedIndex"].as_u64().is_some_and(|index| index >= least);
+            if replicas.len() < REPLICAS.min(nodes) || !replicas.iter().all(has) {
+                return Err(format!("not all of {least}: {group}"));
+            }
+        }
+        Ok(())
+    }
 }

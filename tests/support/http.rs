@@ -9,12 +9,13 @@ use super::wait::DEADLINE;
 /// The largest head of a message that is read here.
 const MAX_HEAD: usize = 4 * 1024 * 1024;
 
-/// A message: first line, headers with names in lower case, body.
+/// A message: first line, headers with names in lower case, body, trailers.
 #[derive(Debug, Clone, Default)]
 pub struct Message {
     pub first: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    pub trailers: Vec<(String, String)>,
 }
 
 impl Message {
@@ -34,35 +35,44 @@ impl Message {
     /// Reads one message. `None` when the peer ended before its first byte.
     pub fn read(from: &mut impl BufRead, is_answer: bool) -> io::Result<Option<Self>> {
         let Some(first) = line(from)? else { return Ok(None) };
-        let mut message = Self { first, ..Self::default() };
-        loop {
-            let text = line(from)?.ok_or(ErrorKind::UnexpectedEof)?;
-            if text.is_empty() {
-                break;
-            }
-            let (name, value) = text.split_once(':').ok_or(ErrorKind::InvalidData)?;
-            message.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
-        }
+        let mut message = Self { first, headers: fields(from)?, ..Self::default() };
         if message.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
             loop {
                 let size = line(from)?.ok_or(ErrorKind::UnexpectedEof)?;
-                let size = usize::from_str_radix(size.trim(), 16).map_err(|_| ErrorKind::InvalidData)?;
-                let start = message.body.len();
-                message.body.resize(start + size, 0);
-                from.read_exact(&mut message.body[start..])?;
-                line(from)?;
+                let size = u64::from_str_radix(size.trim(), 16).map_err(|_| ErrorKind::InvalidData)?;
                 if size == 0 {
+                    message.trailers = fields(from)?;
                     break;
                 }
+                exactly(from, size, &mut message.body)?;
+                line(from)?;
             }
         } else if let Some(length) = message.header("content-length") {
             let length = length.parse().map_err(|_| ErrorKind::InvalidData)?;
-            message.body.resize(length, 0);
-            from.read_exact(&mut message.body)?;
-        } else if is_answer {
+            exactly(from, length, &mut message.body)?;
+        } else if is_answer && !matches!(message.status(), 100..200 | 204 | 304) {
             from.read_to_end(&mut message.body)?;
         }
         Ok(Some(message))
+    }
+}
+
+/// So many bytes. What is only announced takes no memory.
+fn exactly(from: &mut impl BufRead, count: u64, into: &mut Vec<u8>) -> io::Result<()> {
+    let read = from.take(count).read_to_end(into)?;
+    if read as u64 == count { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
+}
+
+/// Fields up to an empty line.
+fn fields(from: &mut impl BufRead) -> io::Result<Vec<(String, String)>> {
+    let mut fields = Vec::new();
+    loop {
+        let text = line(from)?.ok_or(ErrorKind::UnexpectedEof)?;
+        if text.is_empty() {
+            return Ok(fields);
+        }
+        let (name, value) = text.split_once(':').ok_or(ErrorKind::InvalidData)?;
+        fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
 }
 

@@ -112,6 +112,7 @@ impl Start {
         for (key, address) in ["--ingress-listen", "--api-listen", "--metrics-listen"].into_iter().zip(self.listen) {
             command.args([key, &address.to_string()]);
         }
+        command.args(["--gateway-listen", &SocketAddr::new(self.listen[0].ip(), 0).to_string()]);
         command.args(&self.args).env("NO_COLOR", "1");
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("PELTON_") {
@@ -150,7 +151,8 @@ impl Start {
         let ready: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&ready).unwrap();
         // A role that the process does not have has no address, which reads as one that nobody has.
         let address = |name: &str| ready[name].as_str().unwrap_or("0.0.0.0:0").parse().unwrap();
-        Node { ingress: address("ingress"), api: address("api"), metrics: address("metrics"), process }
+        let gateway = ready["gateway"].as_str().map(|text| text.parse().unwrap());
+        Node { ingress: address("ingress"), gateway, api: address("api"), metrics: address("metrics"), process }
     }
 
     /// Starts a process that must end by itself; gives its exit code and what it said.
@@ -258,6 +260,8 @@ impl Drop for Process {
 #[derive(Debug)]
 pub struct Node {
     pub ingress: SocketAddr,
+    /// Where requests to services come in; of a node of a cluster, nowhere.
+    pub gateway: Option<SocketAddr>,
     pub api: SocketAddr,
     pub metrics: SocketAddr,
     pub process: Process,

@@ -100,7 +100,7 @@ impl Up {
         let ready_file = folder.join("ready.json");
         let mut command = pelton();
         command.arg("up").arg("--data").arg(folder.join("data")).arg("--ready-file").arg(&ready_file);
-        for listen in ["--ingress-listen", "--api-listen", "--metrics-listen"] {
+        for listen in ["--ingress-listen", "--gateway-listen", "--api-listen", "--metrics-listen"] {
             command.args([listen, "127.0.0.1:0"]);
         }
         command.args(["--log", "warn"]);

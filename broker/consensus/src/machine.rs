@@ -330,13 +330,7 @@ impl<S: StateMachine> RaftStateMachine<Types> for Machine<S> {
                 state: self.shared.state.checkpoint(),
             }
         };
-        #[cfg(feature = "bugs")]
-        let stores = !pelton_env::bugs::Bug::SnapshotNotStored.is_on();
-        #[cfg(not(feature = "bugs"))]
-        let stores = true;
-        if stores {
-            self.shared.log.save_checkpoint(last, checkpoint.encode(self.shared.state.protocol())).await?;
-        }
+        self.shared.log.save_checkpoint(last, checkpoint.encode(self.shared.state.protocol())).await?;
         self.shared.log.installed(snapshot.index, snapshot.next_offset);
         self.shared.discarded.passed(last.index);
         self.shared.applied.send_replace(snapshot.index);

@@ -14,6 +14,7 @@ pub(crate) fn broker_info(number: u64, zone: &str) -> NodeInfo {
         peer_address: format!("n{number}.example:7400"),
         ingress: None,
         api: None,
+        gateway: None,
         zone: zone.to_owned(),
         roles: BTreeSet::from([Role::Broker, Role::Ingress, Role::Dispatcher]),
         phase: NodePhase::Active,

@@ -189,6 +189,7 @@ fn request_to_join(presence: &Presence, info: &NodeInfo) -> wire::JoinRequest {
         product_version: presence.version().to_owned(),
         ingress: info.ingress.clone().unwrap_or_default(),
         api: info.api.clone().unwrap_or_default(),
+        gateway: info.gateway.clone().unwrap_or_default(),
         node: presence.identity().map_or(0, |identity| identity.node),
     }
 }
@@ -211,11 +212,12 @@ pub(super) fn role_name(role: Role) -> &'static str {
         Role::Broker => "broker",
         Role::Ingress => "ingress",
         Role::Dispatcher => "dispatcher",
+        Role::Gateway => "gateway",
     }
 }
 
 pub(super) fn role_named(name: &str) -> Option<Role> {
-    [Role::Broker, Role::Ingress, Role::Dispatcher].into_iter().find(|role| role_name(*role) == name)
+    [Role::Broker, Role::Ingress, Role::Dispatcher, Role::Gateway].into_iter().find(|role| role_name(*role) == name)
 }
 
 fn client(channel: Channel) -> MembershipClient<Channel> {

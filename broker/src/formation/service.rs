@@ -166,8 +166,9 @@ fn members(state: &ClusterState) -> Vec<wire::join_response::Member> {
 }
 
 fn read_join(request: wire::JoinRequest) -> Result<(NodeInfo, Nonce), String> {
-    let texts = [&request.zone, &request.product_version, &request.ingress, &request.api, &request.name];
-    if texts.iter().any(|text| text.len() > MAX_TEXT_BYTES) {
+    let addresses = [&request.ingress, &request.api, &request.gateway];
+    let names = [&request.zone, &request.product_version, &request.name];
+    if addresses.iter().chain(&names).any(|text| text.len() > MAX_TEXT_BYTES) {
         return Err(format!("a text of the request is longer than {MAX_TEXT_BYTES} B"));
     }
     let nonce = Nonce::from_bytes(&request.nonce).ok_or("the nonce is not 16 bytes")?;
@@ -184,6 +185,7 @@ fn read_join(request: wire::JoinRequest) -> Result<(NodeInfo, Nonce), String> {
         peer_address: address.to_string(),
         ingress: unless_empty(request.ingress),
         api: unless_empty(request.api),
+        gateway: unless_empty(request.gateway),
         zone: request.zone,
         roles,
         phase: NodePhase::Active,

@@ -93,6 +93,7 @@ fn info(name: &str, address: &PeerAddress) -> NodeInfo {
         peer_address: address.to_string(),
         ingress: None,
         api: None,
+        gateway: None,
         zone: String::new(),
         roles: BTreeSet::from([Role::Broker]),
         phase: NodePhase::Active,

@@ -13,7 +13,9 @@ use tokio::sync::watch;
 use super::appends::{Appends, RemoteAppend};
 use super::calls::{Caller, Lane};
 use super::parts;
+use super::told::told_to_wire;
 use super::watches::Watches;
+use crate::serving::{RevisionsTold, Scales};
 use crate::{
     ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch, GroupCursors, GroupId,
     Hops, NodeClient, NodeId, NodeReport, Offset, OperationError, Position, ProducerKey, Progress, ReadError,
@@ -202,6 +204,18 @@ impl NodeClient for RemoteNode {
         let mut stub = self.caller().stub(Lane::Small);
         let request = wire::WarnRequest { trigger: parts::trigger_to_wire(trigger), warning };
         Caller::number(stub.warn(request)).await.map(|_| ())
+    }
+
+    async fn tell_revisions(&self, told: RevisionsTold) -> Result<(), ApplyError> {
+        let mut stub = self.caller().stub(Lane::Small);
+        Caller::number(stub.tell_revisions(told_to_wire(told))).await.map(|_| ())
+    }
+
+    async fn scales(&self, gateway: &str, seen: u64) -> Result<Scales, ApplyError> {
+        let mut stub = self.caller().stub(Lane::Small);
+        let call = stub.scales(wire::ScalesRequest { gateway: gateway.to_owned(), seen });
+        let parts = Caller::parts::<ApplyError>(call, MAX_ANSWER_BYTES).await?;
+        serde_json::from_slice(&parts.concat()).map_err(|_| ApplyError::OutcomeUnknown)
     }
 
     fn cluster(&self) -> watch::Receiver<Arc<ClusterView>> {

@@ -11,8 +11,10 @@ use wire::watch_response::News;
 
 use super::identity::check;
 use super::refusal::Wire;
-use super::{MAX_READ_BYTES, appending, parts, telling};
+use super::told::told_from_wire;
+use super::{MAX_READ_BYTES, PART_BYTES, appending, parts, telling};
 use crate::codec::Undecodable;
+use crate::serving::Scales;
 use crate::{
     EventBatch, GroupId, MAX_DEAD_LETTERS, NodeClient, NodeId, Offset, OperationError, Position, Session, Start,
     Warning,
@@ -227,6 +229,27 @@ impl<N: NodeClient> Node for NodeService<N> {
         let trigger = parts::trigger_from_wire(&trigger).map_err(unreadable)?;
         let warning = warning.map(|wire::Warning { reason, message }| Warning { reason, message });
         Ok(number(self.node.warn(trigger, warning).await.map(|()| 0)))
+    }
+
+    async fn tell_revisions(
+        &self,
+        request: Request<wire::TellRevisionsRequest>,
+    ) -> Result<Response<wire::NumberResponse>, Status> {
+        let told = told_from_wire(self.admitted(request)?);
+        Ok(number(self.node.tell_revisions(told).await.map(|()| 0)))
+    }
+
+    type ScalesStream = Parts;
+
+    async fn scales(&self, request: Request<wire::ScalesRequest>) -> Result<Response<Parts>, Status> {
+        let wire::ScalesRequest { gateway, seen } = self.admitted(request)?;
+        let scales = self.node.scales(&gateway, seen).await;
+        let in_pieces = |scales: Scales| {
+            let json = bytes::Bytes::from(serde_json::to_vec(&scales).expect("its keys are text"));
+            let starts = (0..json.len()).step_by(PART_BYTES);
+            starts.map(|at| json.slice(at..json.len().min(at + PART_BYTES))).collect()
+        };
+        Ok(in_parts(scales.map(in_pieces)))
     }
 
     async fn change_cluster(

@@ -1,12 +1,12 @@
 //! The node's end of a watch: only the newest is told, whenever it can be.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use futures_util::stream::{BoxStream, once, unfold};
 use futures_util::{StreamExt as _, future};
 use pelton_proto::broker::v1 as wire;
-use pelton_resource::ResourceKey;
+use pelton_resource::{Resource, ResourceKey};
 use tokio::sync::watch;
 use tonic::Status;
 use wire::watch_response::News;
@@ -78,31 +78,16 @@ pub(super) fn resources(receiver: watch::Receiver<Arc<Resources>>) -> Told {
 
 /// What makes `now` out of what there was before, in at least one part.
 pub(super) fn changes(before: Option<&Resources>, now: &Resources) -> Vec<wire::ResourceChanges> {
-    let mut stored = Vec::new();
-    let mut deleted: Vec<ResourceKey> = Vec::new();
-    for (name, broker) in &now.brokers {
-        if !before.and_then(|before| before.brokers.get(name)).is_some_and(|known| Arc::ptr_eq(known, broker)) {
-            stored.push(resource_to_wire(&pelton_resource::Resource::Broker(broker.as_ref().clone())));
-        }
-    }
-    for (id, trigger) in &now.triggers {
-        if !before.and_then(|before| before.triggers.get(id)).is_some_and(|known| Arc::ptr_eq(known, trigger)) {
-            stored.push(resource_to_wire(&pelton_resource::Resource::Trigger(trigger.as_ref().clone())));
-        }
-    }
-    if let Some(before) = before {
-        let broker = |broker: &pelton_resource::Broker| {
-            ResourceKey::new(pelton_resource::Kind::Broker, &broker.metadata.namespace, &broker.metadata.name)
-        };
-        let trigger = |trigger: &pelton_resource::Trigger| {
-            ResourceKey::new(pelton_resource::Kind::Trigger, &trigger.metadata.namespace, &trigger.metadata.name)
-        };
-        let brokers = before.brokers.iter().filter(|(name, _)| !now.brokers.contains_key(*name));
-        deleted.extend(brokers.map(|(_, gone)| broker(gone)));
-        // One that was deleted and made again under its name has another id; it is deleted first and then stored.
-        let triggers = before.triggers.iter().filter(|(id, _)| !now.triggers.contains_key(id));
-        deleted.extend(triggers.map(|(_, gone)| trigger(gone)));
-    }
+    let mut told = Changes::default();
+    told.of(before.map(|before| &before.brokers), &now.brokers);
+    // One that was deleted and made again under its name has another id; it is deleted first and then stored.
+    told.of(before.map(|before| &before.triggers), &now.triggers);
+    told.of(before.map(|before| &before.services), &now.services);
+    told.of(before.map(|before| &before.configurations), &now.configurations);
+    told.of(before.map(|before| &before.revisions), &now.revisions);
+    told.of(before.map(|before| &before.routes), &now.routes);
+    told.of(before.map(|before| &before.domain_mappings), &now.domain_mappings);
+    let Changes { stored, deleted } = told;
     let mut parts: Vec<_> = grouped(stored, bytes::Bytes::len)
         .into_iter()
         .map(|stored| wire::ResourceChanges { version: now.version, stored, ..wire::ResourceChanges::default() })
@@ -114,6 +99,27 @@ pub(super) fn changes(before: Option<&Resources>, now: &Resources) -> Vec<wire::
         last.is_last_part = true;
     }
     parts
+}
+
+#[derive(Default)]
+struct Changes {
+    stored: Vec<bytes::Bytes>,
+    deleted: Vec<ResourceKey>,
+}
+
+impl Changes {
+    /// What is another in one kind. A resource that did not change is still the same one in memory.
+    fn of<K: Ord, T: Clone>(&mut self, before: Option<&BTreeMap<K, Arc<T>>>, now: &BTreeMap<K, Arc<T>>)
+    where
+        Resource: From<T>,
+    {
+        let resource = |it: &Arc<T>| Resource::from(it.as_ref().clone());
+        let is_known = |key: &K, it| before.and_then(|b| b.get(key)).is_some_and(|known| Arc::ptr_eq(known, it));
+        let stored = now.iter().filter(|(key, it)| !is_known(key, it));
+        self.stored.extend(stored.map(|(_, it)| resource_to_wire(&resource(it))));
+        let gone = before.into_iter().flatten().filter(|(key, _)| !now.contains_key(key));
+        self.deleted.extend(gone.map(|(_, it)| resource(it).key()));
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use pelton_resource::{Resource, ResourceKey};
 use tokio::sync::watch;
 
 use super::MemoryClient;
+use crate::serving::{RevisionsTold, Scales};
 use crate::{
     AppendError, Appended, ApplyError, BrokerName, Client as _, ClusterChange, ClusterError, ClusterView, Connect,
     DeadLetter, EventBatch, GroupCursors, GroupId, GroupInfo, Hops, NodeClient, NodeId, NodeInfo, NodePhase,
@@ -102,6 +103,7 @@ impl MemoryCluster {
             peer_address: address(*id),
             ingress: None,
             api: None,
+            gateway: None,
             zone: String::new(),
             roles: [Role::Broker, Role::Ingress].into(),
             phase: NodePhase::Active,
@@ -513,6 +515,16 @@ impl NodeClient for MemoryNode {
         self.registry()?.warn(trigger, warning).await?;
         self.cluster.0.adopt();
         Ok(())
+    }
+
+    async fn tell_revisions(&self, told: RevisionsTold) -> Result<(), ApplyError> {
+        self.here().await;
+        self.registry()?.tell_revisions(told).await
+    }
+
+    async fn scales(&self, gateway: &str, seen: u64) -> Result<Scales, ApplyError> {
+        self.here().await;
+        self.registry()?.scales(gateway, seen).await
     }
 
     fn cluster(&self) -> watch::Receiver<Arc<ClusterView>> {

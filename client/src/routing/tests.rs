@@ -15,6 +15,7 @@ fn node() -> NodeInfo {
         peer_address: "n:7400".into(),
         ingress: None,
         api: None,
+        gateway: None,
         zone: String::new(),
         roles: BTreeSet::new(),
         phase: NodePhase::Active,

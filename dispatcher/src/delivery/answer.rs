@@ -40,6 +40,9 @@ pub enum NoAnswer {
     /// No connection.
     #[error("no connection: {0}")]
     Connect(String),
+    /// It is a service of this process, and no instance of it took the event. Nothing was sent.
+    #[error("the service did not take it: {0}")]
+    NotServed(String),
     /// The time for the attempt ran out.
     #[error("no answer within the time allowed")]
     Timeout,

@@ -31,9 +31,9 @@ pub fn classify(attempted: &Attempted) -> Verdict {
     let answer = match attempted {
         Ok(answer) => answer,
         Err(NoAnswer::Impossible(_)) => return Verdict::Impossible,
-        Err(NoAnswer::Connect(_) | NoAnswer::Timeout | NoAnswer::Broken(_) | NoAnswer::NoRoom) => {
-            return Verdict::Retry;
-        }
+        Err(
+            NoAnswer::Connect(_) | NoAnswer::NotServed(_) | NoAnswer::Timeout | NoAnswer::Broken(_) | NoAnswer::NoRoom,
+        ) => return Verdict::Retry,
     };
     match (answer.status, &answer.content) {
         (200..=299, Content::Empty) => Verdict::Delivered,
@@ -54,7 +54,7 @@ pub fn speaks_against_target(attempted: &Attempted) -> bool {
     match attempted {
         Ok(answer) => answer.status == 429 || answer.status >= 500,
         Err(NoAnswer::Impossible(_) | NoAnswer::NoRoom) => false,
-        Err(NoAnswer::Connect(_) | NoAnswer::Timeout | NoAnswer::Broken(_)) => true,
+        Err(NoAnswer::Connect(_) | NoAnswer::NotServed(_) | NoAnswer::Timeout | NoAnswer::Broken(_)) => true,
     }
 }
 
@@ -91,6 +91,7 @@ mod tests {
             (NoAnswer::Broken("reset".into()), Verdict::Retry),
             (NoAnswer::Timeout, Verdict::Retry),
             (NoAnswer::NoRoom, Verdict::Retry),
+            (NoAnswer::NotServed("no instance came up".into()), Verdict::Retry),
             (NoAnswer::Impossible("gopher".into()), Verdict::Impossible),
         ];
         for (no_answer, want) in rows {
@@ -120,6 +121,7 @@ mod tests {
             assert_eq!(speaks_against_target(&answer(status, Content::Empty)), want, "status {status}");
         }
         assert!(speaks_against_target(&Err(NoAnswer::Timeout)));
+        assert!(speaks_against_target(&Err(NoAnswer::NotServed(String::new()))));
         assert!(!speaks_against_target(&Err(NoAnswer::Impossible(String::new()))));
         assert!(!speaks_against_target(&Err(NoAnswer::NoRoom)));
     }

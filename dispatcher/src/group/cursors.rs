@@ -120,6 +120,9 @@ impl<C: Client> Group<C> {
             alarm: None,
             queued: false,
             parked: false,
+            waits_from: [None; 2],
+            waits: None,
+            matched: 0,
             fetching: false,
             dirty: false,
             lagging_at: None,
@@ -231,6 +234,7 @@ impl<C: Client> Group<C> {
             trigger.spec.filters != slot.trigger.spec.filters || trigger.spec.filter != slot.trigger.spec.filter;
         let is_new_generation = trigger.metadata.generation != slot.trigger.metadata.generation;
         slot.plan = Arc::new(plan);
+        slot.waits_from = [None; 2];
         slot.trigger = trigger.clone();
         let broker = slot.plan.broker.clone();
         if is_new_generation && slot.alarm == Some(Alarm::ForeignBody) {

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pelton_client::{Client, EventBatch, Offset, ReadError};
+use pelton_client::{Client, EventBatch, Hops, Offset, ReadError};
 use pelton_event::Event;
 use tokio::time::Instant;
 
@@ -16,7 +16,9 @@ use super::{Group, Happened, Wake};
 use crate::dead_letter::with_reason;
 use crate::delivery::NoAnswer;
 use crate::endpoint::{Authority, Route};
-use crate::pool::{Job, Refusal, Target, Ticket};
+use crate::plan::Plan;
+use crate::pool::{Job, Refusal, Target, Ticket, Waits};
+use crate::service::Waiting;
 use crate::trigger::Asked;
 
 /// Reads of the log for waiting events that may be on their way at once.
@@ -34,6 +36,8 @@ const COPIED_BYTES: usize = 64 * 1024;
 pub(super) struct Parked {
     slots: VecDeque<u32>,
     recheck: Instant,
+    /// Some of them wait for a slot.
+    wants_slot: bool,
 }
 
 /// What became of one try to start something.
@@ -49,6 +53,7 @@ impl<C: Client> Group<C> {
         slot.queued = false;
         slot.state.wake(now);
         if slot.fetching || slot.plan.paused || self.is_stopping() {
+            self.show_waiting(at);
             self.set_timer(at);
             return;
         }
@@ -61,6 +66,7 @@ impl<C: Client> Group<C> {
         if starts == STARTS_PER_TURN {
             self.queue(at);
         }
+        self.show_waiting(at);
         self.set_timer(at);
     }
 
@@ -75,7 +81,10 @@ impl<C: Client> Group<C> {
         }
         let generation = self.slots.generation(at);
         let Some(slot) = self.slots.get_mut(at) else { return Try::Nothing };
-        let Some(offset) = slot.state.next(asked) else { return Try::Nothing };
+        let Some(offset) = slot.state.next(asked) else {
+            slot.waits_from[asked as usize] = None;
+            return Try::Nothing;
+        };
         let plan = slot.plan.clone();
         let endpoint = plan.endpoint(asked);
         let ticket = |hops| Ticket { slot: at, generation, offset, hops, asked };
@@ -90,33 +99,36 @@ impl<C: Client> Group<C> {
             Some(Err(why)) => {
                 slot.state.start(asked, offset);
                 let attempted = Err(NoAnswer::Impossible(why.clone()));
-                self.on_attempted(ticket(pelton_client::Hops::FULL), &plan, attempted);
+                self.on_attempted(ticket(Hops::FULL), &plan, attempted);
                 return Try::Started;
             }
             Some(Ok(route)) => route,
         };
-        let permit = match route.target.admit(plan.share(asked), now) {
-            Ok(permit) => permit,
+        let admitted = match route.target.admit(plan.share(asked), now) {
+            Ok(admitted) => admitted,
+            Err(Refusal::NoSlot) => return self.wait_for_slot(at, asked, &plan, route, now),
             Err(refusal) => {
                 self.park(at, route, refusal, now);
                 return Try::Nothing;
             }
         };
         let Some(stored) = self.cache.batch(offset).and_then(|batch| batch.event(offset)).cloned() else {
-            route.target.give_back(plan.share(asked), permit);
+            route.target.give_back(plan.share(asked), admitted.permit);
             return self.fetch(at, asked, offset);
         };
         let Some(slot) = self.slots.get_mut(at) else { return Try::Nothing };
         let event = event_to_send(&stored, asked, slot.state.errand(offset));
         if !route.target.take_bytes(plan.share(asked), event.frame_len()) {
-            route.target.give_back(plan.share(asked), permit);
+            route.target.give_back(plan.share(asked), admitted.permit);
             self.park(at, route, Refusal::Full, now);
             return Try::Nothing;
         }
         slot.state.start(asked, offset);
+        slot.waits_from[asked as usize] = None;
         self.snapshot.started();
         let target = route.target.clone();
-        target.submit(Job::new(ticket(stored.hops), plan.clone(), event, permit, target.clone(), self.outbox.clone()));
+        let (ticket, outbox) = (ticket(stored.hops), self.outbox.clone());
+        target.submit(Job::new(ticket, plan.clone(), event, admitted, target.clone(), outbox));
         Try::Started
     }
 
@@ -217,6 +229,71 @@ impl<C: Client> Group<C> {
         }
     }
 
+    // --- waiting for a slot ---
+
+    /// The service has no free slot: the trigger is listed until it has one. If the service took nothing since the trigger
+    /// began to wait, what could be on its way by now has failed.
+    fn wait_for_slot(&mut self, at: u32, asked: Asked, plan: &Arc<Plan>, route: &Route, now: Instant) -> Try {
+        let Some(refusals) = route.target.wait_for_slot(&self.slot_news) else { return Try::Nothing };
+        let Some(slot) = self.slots.get_mut(at) else { return Try::Nothing };
+        let waits_from = &mut slot.waits_from[asked as usize];
+        if waits_from.is_some_and(|from| from < refusals.count) {
+            *waits_from = Some(refusals.count);
+            self.refuse(at, asked, plan, &route.target, &refusals.why, now);
+            return Try::Started;
+        }
+        waits_from.get_or_insert(refusals.count);
+        self.park(at, route, Refusal::NoSlot, now);
+        Try::Nothing
+    }
+
+    /// An attempt of each event that could be on its way has failed: nobody served.
+    fn refuse(&mut self, at: u32, asked: Asked, plan: &Arc<Plan>, target: &Arc<Target>, why: &str, now: Instant) {
+        let generation = self.slots.generation(at);
+        for _ in 0..plan.max_in_flight {
+            if !self.holds_session() || self.progress.is_full() {
+                return;
+            }
+            let Some(slot) = self.slots.get_mut(at) else { return };
+            let Some(offset) = slot.state.next(asked) else { return };
+            let Ok(permit) = target.permit(plan.share(asked), now) else { return };
+            slot.state.start(asked, offset);
+            let ticket = Ticket { slot: at, generation, offset, hops: Hops::FULL, asked };
+            let attempted = Err(NoAnswer::NotServed(why.to_owned()));
+            target.concluded(plan.share(asked), permit, ticket, Some(&attempted));
+            self.on_attempted(ticket, plan, attempted);
+        }
+    }
+
+    /// There may be a slot for those who wait for one, or there will be none.
+    pub(super) fn on_slot_news(&mut self) {
+        let those: Vec<Authority> =
+            self.parked.iter().filter(|(_, parked)| parked.wants_slot).map(|(key, _)| key.clone()).collect();
+        for authority in those {
+            if let Some(parked) = self.parked.remove(&authority) {
+                self.unparked(parked.slots.into());
+            }
+        }
+    }
+
+    /// Says how much waits for the subscriber, when that is a service of this process.
+    fn show_waiting(&mut self, at: u32) {
+        let is_stopping = self.is_stopping();
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        let route = slot.plan.subscriber.as_ref().and_then(|subscriber| subscriber.route.as_ref().ok());
+        let Some(route) = route else {
+            slot.waits = None;
+            return;
+        };
+        if slot.waits.as_ref().is_none_or(|waits| !waits.is_at(&route.target)) {
+            slot.waits = Waits::at(&route.target);
+        }
+        let matched = std::mem::take(&mut slot.matched);
+        let Some(waits) = &mut slot.waits else { return };
+        let rests = slot.plan.paused || is_stopping;
+        waits.set(if rests { Waiting::default() } else { slot.state.waiting() }, matched);
+    }
+
     // --- waiting for the target ---
 
     fn park(&mut self, at: u32, route: &Route, refusal: Refusal, now: Instant) {
@@ -224,14 +301,16 @@ impl<C: Client> Group<C> {
         // An end of its own attempts, a new event or a timer has it ask again while it is listed.
         let is_listed = std::mem::replace(&mut slot.parked, true);
         let recheck = match refusal {
-            Refusal::Full => now + RECHECK,
+            Refusal::Full | Refusal::NoSlot => now + RECHECK,
             Refusal::Open(until) => until.min(now + RECHECK).max(now + Duration::from_millis(1)),
         };
-        let parked = self
-            .parked
-            .entry(route.target.authority().clone())
-            .or_insert_with(|| Parked { slots: VecDeque::new(), recheck });
+        let parked = self.parked.entry(route.target.authority().clone()).or_insert_with(|| Parked {
+            slots: VecDeque::new(),
+            recheck,
+            wants_slot: false,
+        });
         parked.recheck = parked.recheck.min(recheck);
+        parked.wants_slot |= refusal == Refusal::NoSlot;
         if !is_listed {
             parked.slots.push_back(at);
         }

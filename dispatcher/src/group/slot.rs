@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::metrics::{TriggerGauges, TriggerMetrics};
 use crate::plan::Plan;
+use crate::pool::Waits;
 use crate::trigger::TriggerState;
 
 /// What the dispatcher warns of on a trigger.
@@ -44,6 +45,12 @@ pub struct Slot {
     pub queued: bool,
     /// Waits for its target.
     pub parked: bool,
+    /// Since how many refusals of its subscriber, and of its sink, it waits for a slot there.
+    pub waits_from: [Option<u64>; 2],
+    /// What it adds to what waits for a service of this process.
+    pub waits: Option<Waits>,
+    /// Events that matched since that was said last.
+    pub matched: u64,
     /// A read of the log for it is on its way.
     pub fetching: bool,
     /// Listed as having something to store.

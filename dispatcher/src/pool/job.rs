@@ -8,9 +8,10 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::{Permit, ReplyCharge, Target};
+use super::{Admitted, Permit, ReplyCharge, Target};
 use crate::delivery::{Attempted, NoAnswer};
 use crate::plan::Plan;
+use crate::service::Slot;
 use crate::trigger::Asked;
 
 /// Whose attempt it is.
@@ -56,6 +57,8 @@ pub struct Job {
     pub event: Event,
     /// Leave by the target's circuit.
     pub permit: Permit,
+    /// Where it is sent, when that is a service of this process.
+    pub slot: Option<Box<dyn Slot>>,
     /// Who is asked.
     pub target: Arc<Target>,
     /// The bytes of the reply, once it is read.
@@ -72,11 +75,12 @@ impl Job {
         ticket: Ticket,
         plan: Arc<Plan>,
         event: Event,
-        permit: Permit,
+        admitted: Admitted,
         target: Arc<Target>,
         answer_to: mpsc::Sender<Outcome>,
     ) -> Self {
-        Self { ticket, plan, event, permit, target, reply: None, is_sent: false, answer_to: Some(answer_to) }
+        let Admitted { permit, slot } = admitted;
+        Self { ticket, plan, event, permit, slot, target, reply: None, is_sent: false, answer_to: Some(answer_to) }
     }
 
     /// What a reply is counted by.

@@ -9,11 +9,13 @@ use pelton_peer::Network;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::gate::{Gate, Refusals};
 use super::shown::Shown;
 use super::{Budgets, Circuit, Job, Permit, Share, Ticket, worker};
 use crate::Options;
 use crate::delivery::{Attempted, speaks_against_target};
 use crate::endpoint::Authority;
+use crate::service::{Service, Slot};
 
 /// Connections that may be on their way to be made at once. One that hangs does not keep all the others waiting, and
 /// a burst does not open a hundred where four will do.
@@ -27,12 +29,25 @@ pub enum Refusal {
     Full,
     /// The circuit is open; ask again then.
     Open(Instant),
+    /// The service has no free slot. [`Target::wait_for_slot`] has one asked for.
+    NoSlot,
+}
+
+/// Leave to make one attempt.
+#[derive(Debug)]
+pub struct Admitted {
+    /// By the circuit.
+    pub permit: Permit,
+    /// By the service, when it is one of this process: what is sent goes there.
+    pub slot: Option<Box<dyn Slot>>,
 }
 
 /// One host and port.
 pub struct Target {
     authority: Authority,
     network: Arc<dyn Network>,
+    /// The way into a service of this process.
+    gate: Option<Gate>,
     options: Arc<Options>,
     budgets: Arc<Budgets>,
     shown: Arc<Shown>,
@@ -66,6 +81,7 @@ impl Target {
     pub(super) fn new(
         authority: Authority,
         network: Arc<dyn Network>,
+        service: Option<Arc<dyn Service>>,
         options: Arc<Options>,
         budgets: Arc<Budgets>,
         shown: Arc<Shown>,
@@ -79,7 +95,8 @@ impl Target {
             connecting: 0,
             closed: false,
         };
-        Self { authority, network, options, budgets, shown, state: Mutex::new(state), wake: Notify::new() }
+        let gate = service.map(Gate::new);
+        Self { authority, network, gate, options, budgets, shown, state: Mutex::new(state), wake: Notify::new() }
     }
 
     /// Host and port.
@@ -91,6 +108,11 @@ impl Target {
     /// How connections come about.
     pub(super) fn network(&self) -> &dyn Network {
         &*self.network
+    }
+
+    /// The way into it, when it is a service of this process.
+    pub(super) fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
     }
 
     /// The bounds.
@@ -110,7 +132,28 @@ impl Target {
     ///
     /// # Errors
     /// Why not now.
-    pub fn admit(&self, share: &Share, now: Instant) -> Result<Permit, Refusal> {
+    pub fn admit(&self, share: &Share, now: Instant) -> Result<Admitted, Refusal> {
+        let permit = self.permit(share, now)?;
+        let Some(gate) = &self.gate else { return Ok(Admitted { permit, slot: None }) };
+        let slot = gate.take();
+        if slot.is_none() {
+            self.give_back(share, permit);
+            return Err(Refusal::NoSlot);
+        }
+        Ok(Admitted { permit, slot })
+    }
+
+    /// Has a slot asked for, of a service that has none free. `wake` is told when to look again. Gives how often the service
+    /// took nothing, so that who waited for longer knows that it has failed.
+    pub fn wait_for_slot(self: &Arc<Self>, wake: &Arc<Notify>) -> Option<Refusals> {
+        Some(Gate::wait(self, self.gate.as_ref()?, wake))
+    }
+
+    /// Leave for an attempt of which it is known that nobody takes it. Otherwise as [`admit`](Self::admit).
+    ///
+    /// # Errors
+    /// Why not now.
+    pub fn permit(&self, share: &Share, now: Instant) -> Result<Permit, Refusal> {
         let refused_bytes = share.refused_bytes.load(Ordering::Relaxed);
         if !self.budgets.events.has_room(&share.event_bytes, refused_bytes) {
             return Err(Refusal::Full);
@@ -169,16 +212,13 @@ impl Target {
         };
         // Outside the lock: a job that is dropped gives its leave back.
         drop(queued);
+        if let Some(gate) = &self.gate {
+            gate.close();
+        }
     }
 
     /// Takes what came of a job into account. `true` when that closed the circuit.
-    pub(super) fn concluded(
-        &self,
-        share: &Share,
-        permit: Permit,
-        ticket: Ticket,
-        attempted: Option<&Attempted>,
-    ) -> bool {
+    pub fn concluded(&self, share: &Share, permit: Permit, ticket: Ticket, attempted: Option<&Attempted>) -> bool {
         let mut state = self.state.lock();
         state.outstanding -= 1;
         share.end();

@@ -10,11 +10,13 @@ use super::shown::Shown;
 use super::{Budgets, Target};
 use crate::Options;
 use crate::endpoint::Authority;
+use crate::service::Services;
 
 /// The targets, by host and port. A target that no plan names goes away with its last connection.
 pub struct Targets {
     known: Mutex<HashMap<Authority, Weak<Target>>>,
     network: Arc<dyn Network>,
+    services: Option<Arc<dyn Services>>,
     options: Arc<Options>,
     budgets: Arc<Budgets>,
     shown: Arc<Shown>,
@@ -27,12 +29,12 @@ impl std::fmt::Debug for Targets {
 }
 
 impl Targets {
-    /// No target yet; connections will come about over `network`.
+    /// No target yet. `services` are asked as such; to all others connections will come about over `network`.
     #[must_use]
-    pub fn new(network: Arc<dyn Network>, options: Arc<Options>) -> Self {
+    pub fn new(network: Arc<dyn Network>, services: Option<Arc<dyn Services>>, options: Arc<Options>) -> Self {
         let budgets = Arc::new(Budgets::new(&options));
         let shown = Arc::new(Shown::new(options.max_labelled_targets));
-        Self { known: Mutex::new(HashMap::new()), network, options, budgets, shown }
+        Self { known: Mutex::new(HashMap::new()), network, services, options, budgets, shown }
     }
 
     /// The target of that host and port.
@@ -46,7 +48,9 @@ impl Targets {
             known.retain(|_, target| target.strong_count() > 0);
         }
         let (options, budgets, shown) = (self.options.clone(), self.budgets.clone(), self.shown.clone());
-        let target = Arc::new(Target::new(authority.clone(), self.network.clone(), options, budgets, shown));
+        let service = self.services.as_ref().and_then(|services| services.find(&authority.host, authority.port));
+        let network = self.network.clone();
+        let target = Arc::new(Target::new(authority.clone(), network, service, options, budgets, shown));
         known.insert(authority.clone(), Arc::downgrade(&target));
         target
     }

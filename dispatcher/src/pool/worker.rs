@@ -3,9 +3,11 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use pelton_http_front::SendFailed;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::connection::Connection;
+use super::in_slot::send_in_slot;
 use super::{Job, Target};
 use crate::delivery::{Attempted, NoAnswer};
 use crate::options::LONGEST_WAIT;
@@ -54,17 +56,16 @@ impl Worker {
                 return Some(job);
             }
             *rests = true;
-            let stays = match connection {
-                None => false,
-                Some(connection) => {
-                    alarm.as_mut().reset(Instant::now() + target.options().idle_timeout);
-                    tokio::select! {
-                        biased;
-                        () = target.called() => true,
-                        () = connection.closed() => false,
-                        () = alarm.as_mut() => false,
-                    }
+            let stays = if connection.is_some() || target.gate().is_some() {
+                alarm.as_mut().reset(Instant::now() + target.options().idle_timeout);
+                tokio::select! {
+                    biased;
+                    () = target.called() => true,
+                    () = closed(connection) => false,
+                    () = alarm.as_mut() => false,
                 }
+            } else {
+                false
             };
             *rests = false;
             match target.rise(stays) {
@@ -87,9 +88,17 @@ impl Worker {
             biased;
             attempted = self.line.attempt(&mut job) => attempted,
             // The connection goes with the attempt: whatever comes on it is not the answer to the next request.
-            () = self.alarm.as_mut() => Err(NoAnswer::Timeout),
+            () = self.alarm.as_mut() => Some(Err(NoAnswer::Timeout)),
         };
-        job.finish(Some(attempted)).await;
+        job.finish(attempted).await;
+    }
+}
+
+/// Waits until the other side closes the connection, if there is one.
+async fn closed(connection: &mut Option<Connection>) {
+    match connection {
+        Some(connection) => connection.closed().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -103,7 +112,18 @@ struct Line {
 }
 
 impl Line {
-    async fn attempt(&mut self, job: &mut Job) -> Attempted {
+    /// `None` when it was not made after all.
+    async fn attempt(&mut self, job: &mut Job) -> Option<Attempted> {
+        match job.slot.take() {
+            Some(slot) => {
+                self.settle();
+                send_in_slot(slot, job).await
+            }
+            None => Some(self.over_network(job).await),
+        }
+    }
+
+    async fn over_network(&mut self, job: &mut Job) -> Attempted {
         let Some(route) = job.plan.endpoint(job.ticket.asked).and_then(|endpoint| endpoint.route.as_ref().ok()) else {
             return Err(NoAnswer::Impossible("there is no URL any more".to_owned()));
         };
@@ -126,8 +146,8 @@ impl Line {
                     return Ok(answer);
                 }
                 // The other side closed it while it was idle; nothing was sent, so this is no attempt.
-                Err((_, Some(unsent))) if connection.was_used() => request = unsent,
-                Err((why, _)) => return Err(NoAnswer::Broken(why)),
+                Err(SendFailed::Unsent(unsent, _)) if connection.was_used() => request = *unsent,
+                Err(SendFailed::Unsent(_, why) | SendFailed::Broken(why)) => return Err(NoAnswer::Broken(why)),
             }
         }
     }

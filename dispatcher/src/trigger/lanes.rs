@@ -74,6 +74,15 @@ impl Lanes {
         }
     }
 
+    /// How many events may be on their way at once, as far as their order says.
+    #[must_use]
+    pub fn at_once(&self) -> u64 {
+        match self {
+            Self::Unordered(_) => u64::MAX,
+            Self::Ordered(lanes) => lanes.by_lane.len() as u64,
+        }
+    }
+
     /// The waiting events.
     #[must_use]
     pub fn offsets(&self) -> RangeSet {

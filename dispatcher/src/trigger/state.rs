@@ -6,6 +6,7 @@ use pelton_client::{Cursor, CursorUpdate, DeadLetter, Offset, TriggerId, Upto};
 use tokio::time::Instant;
 
 use super::{LaneId, Lanes, OrderedLanes, SinkErrand, Unsaved};
+use crate::service::Waiting;
 
 /// Most events of one trigger that may be pending at once. Beyond it the trigger stops matching and reads on later
 /// from its own place in the log.
@@ -162,6 +163,16 @@ impl TriggerState {
     #[must_use]
     pub fn pending(&self) -> u64 {
         self.lanes.waiting() + self.restored.len() + self.active.len() as u64
+    }
+
+    /// What could be on its way to the subscriber now and is not, and how much may be at once. What waits for a time is left
+    /// out.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        let may_start = self.held_until.is_none();
+        let events = if may_start { self.lanes.waiting() + self.due.len() as u64 } else { 0 };
+        let at_once = if events == 0 { 0 } else { self.lanes.at_once().min(self.max_in_flight as u64) };
+        Waiting { events, at_once }
     }
 
     /// How many attempts are on their way.

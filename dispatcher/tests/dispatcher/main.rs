@@ -14,6 +14,8 @@ mod policies;
 mod replies;
 mod responses;
 mod routing;
+mod service;
+mod services;
 mod sessions;
 mod sink;
 mod world;

@@ -234,7 +234,7 @@ async fn every_group_is_delivered_whoever_leads_it() {
     let options = Options { progress_every: Duration::from_millis(5), ..Options::default() };
     let clock = Arc::new(ManualClock::new(UnixMillis(1)));
     let dispatcher =
-        Dispatcher::start(client.clone(), Arc::new(TcpNetwork), options, clock, Arc::new(SeededChance::new(1)));
+        Dispatcher::start(client.clone(), Arc::new(TcpNetwork), None, options, clock, Arc::new(SeededChance::new(1)));
     for n in 0..EVENTS {
         let (id, key) = (n.to_string(), format!("key {}", n % 40));
         let event = Event::builder().id(&id).source("/s").ty("t");
@@ -298,7 +298,7 @@ async fn a_dispatcher_apart_delivers_over_the_network() {
     client.apply(pelton_resource::parse_documents(&manifests, "test").unwrap()).await.unwrap();
     let options = Options { progress_every: Duration::from_millis(5), ..Options::default() };
     let clock = Arc::new(ManualClock::new(UnixMillis(1)));
-    let dispatcher = Dispatcher::start(client.clone(), Arc::new(TcpNetwork), options, clock, chance());
+    let dispatcher = Dispatcher::start(client.clone(), Arc::new(TcpNetwork), None, options, clock, chance());
     let send = async |ids: std::ops::Range<u64>| {
         for id in ids {
             let (id, key) = (id.to_string(), format!("key {id}"));

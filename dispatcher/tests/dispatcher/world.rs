@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pelton_client::memory::{GROUP, MemoryClient};
 use pelton_client::{BrokerName, Client as _, DeadLetter, GroupState, Hops, TriggerId};
-use pelton_dispatcher::{Dispatcher, DispatcherHandle, Options};
+use pelton_dispatcher::{Dispatcher, DispatcherHandle, Options, Services};
 use pelton_env::SeededChance;
 use pelton_event::{Event, EventBuilder};
 use pelton_peer::TcpNetwork;
@@ -22,6 +22,7 @@ pub const QUICK: &str = "backoffPolicy: linear, backoffDelay: PT0.001S";
 pub struct World {
     pub client: MemoryClient,
     pub options: Options,
+    pub services: Option<Arc<dyn Services>>,
     dispatcher: Option<DispatcherHandle>,
 }
 
@@ -44,13 +45,14 @@ impl World {
         client.apply_yaml(&broker(delivery)).await;
         // Progress often, so that a test which waits for it does not wait long.
         let options = Options { progress_every: Duration::from_millis(5), ..Options::default() };
-        Self { client, options, dispatcher: None }
+        Self { client, options, services: None, dispatcher: None }
     }
 
     pub fn start(&mut self) {
         let clock = Arc::new(self.client.clock().clone());
         let chance = Arc::new(SeededChance::new(1));
-        let handle = Dispatcher::start(self.client.clone(), Arc::new(TcpNetwork), self.options.clone(), clock, chance);
+        let (client, services, options) = (self.client.clone(), self.services.clone(), self.options.clone());
+        let handle = Dispatcher::start(client, Arc::new(TcpNetwork), services, options, clock, chance);
         self.dispatcher = Some(handle);
     }
 

@@ -141,6 +141,27 @@ async fn a_body_that_stops_half_way_is_answered_408() {
     still_serves(&ingress).await;
 }
 
+/// RFC 9112, section 6.3: an attempt at request smuggling, most likely.
+#[tokio::test]
+async fn a_request_with_two_lengths_is_refused_and_is_the_last_of_its_connection() {
+    let (log, ingress) = start();
+    for lengths in [
+        "content-length: 6\r\ntransfer-encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 6\r\n",
+        "content-length: 6\r\ntransfer-encoding: chunked\r\ncontent-length: 6\r\n",
+    ] {
+        let mut producer = Producer::connect(ingress.local_addr()).await;
+        assert_eq!(producer.ask(event("before")).await.status, 202, "{lengths}");
+        let behind = event("smuggled");
+        let answer = producer.ask(format!("{HEAD}{lengths}\r\n1\r\nx\r\n0\r\n\r\n{behind}")).await;
+        assert_eq!((answer.status, &*answer.problem()), (400, "body-broken"), "{lengths}");
+        assert_eq!(answer.header("connection"), Some("close"), "{lengths}");
+        producer.closed().await;
+    }
+    assert!(log.calls().iter().all(|call| call.events[0].data() == &b"before"[..]));
+    still_serves(&ingress).await;
+}
+
 #[tokio::test]
 async fn a_body_that_breaks_off_is_no_event() {
     let (log, ingress) = start();

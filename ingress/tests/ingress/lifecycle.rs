@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pelton_env::SystemClock;
-use pelton_ingress::{Ingress, Options, ServeError};
+use pelton_ingress::{Ingress, OnAppend, Options, ServeError};
 use tokio::net::TcpStream;
 
 use crate::support::{FakeLog, GUARD, HEAD, Producer, ask, event, soon, start};
@@ -63,7 +63,7 @@ async fn dropping_the_handle_cuts() {
 async fn several_listeners_serve_one_ingress() {
     let log = FakeLog::new(&["default/default"]);
     let listeners = (0..3).map(|_| Ingress::bind("127.0.0.1:0".parse().unwrap()).unwrap()).collect();
-    let ingress = Ingress::serve(listeners, log.clone(), Options::default(), Arc::new(SystemClock)).unwrap();
+    let ingress = Ingress::serve(listeners, log.clone(), None, Options::default(), Arc::new(SystemClock)).unwrap();
     for address in ingress.local_addrs() {
         assert_eq!(Producer::connect(*address).await.ask(event("x")).await.status, 202);
     }
@@ -76,6 +76,29 @@ async fn options_that_do_not_fit_start_nothing() {
     let log = FakeLog::new(&[]);
     let listener = Ingress::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let options = Options { max_event_bytes: 1, ..Options::default() };
-    let refused = Ingress::serve(vec![listener], log, options, Arc::new(SystemClock));
+    let refused = Ingress::serve(vec![listener], log, None, options, Arc::new(SystemClock));
     assert!(matches!(refused, Err(ServeError::Options(_))));
+}
+
+/// Before they are stored, so that what they need can begin meanwhile.
+#[tokio::test]
+async fn events_on_their_way_are_told_of_and_what_is_refused_is_not() {
+    let log = FakeLog::new(&["default/default"]);
+    let told = tokio::sync::watch::Sender::new(Vec::new());
+    let on_append: OnAppend = {
+        let told = told.clone();
+        Arc::new(move |broker, events| told.send_modify(|told| told.push((broker.to_string(), events.len()))))
+    };
+    let listener = Ingress::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let (options, clock) = (Options::default(), Arc::new(SystemClock));
+    let ingress = Ingress::serve(vec![listener], log.clone(), Some(on_append), options, clock).unwrap();
+    assert_eq!(ask(&ingress, event("x").replace("ce-type", "ce-other")).await.status, 400);
+    assert!(told.borrow().is_empty());
+    log.open(false);
+    let mut waiting = Producer::connect(ingress.local_addr()).await;
+    waiting.send(event("x")).await;
+    let mut heard = told.subscribe();
+    soon("an event on its way", heard.wait_for(|told| *told == [("default/default".to_owned(), 1)])).await.unwrap();
+    log.open(true);
+    assert_eq!(waiting.answer().await.status, 202);
 }

@@ -15,7 +15,7 @@ async fn events_are_counted_by_broker_and_refusals_by_reason() {
     let log = FakeLog::new(&["default/default"]);
     let listener = Ingress::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let ingress = metrics::with_local_recorder(&recorder, || {
-        Ingress::serve(vec![listener], log.clone(), Options::default(), Arc::new(SystemClock)).unwrap()
+        Ingress::serve(vec![listener], log.clone(), None, Options::default(), Arc::new(SystemClock)).unwrap()
     });
     assert_eq!(ask(&ingress, event("x")).await.status, 202);
     let one = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t"}"#;

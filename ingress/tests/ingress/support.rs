@@ -109,6 +109,14 @@ impl FakeLog {
 }
 
 impl Client for FakeLog {
+    async fn tell_revisions(&self, _: pelton_client::serving::RevisionsTold) -> Result<(), ApplyError> {
+        unreachable!("ingress runs no revisions")
+    }
+
+    async fn scales(&self, _: &str, _: u64) -> Result<pelton_client::serving::Scales, ApplyError> {
+        unreachable!("ingress runs no revisions")
+    }
+
     type Append = Pin<Box<dyn Future<Output = Result<Appended, AppendError>> + Send>>;
 
     fn append(&self, broker: &BrokerName, events: &[Event], hops: Hops) -> Self::Append {
@@ -214,7 +222,7 @@ impl Client for FakeLog {
 
 pub fn serve(log: &FakeLog, options: Options) -> IngressHandle {
     let listener = Ingress::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    Ingress::serve(vec![listener], log.clone(), options, Arc::new(ManualClock::new(NOW))).unwrap()
+    Ingress::serve(vec![listener], log.clone(), None, options, Arc::new(ManualClock::new(NOW))).unwrap()
 }
 
 /// A log with the Broker `default/default`, and an ingress before it.

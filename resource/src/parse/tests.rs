@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Destination, Kind};
+use crate::{Defaults, Destination, Kind};
 
 const SHOP: &str = r#"
 # The broker of the shop, and who listens.
@@ -65,8 +65,8 @@ fn several_documents_are_read_in_order() {
     let keys: Vec<_> = resources.iter().map(|r| r.key().to_string()).collect();
     assert_eq!(keys, ["Broker prod/shop", "Trigger prod/invoices", "Trigger prod/audit"]);
     for mut resource in resources.clone() {
-        resource.set_defaults(&crate::Defaults::default());
-        assert_eq!(resource.validate(), Ok(()), "{}", resource.key());
+        resource.set_defaults(&Defaults::default());
+        assert_eq!(resource.validate(&Defaults::default()), Ok(()), "{}", resource.key());
     }
     let Resource::Trigger(audit) = &resources[2] else { panic!("the third is a Trigger") };
     assert_eq!(audit.spec.subscriber.uri.as_deref(), Some("/events"));
@@ -136,7 +136,8 @@ spec: {delivery: {retry: 2147483648, deadLetterSink: {ref: {nmae: x}}}}
     let errors = errors_of(text);
     let want = [
         "x.yaml:1: Trigger n/a: unknown field: metadata.anotations\nknown here: name, namespace, labels, annotations, \
-         uid, generation, resourceVersion, creationTimestamp, deletionTimestamp, finalizers, managedFields, selfLink",
+         uid, generation, resourceVersion, creationTimestamp, deletionTimestamp, finalizers, ownerReferences, managedFields, \
+         selfLink",
         "x.yaml:1: Trigger n/a: invalid value: 1: spec.broker\nexpected a string; put it in quotes",
         "x.yaml:1: Trigger n/a: invalid value: true: spec.filters[0].exact[type]\nexpected a string; put it in quotes",
         "x.yaml:1: Trigger n/a: unknown field: spec.filters[1].al\nknown here: all, any, not, exact, prefix, suffix, \

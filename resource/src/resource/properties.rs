@@ -5,7 +5,11 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{DeliverySpec, Destination, KReference, SubscriptionsApiFilter, Time, TriggerFilter, parse_documents};
+use crate::{
+    DeliverySpec, Destination, KReference, OwnerReference, SubscriptionsApiFilter, Time, TriggerFilter, parse_documents,
+};
+
+mod serving;
 
 // Strategies are boxed, because nested value trees would otherwise outgrow the stack of a test thread.
 fn name() -> BoxedStrategy<String> {
@@ -73,8 +77,15 @@ fn texts() -> BoxedStrategy<std::collections::BTreeMap<String, String>> {
 }
 
 fn meta() -> BoxedStrategy<ObjectMeta> {
-    (name(), name(), texts(), texts(), option::of(text()), option::of(0i64..), option::of(0u64..4_000_000_000_000))
-        .prop_map(|(name, namespace, labels, annotations, uid, generation, created)| ObjectMeta {
+    let owner = (text(), text(), option::of(any::<bool>())).prop_map(|(name, uid, controller)| OwnerReference {
+        name,
+        uid,
+        controller,
+        ..OwnerReference::default()
+    });
+    let numbers = (option::of(0i64..), option::of(0u64..4_000_000_000_000));
+    (name(), name(), texts(), texts(), option::of(text()), numbers, vec(owner, 0..2))
+        .prop_map(|(name, namespace, labels, annotations, uid, (generation, created), owner_references)| ObjectMeta {
             name,
             namespace,
             labels,
@@ -82,6 +93,7 @@ fn meta() -> BoxedStrategy<ObjectMeta> {
             uid,
             generation,
             creation_timestamp: created.map(Time::from_unix_millis),
+            owner_references,
             ..ObjectMeta::default()
         })
         .boxed()
@@ -141,7 +153,7 @@ fn resource() -> BoxedStrategy<Resource> {
             trigger.spec.delivery = delivery;
             Resource::Trigger(trigger)
         });
-    prop_oneof![broker, trigger].boxed()
+    prop_oneof![broker, trigger, serving::resource()].boxed()
 }
 
 proptest! {
@@ -150,6 +162,12 @@ proptest! {
         let json = serde_json::to_string(&resource).unwrap();
         prop_assert_eq!(&serde_json::from_str::<Resource>(&json).unwrap(), &resource);
         prop_assert_eq!(parse_documents(&json, "test"), Ok(vec![resource]));
+    }
+
+    #[test] // The registry keeps status as well.
+    fn what_is_stored_is_read_again_as_it_was(resource in serving::with_status()) {
+        let json = serde_json::to_string(&resource).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Resource>(&json).unwrap(), resource);
     }
 
     #[test]
@@ -170,13 +188,18 @@ proptest! {
     #[test] // Whatever is taken can be put to work; nothing panics on the way.
     fn validation_and_policies_take_any_resource(mut resource in resource(), other in resource()) {
         resource.set_defaults(&Defaults::default());
-        let _ = resource.validate();
-        let _ = resource.validate_update(&other);
+        let _ = resource.validate(&Defaults::default());
+        let _ = resource.validate_update(&other, &Defaults::default());
         if let (Resource::Trigger(trigger), Resource::Broker(broker)) = (&resource, &other) {
             let _ = trigger.filter_expr();
             let policy = crate::effective_delivery(trigger, broker);
             prop_assert!(!policy.timeout.is_zero());
             let _ = crate::effective_settings(trigger, broker);
+        }
+        if let Resource::Revision(revision) = &resource {
+            prop_assert!(!crate::serving::revision_settings(revision).activation_timeout.is_zero());
+            let defaults = crate::serving::AutoscalingDefaults::default();
+            let _ = crate::serving::AutoscalingSettings::of(&revision.metadata.annotations, &defaults);
         }
     }
 }

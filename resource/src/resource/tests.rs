@@ -71,14 +71,16 @@ fn brokers_that_cannot_work_are_refused() {
         ),
     ];
     for (resource, want) in rows {
-        assert_eq!(resource.validate().expect_err(want).to_string(), want);
+        assert_eq!(resource.validate(&Defaults::default()).expect_err(want).to_string(), want);
     }
     let mut large = broker(|_| {});
     let room = crate::limits::MAX_ANNOTATIONS_BYTES - "eventing.knative.dev/broker.class".len() - "Pelton".len() - 1;
     large.meta_mut().annotations.insert("k".into(), "v".repeat(room));
-    assert_eq!(large.validate(), Ok(()));
+    assert_eq!(large.validate(&Defaults::default()), Ok(()));
     large.meta_mut().annotations.insert("k".into(), "v".repeat(room + 1));
-    assert!(large.validate().unwrap_err().to_string().contains("262145 bytes: metadata.annotations"));
+    assert!(
+        large.validate(&Defaults::default()).unwrap_err().to_string().contains("262145 bytes: metadata.annotations")
+    );
 }
 
 /// Conformance checks 2, 3 and 9.
@@ -108,21 +110,27 @@ fn of_a_broker_only_delivery_may_change() {
         ),
     ];
     for (new, want) in rows {
-        assert_eq!(new.validate_update(&old).expect_err(want).to_string(), want);
+        assert_eq!(new.validate_update(&old, &Defaults::default()).expect_err(want).to_string(), want);
     }
     let changed = broker(|b| {
         b.spec.config = Some(config("a"));
         b.spec.delivery = Some(DeliverySpec { retry: Some(1), ..DeliverySpec::default() });
         b.metadata.annotations.insert("pelton.dev/retention".into(), "P7D".into());
     });
-    assert_eq!(changed.validate_update(&old), Ok(()));
+    assert_eq!(changed.validate_update(&old, &Defaults::default()), Ok(()));
     assert!(changed.spec_differs(&old) && !old.spec_differs(&old));
 }
 
 #[test]
 fn a_resource_cannot_become_another() {
     let trigger = Resource::Trigger(Trigger::default());
-    assert!(broker(|_| {}).validate_update(&trigger).unwrap_err().to_string().contains(": metadata\n"));
+    assert!(
+        broker(|_| {})
+            .validate_update(&trigger, &Defaults::default())
+            .unwrap_err()
+            .to_string()
+            .contains(": metadata\n")
+    );
     assert!(broker(|_| {}).spec_differs(&trigger));
 }
 

@@ -108,7 +108,7 @@ fn triggers_that_cannot_work_are_refused() {
         ),
     ];
     for (resource, want) in rows {
-        let errors = resource.validate().expect_err(want);
+        let errors = resource.validate(&Defaults::default()).expect_err(want);
         assert_eq!(errors.to_string(), want);
     }
 }
@@ -123,7 +123,7 @@ fn triggers_that_can_work_are_taken() {
         annotated(DEPENDENCY, r#"{"kind":"A","name":"b","apiVersion":"c","namespace":"default","uid":"x"}"#),
     ];
     for resource in rows {
-        assert_eq!(resource.validate(), Ok(()), "{resource:?}");
+        assert_eq!(resource.validate(&Defaults::default()), Ok(()), "{resource:?}");
     }
 }
 
@@ -133,14 +133,14 @@ fn injection_is_for_the_default_broker_only() {
         t.spec.broker = "other".into();
         t.metadata.annotations.insert(INJECTION.into(), "enabled".into());
     });
-    let errors = other.validate().unwrap_err().to_string();
+    let errors = other.validate(&Defaults::default()).unwrap_err().to_string();
     assert!(errors.starts_with("The provided injection annotation is only used for default broker"), "{errors}");
 }
 
 #[test]
 fn a_dependency_that_is_no_json_is_refused() {
     for text in ["", "PingSource/p", "[1]", "{\"kind\": 1}"] {
-        let errors = annotated(DEPENDENCY, text).validate().unwrap_err().to_string();
+        let errors = annotated(DEPENDENCY, text).validate(&Defaults::default()).unwrap_err().to_string();
         let want = format!("The provided annotation was not a corev1.ObjectReference: {text:?}: metadata.annotations");
         assert!(errors.starts_with(&want), "{text}: {errors}");
     }
@@ -190,16 +190,16 @@ fn only_the_broker_is_immutable() {
     let old = trigger(|_| {});
     let moved = trigger(|t| t.spec.broker = "other".into());
     assert_eq!(
-        moved.validate_update(&old).unwrap_err().to_string(),
+        moved.validate_update(&old, &Defaults::default()).unwrap_err().to_string(),
         "Immutable fields changed (-old +new): spec.broker\n-: \"default\"\n+: \"other\""
     );
     let moved = by_ref(KReference { name: "other".into(), ..broker_ref() });
     assert_eq!(
-        moved.validate_update(&old).unwrap_err().to_string(),
+        moved.validate_update(&old, &Defaults::default()).unwrap_err().to_string(),
         "Immutable fields changed (-old +new): spec.brokerRef.name\n-: \"default\"\n+: \"other\""
     );
     let renamed = trigger(|t| t.metadata.name = "orders2".into());
-    assert!(renamed.validate_update(&old).is_err());
+    assert!(renamed.validate_update(&old, &Defaults::default()).is_err());
     let allowed = [
         by_ref(broker_ref()),
         trigger(|t| t.spec.subscriber = Destination::from_uri("http://other/")),
@@ -210,6 +210,6 @@ fn only_the_broker_is_immutable() {
         annotated("pelton.dev/paused", "true"),
     ];
     for new in allowed {
-        assert_eq!(new.validate_update(&old), Ok(()), "{new:?}");
+        assert_eq!(new.validate_update(&old, &Defaults::default()), Ok(()), "{new:?}");
     }
 }

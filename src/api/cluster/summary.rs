@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pelton_client::{
-    ClusterView, GroupId, GroupInfo, NodeId, NodeInfo, NodePhase, NodeReport, ReplicaReport, ReplicaRole,
+    ClusterView, GroupId, GroupInfo, NodeId, NodeInfo, NodePhase, NodeReport, ReplicaReport, ReplicaRole, Role,
 };
 use pelton_resource::Time;
 
@@ -133,7 +133,7 @@ impl Cluster<'_> {
             phase: info.phase,
             answers: report.is_some(),
             unreachable_since: since,
-            roles: info.roles.clone(),
+            roles: info.roles.iter().copied().chain(info.gateway.as_ref().map(|_| Role::Gateway)).collect(),
             zone: info.zone.clone(),
             version: info.version.clone(),
             speaks: self.view.speaks.get(&id).copied(),

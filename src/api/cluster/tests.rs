@@ -19,6 +19,7 @@ fn node(name: &str) -> NodeInfo {
         peer_address: format!("{name}.example:7400"),
         ingress: Some(format!("http://{name}.example:8080")),
         api: None,
+        gateway: None,
         zone: "z".to_owned(),
         roles: [Role::Broker].into(),
         phase: NodePhase::Active,
@@ -328,4 +329,15 @@ fn names_mean_the_node_that_has_them_now() {
     assert_eq!(movement(2, "b"), None, "there is no such group");
     assert_eq!(movement(0, "b"), None, "the registry is placed by itself");
     assert_eq!(movement(1, "x"), None, "there is no such node");
+}
+
+/// Nodes of the version before know no role of that name, so the registry has none: the address tells.
+#[test]
+fn a_node_with_a_gateway_is_shown_with_its_role() {
+    let with = NodeInfo { gateway: Some("a.example:8081".to_owned()), ..node("a") };
+    let nodes = [(NodeId(1), with), (NodeId(2), node("b"))].into();
+    let view = ClusterView { nodes, ..ClusterView::default() };
+    let status = summary::summarise(&view, &BTreeMap::new(), Time::from_unix_millis(NOW));
+    let roles: Vec<_> = status.nodes.iter().map(|node| node.roles.contains(&Role::Gateway)).collect();
+    assert_eq!(roles, [true, false]);
 }

@@ -5,6 +5,7 @@ mod brokers;
 mod cluster;
 mod delivery;
 mod end_to_end;
+mod gateway;
 mod ingest;
 mod latency;
 mod memory;
@@ -66,6 +67,25 @@ pub enum Workload {
     ClusterIdle,
     /// Three nodes: what ingest keeps of its rate while a replica is rebuilt
     ClusterRebuild,
+    /// All that follow: what the serving gateway costs, and how fast a consumer is there
+    Gateway,
+    /// Gateway: requests a second to a warm instance against nginx
+    GatewayWarm,
+    /// Gateway: latency added to a request against what nginx adds
+    GatewayLatency,
+    /// Gateway: from stopped to the first byte against a bare spawn
+    GatewayCold,
+    /// Gateway: 100 Services from zero at once against 100 bare spawns
+    #[value(name = "gateway-cold-100")]
+    GatewayColdHundred,
+    /// Gateway: from paused to the first byte
+    GatewayResume,
+    /// Gateway: from POST sent to POST received by a cold consumer against a bare spawn
+    GatewayEvent,
+    /// Gateway: time until the right scale is decided when load rises from 10 to 500 in flight
+    GatewayStep,
+    /// Gateway: resident memory of 1,000 Services at zero
+    GatewayIdle,
 }
 
 /// What [`Workload::Cluster`] stands for.
@@ -79,13 +99,29 @@ const CLUSTER: [Workload; 7] = [
     Workload::ClusterRebuild,
 ];
 
+/// What [`Workload::Gateway`] stands for.
+const GATEWAY: [Workload; 8] = [
+    Workload::GatewayWarm,
+    Workload::GatewayLatency,
+    Workload::GatewayCold,
+    Workload::GatewayColdHundred,
+    Workload::GatewayResume,
+    Workload::GatewayEvent,
+    Workload::GatewayStep,
+    Workload::GatewayIdle,
+];
+
 impl Workload {
     /// The workloads that are meant by `asked`, each by itself: all when none is asked for.
     pub fn chosen(asked: &[Self]) -> Vec<Self> {
         let asked = if asked.is_empty() { Self::value_variants() } else { asked };
         let mut chosen = Vec::new();
         for workload in asked {
-            let these = if *workload == Self::Cluster { &CLUSTER[..] } else { std::slice::from_ref(workload) };
+            let these = match workload {
+                Self::Cluster => &CLUSTER[..],
+                Self::Gateway => &GATEWAY[..],
+                _ => std::slice::from_ref(workload),
+            };
             chosen.extend(these.iter().filter(|one| !chosen.contains(*one)).copied().collect::<Vec<_>>());
         }
         chosen
@@ -113,7 +149,7 @@ impl Workload {
             Self::Syncs => syncs::run(lab).await,
             Self::Memory => memory::run(lab).await,
             Self::Restart => restart::run(lab).await,
-            Self::Cluster => Ok(Vec::new()),
+            Self::Cluster | Self::Gateway => Ok(Vec::new()),
             Self::ClusterIngest => cluster::ingest::run(lab).await,
             Self::ClusterEndToEnd => cluster::end_to_end::run(lab).await,
             Self::ClusterLatency => cluster::latency::run(lab).await,
@@ -121,15 +157,32 @@ impl Workload {
             Self::ClusterHandOver => cluster::hand_over::run(lab).await,
             Self::ClusterIdle => cluster::idle::run(lab).await,
             Self::ClusterRebuild => cluster::rebuild::run(lab).await,
+            Self::GatewayWarm => gateway::warm::run(lab).await,
+            Self::GatewayLatency => gateway::latency::run(lab).await,
+            Self::GatewayCold => gateway::cold::run(lab).await,
+            Self::GatewayColdHundred => gateway::cold_hundred::run(lab).await,
+            Self::GatewayResume => gateway::resume::run(lab).await,
+            Self::GatewayEvent => gateway::event::run(lab).await,
+            Self::GatewayStep => gateway::step::run(lab).await,
+            Self::GatewayIdle => gateway::idle::run(lab).await,
         }
     }
 }
 
 /// Acknowledged events a second under a closed loop, with the server's processor time for each.
 async fn closed_rate(load: &Load, server_pid: u32, window: Duration) -> Result<Sample, BenchError> {
-    let before = processor_time(server_pid);
+    closed_rate_of(load, || processor_time(server_pid), window).await
+}
+
+/// The same for a server whose processor time is asked for otherwise.
+async fn closed_rate_of(
+    load: &Load,
+    processor_time: impl Fn() -> Option<Duration>,
+    window: Duration,
+) -> Result<Sample, BenchError> {
+    let before = processor_time();
     let tally = closed(load, window).await?.demand_no_refusal()?;
-    let used = processor_time(server_pid).zip(before).map(|(after, before)| after.saturating_sub(before));
+    let used = processor_time().zip(before).map(|(after, before)| after.saturating_sub(before));
     Ok(Sample { value: tally.rate(), processor_micros: used.map(|used| micros(used) / tally.accepted.max(1) as f64) })
 }
 
@@ -143,12 +196,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cluster_is_all_of_its_parts_and_nothing_is_measured_twice() {
+    fn a_group_is_all_of_its_parts_and_nothing_is_measured_twice() {
         assert_eq!(Workload::chosen(&[Workload::Cluster]), CLUSTER);
+        assert_eq!(Workload::chosen(&[Workload::Gateway]), GATEWAY);
         let mut all: Vec<_> = Workload::value_variants().to_vec();
-        all.retain(|workload| *workload != Workload::Cluster);
+        all.retain(|workload| !matches!(workload, Workload::Cluster | Workload::Gateway));
         assert_eq!(Workload::chosen(&[]), all);
         let twice = [Workload::ClusterIdle, Workload::Syncs, Workload::Syncs, Workload::Cluster];
         assert_eq!(Workload::chosen(&twice).len(), CLUSTER.len() + 1);
+    }
+
+    #[test]
+    fn every_part_has_the_name_of_its_group() {
+        for (group, parts) in [("cluster-", &CLUSTER[..]), ("gateway-", &GATEWAY[..])] {
+            for part in parts {
+                assert!(part.name().starts_with(group), "{}", part.name());
+            }
+        }
+        assert_eq!(Workload::GatewayColdHundred.name(), "gateway-cold-100");
     }
 }

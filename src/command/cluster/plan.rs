@@ -45,6 +45,9 @@ pub struct Place {
     pub name: String,
     /// Where events come in.
     pub ingress: SocketAddr,
+    /// Where requests to services come in; a plan that was made before nodes ran services has none.
+    #[serde(default)]
+    pub gateway: Option<SocketAddr>,
     /// Where the administration API is.
     pub api: SocketAddr,
     /// Where the metrics are.
@@ -116,6 +119,7 @@ impl Plan {
             nodes.push(Place {
                 name: (*name).to_owned(),
                 ingress: ports.take()?,
+                gateway: Some(ports.take()?),
                 api: ports.take()?,
                 metrics: ports.take()?,
                 peer: ports.take()?,

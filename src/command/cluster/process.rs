@@ -35,7 +35,7 @@ pub struct Shown {
     pub pid: u32,
     /// Where events come in.
     pub ingress: SocketAddr,
-    /// Where requests to services come in; there is no such listener yet.
+    /// Where requests to services come in, when they do.
     pub gateway: Option<SocketAddr>,
     /// Where the administration API is.
     pub api: SocketAddr,
@@ -120,8 +120,8 @@ impl NodeProcess {
     /// What the ready file says of it.
     #[must_use]
     pub fn shown(&self) -> Shown {
-        let Place { name, ingress, api, metrics, peer } = self.place.clone();
-        Shown { name, pid: self.pid, ingress, gateway: None, api, metrics, peer }
+        let Place { name, ingress, gateway, api, metrics, peer } = self.place.clone();
+        Shown { name, pid: self.pid, ingress, gateway, api, metrics, peer }
     }
 
     /// Waits until it is ready.
@@ -201,6 +201,10 @@ fn spawn(folder: &Path, plan: &Plan, place: &Place) -> io::Result<Child> {
     ] {
         command.args([flag, &address.to_string()]);
     }
+    match place.gateway {
+        Some(gateway) => command.args(["--gateway-listen", &gateway.to_string()]),
+        None => command.args(["--role", "broker,ingress,dispatcher"]),
+    };
     // What configures this process is not meant for its nodes.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PELTON_")) {
         command.env_remove(name);

@@ -1,5 +1,7 @@
 //! What happens in the demo, and what is printed of it.
 
+mod courier;
+
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -21,8 +23,11 @@ const POLL: Duration = Duration::from_millis(25);
 /// Retries of the Trigger whose subscriber is broken, so attempts before a dead letter.
 const RETRIES: u32 = 2;
 
-/// The events: id, type, data.
-const EVENTS: [(&str, &str, &str); 3] = [
+/// An event: id, type, data.
+type Told = (&'static str, &'static str, &'static str);
+
+/// The events.
+const EVENTS: [Told; 3] = [
     ("order-1", "com.example.order.placed", r#"{"item": "pelton wheel", "total": 1890.00}"#),
     ("order-2", "com.example.order.paid", r#"{"card": "**** 4242", "total": 1890.00}"#),
     ("note-3", "com.example.newsletter", r#"{"text": "water is wet"}"#),
@@ -62,7 +67,8 @@ impl Stage {
         let mut delivered = self.watch_deliveries().await?;
         let letter = self.dead_letter().await?;
         delivered.extend(self.mend_and_redrive(&letter).await?);
-        self.sum_up(accepted, &delivered)
+        delivered.push(self.wake_the_courier().await?);
+        self.sum_up(accepted + 1, &delivered)
     }
 
     /// Stops the subscribers.
@@ -72,8 +78,9 @@ impl Stage {
     }
 
     async fn set_up(&self) -> Result<(), Failure> {
-        self.heading("A broker and two triggers")?;
-        let text = MANIFEST
+        self.heading("A broker, three triggers and a service")?;
+        let text = format!("{MANIFEST}{}", courier::MANIFEST)
+            .replace("PROGRAM", &courier::program()?)
             .replace("WAREHOUSE", &self.warehouse.url())
             .replace("PAYMENTS", &self.payments.url())
             .replace("RETRIES", &RETRIES.to_string());
@@ -86,8 +93,11 @@ impl Stage {
                 Resource::Trigger(trigger) => format!(
                     "wants {} for {}",
                     serde_json::to_string(&trigger.spec.filters).unwrap_or_default(),
-                    trigger.spec.subscriber.uri.as_deref().unwrap_or(""),
+                    trigger.spec.subscriber.uri.as_deref().unwrap_or("the service"),
                 ),
+                Resource::Service(_) => "runs `pelton display` while there is work for it".to_owned(),
+                // The manifest above has no other kinds.
+                _ => String::new(),
             };
             self.line(Tone::Good, "applied", &format!("{}: {what}", resource.key()))?;
         }
@@ -108,21 +118,28 @@ impl Stage {
 
     async fn send(&self) -> Result<usize, Failure> {
         self.heading("Three events")?;
-        let url = Url::parse(&format!("{}/shop/orders", self.ingress))?;
-        let mut connection = Connection::new(url.clone());
-        for (id, ty, data) in EVENTS {
-            let mut headers = HeaderMap::new();
-            for (name, value) in [("ce-specversion", "1.0"), ("ce-id", id), ("ce-source", "/demo"), ("ce-type", ty)] {
-                headers.insert(name, HeaderValue::from_static(value));
-            }
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            let answer = connection.call(Method::POST, &url.path, headers, data.into()).await?;
-            if answer.status != StatusCode::ACCEPTED {
-                return Err(Failure::Failed(format!("{id} was answered {}", answer.status)));
-            }
-            self.line(Tone::Good, "accepted", &format!("{id} {ty}: {}, it is on the disk", answer.status))?;
+        let mut broker = self.broker()?;
+        for event in EVENTS {
+            self.post(&mut broker, event).await?;
         }
         Ok(EVENTS.len())
+    }
+
+    fn broker(&self) -> Result<Connection, Failure> {
+        Ok(Connection::new(Url::parse(&self.ingress)?))
+    }
+
+    async fn post(&self, broker: &mut Connection, (id, ty, data): Told) -> Result<(), Failure> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("ce-specversion", "1.0"), ("ce-id", id), ("ce-source", "/demo"), ("ce-type", ty)] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let answer = broker.call(Method::POST, "/shop/orders", headers, data.into()).await?;
+        if answer.status != StatusCode::ACCEPTED {
+            return Err(Failure::Failed(format!("{id} was answered {}", answer.status)));
+        }
+        self.line(Tone::Good, "accepted", &format!("{id} {ty}: {}, it is on the disk", answer.status))
     }
 
     /// Follows the requests until the good subscriber has its event and the broken one has refused its event for the
@@ -236,7 +253,7 @@ pub fn invite(addresses: &Addresses) -> Result<(), Failure> {
     print(&format!(
         "\nIt goes on until Ctrl-C. In another terminal:\n  export PELTON_API=http://{api}\n  pelton get triggers\n  \
          pelton send --broker shop/orders --type com.example.order.placed --data '{{\"total\": 1}}'\n  \
-         pelton deadletters list\n"
+         pelton service describe shop/courier\n  pelton logs -f shop/courier\n  pelton deadletters list\n"
     ))
 }
 

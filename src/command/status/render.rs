@@ -187,6 +187,7 @@ fn role_name(role: Role) -> &'static str {
         Role::Broker => "broker",
         Role::Ingress => "ingress",
         Role::Dispatcher => "dispatcher",
+        Role::Gateway => "gateway",
     }
 }
 

@@ -75,7 +75,7 @@ pub async fn run(me: u64, world: Arc<Whole>) -> turmoil::Result {
         ..pelton_dispatcher::Options::default()
     };
     let clock = world.hosts[&me].clock.clone();
-    let _dispatcher = Dispatcher::start(client.clone(), network, options, clock, Arc::new(chance(4)));
+    let _dispatcher = Dispatcher::start(client.clone(), network, None, options, clock, Arc::new(chance(4)));
     let (orders, ordered) = mpsc::channel(8);
     world.oracle.note(format_args!("node {me} starts, life {life}, as {}", node.identity().node));
     world.alive.lock().insert(me, Alive { life, node, orders });

@@ -1,0 +1,90 @@
+//! `pelton route`
+
+use std::fmt::Write as _;
+
+use clap::{Args, Subcommand};
+use pelton_env::UnixMillis;
+use pelton_resource::serving::Route;
+use pelton_resource::{Kind, Resource};
+
+use super::get;
+use super::get::columns::{age_of, or_dash};
+use super::service::describe::{address, conditions, indented, now, traffic};
+use super::service::{DescribeArgs, ListArgs, show};
+use super::target::ApiArgs;
+use crate::exit::Failure;
+use crate::terminal::escape;
+
+/// What `pelton route` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  pelton route list -o wide\n  pelton route describe hello")]
+pub struct RouteArgs {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List Routes
+    List(ListArgs),
+    /// Show one: where it is, and who gets which share of its traffic
+    Describe(DescribeArgs),
+}
+
+/// Lists or shows Routes.
+pub async fn run(args: RouteArgs) -> Result<(), Failure> {
+    let mut admin = args.api.admin()?;
+    match args.verb {
+        Verb::List(list) => {
+            get::show(admin.list(Kind::Route, list.namespace.as_deref()).await?, Kind::Route, list.output)
+        }
+        Verb::Describe(described) => {
+            let key = described.key(Kind::Route);
+            let Resource::Route(route) = admin.show(&key).await? else {
+                return Err(Failure::Failed(format!("{key} is something else")));
+            };
+            show(&route, described.output, || text(&route, now()))
+        }
+    }
+}
+
+fn text(route: &Route, now: UnixMillis) -> String {
+    let meta = &route.metadata;
+    let mut out = format!("Route {}/{}\n", escape(&meta.namespace), escape(&meta.name));
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(out, "  {name:<15} {}", escape(value));
+    };
+    line("URL", &or_dash(route.status.url.as_deref()));
+    line("Address", &address(route.status.address.as_ref()));
+    line("Age", &age_of(meta, now));
+    let _ = write!(out, "\nTraffic\n{}", indented(&traffic(&route.status.traffic)));
+    let _ = write!(out, "\nConditions\n{}", indented(&conditions(&route.status.conditions, now)));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_route_is_shown_with_its_shares() {
+        let route = json!({
+            "metadata": {"name": "hello", "namespace": "shop"},
+            "status": {
+                "url": "http://hello.shop.localhost",
+                "traffic": [{"revisionName": "hello-00001", "percent": 100, "latestRevision": true}],
+                "conditions": [{"type": "Ready", "status": "True"}],
+            },
+        });
+        let route: Route = serde_json::from_value(route).unwrap();
+        let shown = text(&route, UnixMillis(0));
+        for want in ["Route shop/hello", "http://hello.shop.localhost", "hello-00001   100%      -     yes", "True"] {
+            assert!(shown.contains(want), "{want:?} is not in\n{shown}");
+        }
+        assert!(text(&Route::default(), UnixMillis(0)).contains("none is assigned yet"));
+    }
+}
