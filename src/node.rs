@@ -116,8 +116,9 @@ impl Node {
         let health = Health::starting();
         let metrics_listener = listen("metrics-listen", settings.metrics_listen, http::bind)?;
         let listeners = Listeners::bind(settings).await?;
-        let metrics = MetricsListener::start(metrics_listener, metrics, health.clone()).map_err(StartError::Address)?;
-        let addresses = listeners.addresses(settings, metrics.address()).map_err(StartError::Address)?;
+        let watched = MetricsListener::start(metrics_listener, metrics.clone(), health.clone());
+        let watched = watched.map_err(StartError::Address)?;
+        let addresses = listeners.addresses(settings, watched.address()).map_err(StartError::Address)?;
 
         let (broker, client) = open(settings, security, listeners.peer, &addresses, &clock, &health).await?;
         let own_gateway = gateway::known(settings, &clock)?;
@@ -139,6 +140,10 @@ impl Node {
             Some((listener, known)) => Some(gateway::start(settings, listener, client.clone(), &known).await?),
             None => None,
         };
+        if let Some(gateway) = &gateway {
+            let series = gateway.series();
+            metrics.show(move |text| series.write(text));
+        }
         let services = gateway.as_ref().zip(addresses.gateway);
         let services = services.map(|(gateway, address)| {
             let ports = GatewayPorts::new(Some(address.port()), client.cluster());
@@ -161,7 +166,7 @@ impl Node {
         };
         let id = client.cluster().borrow().this.filter(|_| settings.cluster.is_some());
         health.set_ready();
-        Ok(Self { addresses, id, tls, health, ingress, api, dispatcher, gateway, broker, metrics })
+        Ok(Self { addresses, id, tls, health, ingress, api, dispatcher, gateway, broker, metrics: watched })
     }
 
     /// Where it really listens.

@@ -244,8 +244,8 @@ mod tests {
         });
         let text = recorder.handle().render();
         let series = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
-        assert_eq!(series, 301 * SERIES_EACH, "docs/metrics.md says so");
-        assert!(series + crate::Options::default().max_labelled_targets <= 8_000, "{series}");
+        assert_eq!(series, 201 * SERIES_EACH, "docs/metrics.md says so");
+        assert!(series + crate::Options::default().max_labelled_targets <= 4_600, "{series}");
     }
 
     #[test]

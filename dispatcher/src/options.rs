@@ -63,8 +63,8 @@ impl Default for Options {
             finish_within: Duration::from_millis(300),
             circuit: CircuitOptions::default(),
             gauges_every: Duration::from_secs(5),
-            max_labelled_triggers: 300,
-            max_labelled_targets: 1_000,
+            max_labelled_triggers: 200,
+            max_labelled_targets: 300,
         }
     }
 }

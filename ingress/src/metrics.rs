@@ -8,7 +8,7 @@ use metrics::{
 use pelton_client::BrokerName;
 
 /// Most Brokers that get a series of their own. The others share one whose labels are both `other`.
-pub(crate) const MAX_BROKER_SERIES: usize = 1_000;
+pub(crate) const MAX_BROKER_SERIES: usize = 300;
 
 const ACCEPTED: &str = "pelton_ingress_events_accepted_total";
 const REFUSED: &str = "pelton_ingress_events_refused_total";

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::census::Census;
 use crate::deliveries::Deliveries;
 use crate::logs::Logs;
+use crate::metrics::RevisionSeries;
 use crate::revision::{Revision, RevisionSpec, RevisionStatus, WaitingEvents};
 use crate::runtime::Runtimes;
 use crate::serve::Serving;
@@ -101,6 +102,8 @@ pub(crate) struct Shared {
     logs: Logs,
     options: Options,
     changed: Arc<Notify>,
+    /// What revisions count.
+    series: Arc<RevisionSeries>,
     /// What was decided last for the gateways that share their work.
     pub(crate) word: ArcSwap<Word>,
     /// The registry's leader knows nothing of this gateway.
@@ -195,7 +198,8 @@ impl Shared {
         let _within = self.runtime.enter();
         let spec = RevisionSpec { is_shared: self.options.reached.is_some(), ..spec_of(said, &self.options.defaults) };
         let log = self.logs.revision(&said.metadata.namespace, &said.metadata.name);
-        let revision = Revision::begin(spec, self.runtimes.of(said.runtime()), log, Arc::clone(&self.changed));
+        let runtime = self.runtimes.of(said.runtime());
+        let revision = Revision::begin(spec, runtime, log, Arc::clone(&self.changed), &self.series);
         if let Some(uid) = &said.metadata.uid {
             self.word.load().tell(uid, &revision);
         }
@@ -305,6 +309,7 @@ impl Gateway {
             runtimes,
             logs,
             changed: Arc::default(),
+            series: Arc::default(),
             word: ArcSwap::default(),
             unheard: Notify::new(),
             routed: watch::Sender::new(()),
@@ -410,6 +415,12 @@ impl GatewayHandle {
     #[must_use]
     pub fn census(&self) -> Census {
         Census::new(&self.shared)
+    }
+
+    /// What its revisions count, for whoever shows metrics.
+    #[must_use]
+    pub fn series(&self) -> Arc<RevisionSeries> {
+        Arc::clone(&self.shared.series)
     }
 
     /// Its services, for the dispatcher of the same process.

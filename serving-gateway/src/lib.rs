@@ -25,6 +25,7 @@ use pelton_autoscaler as autoscaler;
 pub use census::{Census, Counted};
 pub use deliveries::{Deliveries, NoSlot, Slot};
 pub use gateway::{Gateway, GatewayHandle, Options};
+pub use metrics::RevisionSeries;
 pub use pelton_http_front::FrontError as ServeError;
 pub use proxy::Unanswered;
 pub use revision::{Counts, NotServed, WaitingEvents};

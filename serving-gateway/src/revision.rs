@@ -36,7 +36,7 @@ pub use self::scaler::Assigned;
 pub use self::waiting::{Full, QueueBounds};
 use crate::autoscaler::{Demand, Spec};
 use crate::logs::RevisionLog;
-use crate::metrics::{RevisionMetrics, Stage};
+use crate::metrics::{RevisionMetrics, RevisionSeries, Stage};
 use crate::probe::{Probe, Repeated};
 use crate::proxy::{Hop, Line, Protocol, Timeouts};
 use crate::runtime::{Runtime, Workload, WorkloadSpec};
@@ -160,6 +160,7 @@ impl Revision {
         runtime: Arc<dyn Runtime>,
         log: Arc<RevisionLog>,
         changed: Arc<Notify>,
+        series: &Arc<RevisionSeries>,
     ) -> Arc<Self> {
         let core = match spec.is_shared {
             true => Core::shared(spec.core.clone(), runtime.can_pause(), spec.is_proved),
@@ -175,7 +176,7 @@ impl Revision {
             last_start: None,
             deployed: None,
         };
-        let metrics = RevisionMetrics::new(&spec.workload);
+        let metrics = RevisionMetrics::new(&spec.workload, series);
         let revision = Arc::new(Self {
             spec,
             runtime,

@@ -18,7 +18,7 @@ use pelton_serving_gateway::logs::{LogOptions, Logs};
 use pelton_serving_gateway::runtime::Runtime;
 use pelton_serving_gateway::runtime::Runtimes;
 use pelton_serving_gateway::runtime::process::{ProcessOptions, ProcessRuntime};
-use pelton_serving_gateway::{Deliveries, Gateway, GatewayHandle, Options};
+use pelton_serving_gateway::{Deliveries, Gateway, GatewayHandle, Options, RevisionSeries};
 use tokio::net::TcpListener;
 
 use super::{AnyClient, StartError, advertised};
@@ -72,6 +72,11 @@ impl Running {
     /// Its services, for the dispatcher of the same process.
     pub fn deliveries(&self) -> Deliveries {
         self.handle.deliveries()
+    }
+
+    /// What its revisions count.
+    pub fn series(&self) -> Arc<RevisionSeries> {
+        self.handle.series()
     }
 
     /// Its threads: what is begun while this lives runs on them.

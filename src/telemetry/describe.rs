@@ -12,51 +12,21 @@ pub fn all() {
     services();
 }
 
+/// The gateway describes what its revisions count.
 fn services() {
-    describe_counter!("pelton_gateway_answers_total", "Answers of instances, by the class of their status");
-    describe_counter!("pelton_gateway_rejected_total", "Requests that no instance took, by reason");
-    describe_counter!("pelton_gateway_timeouts_total", "Requests whose time was up, by the timeout");
     describe_counter!("pelton_gateway_unknown_host_total", "Requests for a host that no Service has");
     describe_counter!("pelton_gateway_bad_requests_total", "Requests that two readers could have taken differently");
-    describe_counter!(
-        "pelton_gateway_failed_instances_total",
-        "Instances that did not start, never answered or ended by themselves"
-    );
-    describe_counter!("pelton_gateway_pauses_total", "Instances that were paused");
-    describe_counter!("pelton_gateway_resumes_total", "Instances that were resumed");
-    describe_counter!("pelton_gateway_cold_requests_total", "Requests that came when no instance ran");
     describe_counter!("pelton_gateway_connections_refused_total", "Connections that were refused, by reason");
     describe_counter!(
         "pelton_gateway_connection_timeouts_total",
         "Connections that were cut because their peer was slow or stuck"
     );
     describe_gauge!("pelton_gateway_connections", "Connections of clients");
-    describe_gauge!("pelton_gateway_paused_instances", "Instances that are paused");
     describe_histogram!(
         "pelton_gateway_cold_start_seconds",
         Unit::Seconds,
         "Parts of cold starts: queued, decide, spawn, ready, first-byte"
     );
-    describe_histogram!(
-        "kn_serving_invocation_duration_seconds",
-        Unit::Seconds,
-        "From a request's slot to the end of its answer"
-    );
-    describe_gauge!("kn_revision_request_concurrency", "Requests on their way or waiting");
-    describe_gauge!("kn_revision_request_queued", "Requests that wait for an instance");
-    describe_gauge!("kn_revision_request_active", "Requests on their way");
-    describe_gauge!("kn_revision_pods_desired", "Instances that there should be");
-    describe_gauge!("kn_revision_pods_count", "Instances that answer, paused ones among them");
-    describe_gauge!("kn_revision_pods_not_ready_count", "Instances that do not answer yet");
-    describe_gauge!("kn_revision_pods_terminating_count", "Instances that are ending");
-    describe_gauge!(
-        "kn_revision_capacity_excess",
-        "Load that could come at once beyond the burst that should find room"
-    );
-    describe_gauge!("kn_revision_panic_mode", "1 while the short window decides");
-    describe_gauge!("kn_revision_concurrency_stable", "Average concurrency over the stable window");
-    describe_gauge!("kn_revision_concurrency_panic", "Average concurrency over the panic window");
-    describe_gauge!("kn_revision_concurrency_target", "Concurrency that one instance is meant to have");
 }
 
 fn groups() {

@@ -1,8 +1,10 @@
 //! The recorder behind the `metrics` macros, and its text.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use parking_lot::Mutex;
 
 use super::{describe, process};
 
@@ -22,10 +24,14 @@ const BYTES: &[f64] =
 /// Bounds of every other histogram: counts, such as events a batch.
 const COUNTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0];
 
+/// Writes series that the recorder does not have, in Prometheus' text format.
+type Writer = Box<dyn Fn(&mut String) + Send + Sync>;
+
 /// The metrics of this process.
 #[derive(Clone)]
 pub struct Metrics {
     handle: PrometheusHandle,
+    further: Arc<Mutex<Option<Writer>>>,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -40,7 +46,7 @@ impl Metrics {
     /// # Errors
     /// There is one already.
     pub fn install() -> Result<Self, BuildError> {
-        let metrics = Self { handle: builder()?.install_recorder()? };
+        let metrics = Self { handle: builder()?.install_recorder()?, further: Arc::default() };
         process::describe();
         describe::all();
         Ok(metrics)
@@ -60,7 +66,16 @@ impl Metrics {
     #[must_use]
     pub fn render(&self) -> String {
         process::observe();
-        self.handle.render()
+        let mut text = self.handle.render();
+        if let Some(write) = &*self.further.lock() {
+            write(&mut text);
+        }
+        text
+    }
+
+    /// Shows what `write` writes, too, after everything else: names that the recorder does not have.
+    pub fn show(&self, write: impl Fn(&mut String) + Send + Sync + 'static) {
+        *self.further.lock() = Some(Box::new(write));
     }
 }
 
