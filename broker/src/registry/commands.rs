@@ -34,11 +34,18 @@ pub(crate) enum RegistryCommand {
     Cluster(Box<ClusterCommand>),
 }
 
-/// Everything that the registry holds.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// Everything that the registry holds, as it is read. [`encode_documents`] writes it.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub(crate) struct Documents {
     pub(crate) resources: Vec<Resource>,
     pub(crate) cluster: ClusterState,
+}
+
+/// The same, as it is written: without a copy of every resource.
+#[derive(Serialize)]
+struct Written<'a, R> {
+    resources: &'a R,
+    cluster: &'a ClusterState,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -90,12 +97,12 @@ impl RegistryCommand {
     }
 }
 
-impl Documents {
-    /// For a cluster that is at this version of the protocol.
-    pub(crate) fn encode(&self, protocol: u32) -> Bytes {
-        fold(Forms::of(protocol).documents, &to_json(self))
-    }
+/// [`Documents`] for a cluster that is at this version of the protocol. `resources` become a list.
+pub(crate) fn encode_documents(resources: &impl Serialize, cluster: &ClusterState, protocol: u32) -> Bytes {
+    fold(Forms::of(protocol).documents, &to_json(&Written { resources, cluster }))
+}
 
+impl Documents {
     /// By a program that speaks the protocol up to this version.
     pub(crate) fn decode(bytes: &Bytes, protocol: u32) -> Result<Self, Undecodable> {
         let json = unfold(VERSION..=Forms::of(protocol).documents, bytes)?;
@@ -138,6 +145,10 @@ mod tests {
 
     const PROTOCOL: u32 = 1;
 
+    fn encoded(documents: &Documents, protocol: u32) -> Bytes {
+        encode_documents(&documents.resources, &documents.cluster, protocol)
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_a_command_panic(noise in vec(any::<u8>(), 0..256), kind in 14_u8..20) {
@@ -173,7 +184,7 @@ mod tests {
         let resources = pelton_resource::parse_documents(text, "test").unwrap();
         let cluster = crate::cluster::three_nodes();
         let documents = Documents { resources, cluster };
-        assert_eq!(Documents::decode(&documents.encode(PROTOCOL), PROTOCOL).unwrap(), documents);
+        assert_eq!(Documents::decode(&encoded(&documents, PROTOCOL), PROTOCOL).unwrap(), documents);
         let old = fold(VERSION, &to_json(&documents.resources));
         let read = Documents::decode(&old, PROTOCOL).unwrap();
         assert_eq!(read, Documents { cluster: ClusterState::default(), ..documents });
@@ -191,7 +202,7 @@ mod tests {
             let (kind, body) = command.encode(protocol);
             assert_eq!(RegistryCommand::decode(kind, &body, PROTOCOL + 1).unwrap(), command);
             assert_eq!(RegistryCommand::decode(kind, &body, PROTOCOL).is_ok(), protocol == PROTOCOL, "{protocol}");
-            let bytes = documents.encode(protocol);
+            let bytes = encoded(&documents, protocol);
             assert_eq!(Documents::decode(&bytes, PROTOCOL + 1).unwrap(), documents);
             assert_eq!(Documents::decode(&bytes, PROTOCOL).is_ok(), protocol == PROTOCOL, "{protocol}");
         }

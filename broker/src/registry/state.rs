@@ -14,9 +14,10 @@ use pelton_consensus::{Applied, StateMachine, Watermark};
 use pelton_log::LogIndex;
 use pelton_peer::Versions;
 use pelton_resource::{Resource, broker_settings};
+use serde::{Serialize, Serializer};
 use tokio::sync::watch;
 
-use super::commands::{Documents, RegistryCommand};
+use super::commands::{Documents, RegistryCommand, encode_documents};
 use super::store::{Change, Store, Unusable};
 use crate::cluster::{ClusterState, Outcome};
 
@@ -46,6 +47,17 @@ struct Inner {
     index: u64,
     /// What came of the last cluster commands, by log index.
     outcomes: VecDeque<(u64, Outcome)>,
+    /// Everything as it is stored, as of an index: a checkpoint asks for it twice.
+    encoded: Option<(u64, Bytes)>,
+}
+
+/// All resources, as a list. Each is copied only while it is written.
+struct List<'a>(&'a Resources);
+
+impl Serialize for List<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter())
+    }
 }
 
 impl RegistryState {
@@ -60,7 +72,7 @@ impl RegistryState {
             Some((path, Err(error))) => (Self::rebuilt(path, mark, &error), 0, Documents::default()),
             None => (None, 0, Documents::default()),
         };
-        let inner = Inner { store, path: path.map(Path::to_owned), index, outcomes: VecDeque::new() };
+        let inner = Inner { store, path: path.map(Path::to_owned), index, outcomes: VecDeque::new(), encoded: None };
         let resources = resources_of(stored.resources, index);
         Self {
             protocol: versions.max,
@@ -127,11 +139,16 @@ impl RegistryState {
         }
     }
 
-    /// Everything, and the index that it reflects. One after the other would give what never was together.
-    fn documents(&self) -> (u64, Documents) {
-        let inner = self.inner.lock();
-        let resources = self.current().iter().collect();
-        (inner.index, Documents { resources, cluster: (*self.current_cluster()).clone() })
+    /// Everything as it is stored, and the index that it reflects. One after the other would give what never was together.
+    fn encoded(&self) -> (u64, Bytes) {
+        let mut inner = self.inner.lock();
+        let index = inner.index;
+        let cluster = self.current_cluster();
+        let kept = inner.encoded.take().filter(|(at, _)| *at == index);
+        let (_, bytes) = inner.encoded.insert(
+            kept.unwrap_or_else(|| (index, encode_documents(&List(&self.current()), &cluster, cluster.protocol()))),
+        );
+        (index, bytes.clone())
     }
 
     fn take(&self, index: u64, documents: Documents) {
@@ -139,7 +156,7 @@ impl RegistryState {
         if let Some(Err(error)) = inner.store.as_mut().map(|store| store.replace(index, &documents)) {
             inner.give_up_store(&error);
         }
-        inner.index = index;
+        (inner.index, inner.encoded) = (index, None);
         self.publish(resources_of(documents.resources, index));
         self.cluster.send_replace(Arc::new(documents.cluster));
     }
@@ -220,10 +237,10 @@ impl StateMachine for RegistryState {
     }
 
     fn checkpoint(&self) -> Bytes {
-        let (index, documents) = self.documents();
-        let mut out = BytesMut::new();
+        let (index, documents) = self.encoded();
+        let mut out = BytesMut::with_capacity(size_of::<u64>() + documents.len());
         out.put_u64_le(index);
-        out.put_slice(&documents.encode(documents.cluster.protocol()));
+        out.put_slice(&documents);
         out.freeze()
     }
 
@@ -240,12 +257,12 @@ impl StateMachine for RegistryState {
 
     // Nothing reads the registry's entries once they are applied.
     fn watermark(&self, applied: LogIndex) -> Option<Watermark> {
-        let (index, documents) = self.documents();
+        let (index, state) = self.encoded();
         // The store may be ahead of what the group has applied; what was there then is not known.
         if index > applied.0 {
             return None;
         }
-        Some(Watermark { index: applied, state: documents.encode(documents.cluster.protocol()) })
+        Some(Watermark { index: applied, state })
     }
 
     fn install(&self, index: LogIndex, state: &Bytes) -> Result<(), String> {

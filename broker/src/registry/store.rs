@@ -19,8 +19,8 @@ const META: &[u8] = b"\0meta";
 const CLUSTER: &[u8] = b"\0cluster";
 const VERSION: u8 = 1;
 
-/// The page cache: the registry is small, and sled's default of 1 GiB is not.
-const CACHE_BYTES: u64 = 16 << 20;
+/// The page cache. What the registry holds is in memory already, and nothing is read here but what a change replaces.
+const CACHE_BYTES: u64 = 1 << 20;
 
 /// Why a store cannot be used as it is.
 #[derive(Debug, thiserror::Error)]
