@@ -104,8 +104,15 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
+    remove(headers, &HOP_BY_HOP);
+}
+
+/// Takes `names` out. Hardly any message has one of them, and looking for each would be a hash for each.
+fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
+    if headers.keys().any(|name| names.contains(name)) {
+        for name in names {
+            headers.remove(name);
+        }
     }
 }
 
@@ -124,9 +131,7 @@ pub struct Asked<'a> {
 pub fn for_instance(headers: &mut HeaderMap, asked: Asked<'_>) {
     let wants_trailers = names_in(headers, TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
     strip_hop_by_hop(headers);
-    for name in &INTERNAL {
-        headers.remove(name);
-    }
+    remove(headers, &INTERNAL);
     // The gateway has told the client to go on by itself.
     headers.remove(EXPECT);
     headers.remove(TE);
