@@ -75,7 +75,7 @@ impl Watches {
         read: impl Fn(u64) -> Option<T> + Send + 'static,
     ) -> watch::Receiver<T> {
         self.look(shown, key, subject, Lane::Small, move |news, shown: &watch::Sender<T>| {
-            if let News::Number(number) = news
+            if let Some(News::Number(number)) = news
                 && let Some(number) = read(number)
             {
                 show(shown, number);
@@ -86,7 +86,7 @@ impl Watches {
 
     pub(super) fn cluster(&self) -> watch::Receiver<Arc<ClusterView>> {
         self.look(&self.cluster, (), Subject::Cluster(true), Lane::Small, |news, shown| {
-            if let News::Cluster(json) = news {
+            if let Some(News::Cluster(json)) = news {
                 show(shown, Arc::new(serde_json::from_slice(&json).map_err(|_| bad("a view"))?));
             }
             Ok(())
@@ -96,19 +96,16 @@ impl Watches {
     pub(super) fn resources(&self) -> watch::Receiver<Arc<Resources>> {
         let mut building = None;
         self.look(&self.resources, (), Subject::Resources(true), Lane::Reads, move |news, shown| {
-            if let News::Resources(changes) = news {
-                take_changes(&mut building, changes, shown)?;
-            }
-            Ok(())
+            take_resources(&mut building, news, shown)
         })
     }
 
-    /// A look at something that others may look at already.
+    /// A look at something that others may look at already. `take` gets nothing when a stream begins, and then its news.
     fn look<K, T, F>(&self, shown: &Shown<K, T>, key: K, subject: Subject, lane: Lane, take: F) -> watch::Receiver<T>
     where
         K: Eq + Hash + Copy + Send + 'static,
         T: Default + Send + Sync + 'static,
-        F: FnMut(News, &watch::Sender<T>) -> Result<(), Status> + Send + 'static,
+        F: FnMut(Option<News>, &watch::Sender<T>) -> Result<(), Status> + Send + 'static,
     {
         let mut all = shown.lock();
         if let Some(sender) = all.get(&key) {
@@ -145,7 +142,21 @@ fn show<T: PartialEq>(shown: &watch::Sender<T>, news: T) {
     });
 }
 
-/// Resources as they were told so far; they are shown with the last part. The first part of a stream begins from nothing.
+/// A stream begins from nothing: what was deleted before it is not told.
+fn take_resources(
+    building: &mut Option<Resources>,
+    news: Option<News>,
+    shown: &watch::Sender<Arc<Resources>>,
+) -> Result<(), Status> {
+    match news {
+        None => *building = None,
+        Some(News::Resources(changes)) => take_changes(building, changes, shown)?,
+        Some(_) => {}
+    }
+    Ok(())
+}
+
+/// Resources as they were told so far; they are shown with the last part.
 fn take_changes(
     building: &mut Option<Resources>,
     changes: wire::ResourceChanges,
@@ -194,15 +205,16 @@ async fn follow<K: Eq + Hash, T, F>(
     lane: Lane,
     mut take: F,
 ) where
-    F: FnMut(News, &watch::Sender<T>) -> Result<(), Status>,
+    F: FnMut(Option<News>, &watch::Sender<T>) -> Result<(), Status>,
 {
     loop {
         let told = async {
             let mut stream = open(&caller, lane, subject).await?;
+            take(None, &sender)?;
             while let Some(response) = stream.message().await? {
                 match response.news {
                     Some(News::Refusal(_)) => return Ok(true),
-                    Some(news) => take(news, &sender)?,
+                    Some(news) => take(Some(news), &sender)?,
                     None => {}
                 }
             }
@@ -261,4 +273,35 @@ async fn hold(caller: Caller, group: GroupId, sender: watch::Sender<Serving>) {
 fn serving_from_wire(news: &wire::SessionNews) -> Serving {
     let Some(wire::Session { term, grant }) = news.session else { return Serving::Waits };
     Serving::Granted(Grant { session: Session { term, grant }, is_to_finish: news.is_to_finish })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parts::resource_to_wire;
+    use super::*;
+
+    fn all(version: u64, names: &[&str]) -> News {
+        let manifest =
+            |name: &&str| format!("apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {{name: {name}}}\n");
+        let text = names.iter().map(manifest).collect::<Vec<_>>().join("---\n");
+        let resources = pelton_resource::parse_documents(&text, "test").unwrap();
+        News::Resources(wire::ResourceChanges {
+            version,
+            stored: resources.iter().map(resource_to_wire).collect(),
+            deleted: Vec::new(),
+            is_last_part: true,
+        })
+    }
+
+    #[test]
+    fn what_was_deleted_while_no_stream_was_open_does_not_come_back() {
+        let shown = watch::Sender::<Arc<Resources>>::default();
+        let mut building = None;
+        let names = || shown.borrow().brokers.keys().map(|name| name.to_string()).collect::<Vec<_>>();
+        for (version, told, want) in [(1, &["a", "b"][..], &["/a", "/b"][..]), (2, &["b"], &["/b"])] {
+            take_resources(&mut building, None, &shown).unwrap();
+            take_resources(&mut building, Some(all(version, told)), &shown).unwrap();
+            assert_eq!(names(), want);
+        }
+    }
 }
