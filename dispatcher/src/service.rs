@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -40,6 +41,11 @@ pub trait Service: fmt::Debug + Send + Sync {
 
 /// The right to send one request. Dropped, somebody else gets it.
 pub trait Slot: fmt::Debug + Send {
+    /// How long the request may wait all the same before anything is done with it. The time of an attempt is longer by that.
+    fn may_wait(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Sends a request, in the form of a request to an origin server, and waits for the head of the answer.
     ///
     /// # Errors

@@ -119,7 +119,7 @@ impl<C: Client> Group<C> {
             metrics,
             alarm: None,
             queued: false,
-            parked: false,
+            parked: [false; 2],
             waits_from: [None; 2],
             waits: None,
             matched: 0,

@@ -34,7 +34,7 @@ const COPIED_BYTES: usize = 64 * 1024;
 /// Triggers that wait for a target.
 #[derive(Debug)]
 pub(super) struct Parked {
-    slots: VecDeque<u32>,
+    slots: VecDeque<(u32, Asked)>,
     recheck: Instant,
     /// Some of them wait for a slot.
     wants_slot: bool,
@@ -108,7 +108,7 @@ impl<C: Client> Group<C> {
             Ok(admitted) => admitted,
             Err(Refusal::NoSlot) => return self.wait_for_slot(at, asked, &plan, route, now),
             Err(refusal) => {
-                self.park(at, route, refusal, now);
+                self.park(at, asked, route, refusal, now);
                 return Try::Nothing;
             }
         };
@@ -120,7 +120,7 @@ impl<C: Client> Group<C> {
         let event = event_to_send(&stored, asked, slot.state.errand(offset));
         if !route.target.take_bytes(plan.share(asked), event.frame_len()) {
             route.target.give_back(plan.share(asked), admitted.permit);
-            self.park(at, route, Refusal::Full, now);
+            self.park(at, asked, route, Refusal::Full, now);
             return Try::Nothing;
         }
         slot.state.start(asked, offset);
@@ -243,7 +243,7 @@ impl<C: Client> Group<C> {
             return Try::Started;
         }
         waits_from.get_or_insert(refusals.count);
-        self.park(at, route, Refusal::NoSlot, now);
+        self.park(at, asked, route, Refusal::NoSlot, now);
         Try::Nothing
     }
 
@@ -296,10 +296,10 @@ impl<C: Client> Group<C> {
 
     // --- waiting for the target ---
 
-    fn park(&mut self, at: u32, route: &Route, refusal: Refusal, now: Instant) {
+    fn park(&mut self, at: u32, asked: Asked, route: &Route, refusal: Refusal, now: Instant) {
         let Some(slot) = self.slots.get_mut(at) else { return };
         // An end of its own attempts, a new event or a timer has it ask again while it is listed.
-        let is_listed = std::mem::replace(&mut slot.parked, true);
+        let is_listed = std::mem::replace(&mut slot.parked[asked as usize], true);
         let recheck = match refusal {
             Refusal::Full | Refusal::NoSlot => now + RECHECK,
             Refusal::Open(until) => until.min(now + RECHECK).max(now + Duration::from_millis(1)),
@@ -312,7 +312,7 @@ impl<C: Client> Group<C> {
         parked.recheck = parked.recheck.min(recheck);
         parked.wants_slot |= refusal == Refusal::NoSlot;
         if !is_listed {
-            parked.slots.push_back(at);
+            parked.slots.push_back((at, asked));
         }
     }
 
@@ -330,10 +330,10 @@ impl<C: Client> Group<C> {
         self.unparked(woken);
     }
 
-    fn unparked(&mut self, slots: Vec<u32>) {
-        for at in slots {
+    fn unparked(&mut self, slots: Vec<(u32, Asked)>) {
+        for (at, asked) in slots {
             if let Some(slot) = self.slots.get_mut(at) {
-                slot.parked = false;
+                slot.parked[asked as usize] = false;
                 self.queue(at);
             }
         }

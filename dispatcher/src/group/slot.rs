@@ -43,8 +43,8 @@ pub struct Slot {
     pub alarm: Option<Alarm>,
     /// In the run queue.
     pub queued: bool,
-    /// Waits for its target.
-    pub parked: bool,
+    /// Whether it waits for its subscriber, and for its sink.
+    pub parked: [bool; 2],
     /// Since how many refusals of its subscriber, and of its sink, it waits for a slot there.
     pub waits_from: [Option<u64>; 2],
     /// What it adds to what waits for a service of this process.

@@ -20,7 +20,7 @@ const OFFERED_FOR: Duration = Duration::from_millis(200);
 /// The pause after a service took nothing before it is asked again.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 
-/// So many requests in a row may fail to be sent before one of them counts as an attempt: instances go, but a service whose
+/// So many requests one after the other may fail to be sent before one of them counts as an attempt: instances go, but a service whose
 /// instances are always gone is one that does not answer.
 const MAX_UNSENT: u32 = 4;
 
@@ -41,6 +41,8 @@ struct State {
     waiting: Vec<Arc<Notify>>,
     refusals: Refusals,
     unsent: u32,
+    /// When the last of them was found not to be sent.
+    unsent_at: Option<Instant>,
     tally: Tally,
     is_closed: bool,
 }
@@ -62,6 +64,7 @@ impl Gate {
             waiting: Vec::new(),
             refusals: Refusals { count: 0, why: Arc::from("") },
             unsent: 0,
+            unsent_at: None,
             tally: Tally::default(),
             is_closed: false,
         };
@@ -97,9 +100,14 @@ impl Gate {
         self.state.lock().unsent = 0;
     }
 
-    /// A request could not be sent. `true` when that is to count as an attempt.
-    pub fn unsent(&self) -> bool {
+    /// A request could not be sent that was begun at that moment. `true` when that is to count as an attempt. Those that were on
+    /// their way together when an instance went say no more than one.
+    pub fn unsent(&self, began: Instant) -> bool {
         let mut state = self.state.lock();
+        if state.unsent_at.is_some_and(|at| began < at) {
+            return false;
+        }
+        state.unsent_at = Some(Instant::now());
         state.unsent += 1;
         let counts = state.unsent >= MAX_UNSENT;
         if counts {

@@ -4,6 +4,7 @@ use std::io;
 
 use http_body_util::BodyExt as _;
 use pelton_http_front::text_of;
+use tokio::time::Instant;
 
 use super::Job;
 use crate::delivery::{Attempted, NoAnswer};
@@ -18,13 +19,14 @@ pub(super) async fn send_in_slot(slot: Box<dyn Slot>, job: &mut Job) -> Option<A
         return Some(Err(NoAnswer::Impossible("there is no URL any more".to_owned())));
     };
     job.is_sent = true;
+    let began = Instant::now();
     let request = delivery_request(&job.plan, job.ticket.asked, route, &job.event);
     let gate = job.target.gate().expect("who gave a slot has a gate");
     let response = match slot.send(request).await {
         Ok(response) => response,
         Err(Unanswered::Unsent(why)) => {
             job.is_sent = false;
-            return gate.unsent().then_some(Err(NoAnswer::Connect(why)));
+            return gate.unsent(began).then_some(Err(NoAnswer::Connect(why)));
         }
         Err(Unanswered::TimeUp) => return Some(Err(NoAnswer::Timeout)),
         Err(Unanswered::Broken(why)) => return Some(Err(NoAnswer::Broken(why))),

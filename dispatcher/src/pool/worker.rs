@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pelton_http_front::SendFailed;
 use tokio::time::{Instant, Sleep, sleep, timeout};
@@ -83,7 +84,8 @@ impl Worker {
         if !self.line.target.still_admits(job.permit) {
             return job.finish(None).await;
         }
-        self.alarm.as_mut().reset(Instant::now() + job.plan.timeout.min(LONGEST_WAIT));
+        let may_wait = job.slot.as_ref().map_or(Duration::ZERO, |slot| slot.may_wait());
+        self.alarm.as_mut().reset(Instant::now() + job.plan.timeout.saturating_add(may_wait).min(LONGEST_WAIT));
         let attempted = tokio::select! {
             biased;
             attempted = self.line.attempt(&mut job) => attempted,

@@ -68,7 +68,7 @@ impl FakeService {
         self.change(|state| state.refuses = why);
     }
 
-    /// So many requests fail to be sent.
+    /// So many requests fail to be sent, as soon as requests are answered.
     pub fn lose(&self, requests: usize) {
         self.change(|state| state.unsent = requests);
     }
@@ -191,6 +191,7 @@ impl Slot for FakeSlot {
                 is_lost
             });
             if is_lost {
+                self.0.0.state.subscribe().wait_for(|state| state.answers).await.unwrap();
                 return Err(Unanswered::Unsent("gone".to_owned()));
             }
             assert_eq!(request.headers()["host"], HOST);

@@ -120,6 +120,23 @@ async fn what_was_not_sent_is_no_attempt_unless_nothing_ever_is() {
     world.stop().await;
 }
 
+/// An instance goes while ten requests are on their way to it.
+#[tokio::test]
+async fn what_was_not_sent_together_is_no_attempt() {
+    let service = FakeService::new();
+    service.add_slots(10);
+    service.lose(10);
+    service.answer(false);
+    let mut world = world_with(&service).await;
+    world.trigger("t", &url(), "delivery: {retry: 0}").await;
+    world.send_numbered(0..10).await;
+    eventually("all are on their way", || async { service.busy() == 10 }).await;
+    service.answer(true);
+    world.settled().await;
+    assert_eq!((service.sent(), world.letters().len()), ((0..10).collect(), 0));
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn a_trigger_that_goes_takes_what_waits_with_it_and_a_slot_that_nobody_wants_goes_back() {
     let service = FakeService::new();
