@@ -96,6 +96,21 @@ fn the_image_is_built_by_the_pinned_toolchain_and_runs_as_nobody_special() {
     is_right_but_for_the_mistake_added(command.arg("up"));
 }
 
+/// Orphans of Services would stay as zombies otherwise, until there are no process ids left.
+#[test]
+fn the_first_process_of_the_image_collects_orphans() {
+    let text = file("Containerfile");
+    let (_, image) = text.rsplit_once("\nFROM ").unwrap();
+    let entry = image.lines().find_map(|line| line.strip_prefix("ENTRYPOINT ")).unwrap();
+    let entry: Value = serde_json::from_str(entry).unwrap();
+    assert_eq!(texts(&entry), ["/usr/bin/tini", "--", "pelton"]);
+    assert!(image.lines().any(|line| line.contains("apt-get install") && line.contains(" tini")), "{image}");
+    let compose = compose();
+    for service in compose["services"].as_object().unwrap().values().chain([&compose["x-node"]]) {
+        assert_eq!(service.get("entrypoint"), None, "the image's own is not replaced");
+    }
+}
+
 fn unit_value<'a>(unit: &'a str, key: &str) -> &'a str {
     let line = unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     line.unwrap_or_else(|| panic!("the unit has no {key}"))

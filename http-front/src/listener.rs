@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
@@ -17,6 +18,12 @@ use crate::{FrontOptions, Handler, Occurrence, Refusal};
 /// How long to wait when the system has no descriptor or memory for a connection. The connection waits in the kernel's
 /// queue meanwhile, and accepting again at once would only burn the processor that has to free something.
 const BACKOFF: Duration = Duration::from_millis(50);
+
+/// When the system asks a silent peer whether it is still there, how often, and how many times in vain. Deadlines of
+/// requests see that sooner; this is for what has none: a connection that was upgraded, and an answer that goes on.
+const TCP_KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const TCP_KEEPALIVE_RETRIES: u32 = 4;
 
 /// What the accept loops and the connections of one front share.
 pub(crate) struct Shared<H> {
@@ -53,8 +60,7 @@ impl<H: Handler> Shared<H> {
             let _ = stream.into_std().and_then(|mut stream| stream.write(self.options.turned_away));
             return;
         };
-        // An answer is one small write; waiting for more to go with it only delays it. On failure it is merely slower.
-        let _ = stream.set_nodelay(true);
+        prepare(&stream);
         self.connections.spawn(connection::run(Arc::clone(self), stream, peer, place));
     }
 
@@ -74,6 +80,18 @@ impl<H: Handler> Shared<H> {
             () = tokio::time::sleep(BACKOFF) => {}
         }
     }
+}
+
+/// Small messages leave at once, and a peer that is gone without a word is found out some day. A connection works
+/// without either, only worse.
+fn prepare(stream: &TcpStream) {
+    // An answer is one small write; waiting for more to go with it only delays it.
+    let _ = stream.set_nodelay(true);
+    let keepalive = TcpKeepalive::new()
+        .with_time(TCP_KEEPALIVE_IDLE)
+        .with_interval(TCP_KEEPALIVE_INTERVAL)
+        .with_retries(TCP_KEEPALIVE_RETRIES);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
 }
 
 /// One of the places that a front has for connections. Given back on drop, so also when a task panics or is ended.
@@ -96,5 +114,24 @@ impl<H: Handler> Drop for Place<H> {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
         self.0.handler.count(Occurrence::Closed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_is_gone_without_a_word_is_found_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        prepare(&stream);
+        assert!(stream.nodelay().unwrap());
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), TCP_KEEPALIVE_IDLE);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), TCP_KEEPALIVE_INTERVAL);
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), TCP_KEEPALIVE_RETRIES);
     }
 }

@@ -39,8 +39,5 @@ pub const MAX_IN_FLIGHT: u32 = 10_000;
 /// Most traffic targets of one Service or Route. A routing table is looked through by weight, target by target.
 pub const MAX_TRAFFIC_TARGETS: usize = 256;
 
-/// Most containers of one Revision.
-pub const MAX_CONTAINERS: usize = 32;
-
 /// Most variables in the environment of one container. The kernel takes about 2 MiB of them and of arguments together.
 pub const MAX_ENV_VARS: usize = 4096;

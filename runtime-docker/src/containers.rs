@@ -68,6 +68,10 @@ impl Containers {
 }
 
 impl Workload for Containers {
+    fn kill_all(&self) {
+        self.handles.kill_all();
+    }
+
     fn start(&self) {
         let Self { revision, events, handles } = self;
         let Revision { parts, spec, .. } = &**revision;

@@ -51,9 +51,12 @@ pub fn port(spec: &WorkloadSpec) -> u16 {
 ///
 /// What is not said is left out, so that the image says it. The port is published on the loopback interface alone, at one
 /// that the engine finds (an empty `HostPort`, which Docker chooses at each start and Podman at the creation).
-pub fn body(spec: &WorkloadSpec, owner: &str) -> Value {
+///
+/// # Errors
+/// [`RuntimeError::Unsupported`].
+pub fn body(spec: &WorkloadSpec, owner: &str) -> Result<Value, RuntimeError> {
     // Engines leave `$(NAME)` as it is.
-    let spec = &*spec.expanded(port(spec));
+    let spec = &*spec.expanded(port(spec))?;
     let port = format!("{}/tcp", port(spec));
     let mut host = Map::new();
     host.insert("PortBindings".into(), json!({ &port: [{ "HostIp": Ipv4Addr::LOCALHOST, "HostPort": "" }] }));
@@ -80,7 +83,7 @@ pub fn body(spec: &WorkloadSpec, owner: &str) -> Value {
     body.insert("ExposedPorts".into(), json!({ port: {} }));
     body.insert("Labels".into(), json!({ OWNER: owner, NAMESPACE: spec.namespace, REVISION: spec.revision }));
     body.insert("HostConfig".into(), Value::Object(host));
-    Value::Object(body)
+    Ok(Value::Object(body))
 }
 
 /// What the specification sets, and the contract over it (spec/serving.md 1.1).
@@ -120,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_is_not_said_is_left_to_the_image() {
-        let body = body(&spec(), "me");
+        let body = body(&spec(), "me").unwrap();
         let want = json!({
             "Image": "hello",
             "Env": ["PORT=8080", "K_SERVICE=consumer", "K_CONFIGURATION=consumer", "K_REVISION=consumer-00001"],
@@ -148,7 +151,7 @@ mod tests {
             cpu_millis: Some(250),
             ..spec()
         };
-        let body = body(&spec, "me");
+        let body = body(&spec, "me").unwrap();
         for (path, want) in [
             ("/Entrypoint", json!(["/run"])),
             ("/Cmd", json!(["-v"])),
@@ -183,6 +186,13 @@ mod tests {
             }
         }
         assert!(check(&spec()).is_ok());
+    }
+
+    #[test]
+    fn what_no_program_can_be_given_is_refused() {
+        let spec = WorkloadSpec { args: vec!["$$".to_owned(), "x".repeat(2 << 20)], ..spec() };
+        let Err(RuntimeError::Unsupported { field, .. }) = body(&spec, "me") else { panic!("the engine is asked") };
+        assert_eq!(field, "spec.containers[0].args");
     }
 
     #[test]

@@ -56,6 +56,9 @@ pub struct Instance {
 /// Why a container does not run. `Display` says all of it but its cause.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
+    /// The engine did not even create it, so there is nothing to remove.
+    #[error("its container cannot be created")]
+    NotCreated(#[source] EngineError),
     /// The engine says so.
     #[error("its container cannot be started")]
     Engine(#[from] EngineError),
@@ -95,8 +98,10 @@ impl Instance {
     async fn begin(&self) -> Result<SocketAddr, StartError> {
         let Revision { parts, spec, body, .. } = &*self.revision;
         let (engine, name) = (&parts.engine, &*self.id.0);
-        if !self.is_created {
-            engine.create(name, body).await?;
+        if !self.is_created
+            && let Err(why) = engine.create(name, body).await
+        {
+            return Err(if why.nothing_was_done() { StartError::NotCreated(why) } else { why.into() });
         }
         match engine.start(name).await {
             // Somebody has cleaned up what did not run. Should it be there nevertheless, no other gets its name.
@@ -116,9 +121,12 @@ impl Instance {
     }
 
     fn not_started(self, why: &StartError) {
+        // Whoever removes waits for as long as the engine is away, and starts are tried again meanwhile.
+        if !matches!(why, StartError::NotCreated(_)) {
+            self.parts().remove_later(self.id.clone());
+        }
         let why = text_of(why);
         tracing::debug!(id = %self.id, why, "the instance did not start");
-        self.parts().remove_later(self.id.clone());
         let Self { events, ears, .. } = self;
         drop(ears);
         let _ = events.send(InstanceEvent::NotStarted { why });

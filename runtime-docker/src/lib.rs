@@ -184,10 +184,10 @@ impl Runtime for DockerRuntime {
         let parts = Arc::clone(&self.parts);
         async move {
             let image = create::check(&spec)?;
+            let body = create::body(&spec, &parts.owner)?;
             parts.meet().await.map_err(|why| failed("no container can be run", why))?;
             let provided = image::provide(&parts.engine, &image, spec.image_pull_policy).await;
             provided.map_err(|why| failed("its containers cannot be created", why))?;
-            let body = create::body(&spec, &parts.owner);
             let first = parts.new_id(&spec);
             match parts.engine.create(&first.0, &body).await {
                 Ok(warnings) => {

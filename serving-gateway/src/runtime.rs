@@ -192,4 +192,8 @@ pub trait Workload: fmt::Debug + Send + Sync {
     /// Ends an instance: it is resumed if it is paused, asked to end, and after [`WorkloadSpec::grace`] killed with all
     /// that it started. It does not wait; `Exited` tells when it is gone. Doing it again changes nothing.
     fn stop(&self, id: &InstanceId);
+
+    /// Kills every instance now, with all that it started; `Exited` tells when each is gone. Where instances are somebody
+    /// else's to end, nothing is done.
+    fn kill_all(&self) {}
 }

@@ -151,15 +151,8 @@ pub(super) enum Purpose {
     Life,
 }
 
-/// Checks a probe of `container`. A process may be asked at no port but the one that `PORT` gives it.
-pub(super) fn validate(
-    probe: &Probe,
-    purpose: Purpose,
-    container: &Container,
-    is_process: bool,
-    path: &str,
-    errors: &mut FieldErrors,
-) {
+/// Checks a probe of `container`. It may be asked at no port but its own, whatever runs it.
+pub(super) fn validate(probe: &Probe, purpose: Purpose, container: &Container, path: &str, errors: &mut FieldErrors) {
     match probe.actions().as_slice() {
         [] => {
             let all = ["httpGet", "tcpSocket", "grpc", "exec"];
@@ -171,7 +164,7 @@ pub(super) fn validate(
             errors.push(FieldError::multiple_one_of(&paths));
         }
     }
-    let mut port = |port: &ProbePort, path: String| validate_port(port, container, is_process, path, errors);
+    let mut port = |port: &ProbePort, path: String| validate_port(port, container, path, errors);
     if let Some(get) = &probe.http_get {
         port(&get.port, child(path, "httpGet.port"));
     }
@@ -185,13 +178,13 @@ pub(super) fn validate(
     validate_numbers(probe, purpose, path, errors);
 }
 
-fn validate_port(port: &ProbePort, container: &Container, is_process: bool, path: String, errors: &mut FieldErrors) {
+fn validate_port(port: &ProbePort, container: &Container, path: String, errors: &mut FieldErrors) {
     match port {
         ProbePort::Number(0) => {}
         ProbePort::Number(number @ 1..=65_535) => {
             let own = i32::from(container.port().unwrap_or(DEFAULT_PORT));
-            if is_process && *number != own {
-                let why = "a process is asked at the port that PORT gives it; leave this out";
+            if *number != own {
+                let why = "an instance is asked at the port that takes requests, and at no other; leave this out";
                 errors.push(FieldError::invalid(number, path).with_details(why));
             }
         }

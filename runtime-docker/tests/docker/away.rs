@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pelton_serving_gateway::runtime::InstanceEvent;
 use pelton_serving_gateway::runtime::conformance::{Deployed, ask};
 
-use crate::support::{Place, stop, why_not_started};
+use crate::support::{PATIENCE, Place, stop, why_not_started};
 
 #[tokio::test]
 async fn a_deployment_says_who_is_away_and_succeeds_once_they_are_there() {
@@ -44,6 +44,27 @@ async fn a_start_says_who_is_away_and_leaves_nothing() {
     stop(&mut deployed, &id).await;
     deployed.is_over().await;
     place.until_none().await;
+}
+
+/// Starts are tried again for as long as it is away, and none of them leaves something that waits for it.
+#[tokio::test]
+async fn starts_that_fail_leave_no_tasks() {
+    const MANY: usize = 100;
+    let place = Place::with_stub();
+    let mut deployed = place.deployed().await;
+    place.until_ahead().await;
+    place.stub().go_away().await;
+    for _ in 0..MANY {
+        why_not_started(&mut deployed).await;
+    }
+    let settled = async {
+        // Others of this test are a few.
+        while tokio::runtime::Handle::current().metrics().num_alive_tasks() >= MANY {
+            tokio::task::yield_now().await;
+        }
+    };
+    let settled = tokio::time::timeout(PATIENCE, settled).await;
+    assert!(settled.is_ok(), "each start has left a task");
 }
 
 /// As when Docker is upgraded with `live-restore`.

@@ -4,7 +4,13 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::WorkloadSpec;
+use super::{RuntimeError, WorkloadSpec};
+
+/// The most that the command, its arguments and the values of the environment may come to once they are expanded, in
+/// bytes. Linux gives them a quarter of the limit of a stack together (`execve(2)`), which is 8 MiB unless somebody has
+/// raised it. A variable that names one before it several times multiplies it, so a few lines can ask for more than any
+/// machine has.
+const MAX_EXPANDED_BYTES: usize = 2 * 1024 * 1024;
 
 impl WorkloadSpec {
     /// The same, with `$(NAME)` in its command, arguments and variables replaced. A variable knows those before it; the
@@ -12,16 +18,20 @@ impl WorkloadSpec {
     /// left as it is written.
     ///
     /// For runtimes whose engine does not do it. `port` is what `PORT` will be.
-    #[must_use]
-    pub fn expanded(&self, port: u16) -> Cow<'_, Self> {
+    ///
+    /// # Errors
+    /// [`RuntimeError::Unsupported`]: something is replaced, and all together are more than 2 MiB then.
+    pub fn expanded(&self, port: u16) -> Result<Cow<'_, Self>, RuntimeError> {
         let texts = self.command.iter().chain(&self.args).chain(self.env.iter().map(|(_, value)| value));
         if !texts.into_iter().any(|text| text.contains('$')) {
-            return Cow::Borrowed(self);
+            return Ok(Cow::Borrowed(self));
         }
+        let mut room = MAX_EXPANDED_BYTES;
         let mut known: HashMap<&str, String> = HashMap::new();
         let mut env = Vec::with_capacity(self.env.len());
         for (name, value) in &self.env {
-            let value = expand(value, |name| known.get(name).map(String::as_str));
+            let value = expand(value, |name| known.get(name).map(String::as_str), &mut room);
+            let value = value.ok_or_else(|| too_large("spec.containers[0].env"))?;
             known.insert(name, value.clone());
             env.push((name.clone(), value));
         }
@@ -33,36 +43,55 @@ impl WorkloadSpec {
         ] {
             known.insert(name, value);
         }
-        let words = |words: &[String]| {
-            words.iter().map(|word| expand(word, |name| known.get(name).map(String::as_str))).collect()
+        let mut words = |words: &[String], field: &'static str| {
+            let mut expanded = Vec::with_capacity(words.len());
+            for word in words {
+                let word = expand(word, |name| known.get(name).map(String::as_str), &mut room);
+                expanded.push(word.ok_or_else(|| too_large(field))?);
+            }
+            Ok::<_, RuntimeError>(expanded)
         };
-        Cow::Owned(Self { command: words(&self.command), args: words(&self.args), env, ..self.clone() })
+        let command = words(&self.command, "spec.containers[0].command")?;
+        let args = words(&self.args, "spec.containers[0].args")?;
+        Ok(Cow::Owned(Self { command, args, env, ..self.clone() }))
     }
 }
 
-/// `text` with each `$(NAME)` replaced by what `value` knows it to be.
-fn expand<'a>(text: &str, value: impl Fn(&str) -> Option<&'a str>) -> String {
-    let mut out = String::with_capacity(text.len());
+fn too_large(field: &'static str) -> RuntimeError {
+    let why = "with each $(NAME) replaced, the command, its arguments and its environment are more than 2 MiB, which \
+               no process can be given";
+    RuntimeError::Unsupported { field, why: why.to_owned() }
+}
+
+/// `text` with each `$(NAME)` replaced by what `value` knows it to be. Takes its bytes of `room` before it has them;
+/// `None` when there are not so many.
+fn expand<'a>(text: &str, value: impl Fn(&str) -> Option<&'a str>, room: &mut usize) -> Option<String> {
+    let mut out = String::new();
+    let mut push = |piece: &str| {
+        *room = room.checked_sub(piece.len())?;
+        out.push_str(piece);
+        Some(())
+    };
     let mut rest = text;
     while let Some(place) = rest.find('$') {
-        out.push_str(&rest[..place]);
+        push(&rest[..place])?;
         let behind = &rest[place + 1..];
         if let Some(escaped) = behind.strip_prefix('$') {
-            out.push('$');
+            push("$")?;
             rest = escaped;
         } else if let Some((name, after)) = behind.strip_prefix('(').and_then(|reference| reference.split_once(')')) {
             match value(name) {
-                Some(value) => out.push_str(value),
-                None => out.push_str(&rest[place..rest.len() - after.len()]),
+                Some(value) => push(value)?,
+                None => push(&rest[place..rest.len() - after.len()])?,
             }
             rest = after;
         } else {
-            out.push('$');
+            push("$")?;
             rest = behind;
         }
     }
-    out.push_str(rest);
-    out
+    push(rest)?;
+    Some(out)
 }
 
 #[cfg(test)]
@@ -108,7 +137,9 @@ mod tests {
             ("$é$(VAR_A)", "$éA"),
             ("", ""),
         ] {
-            assert_eq!(expand(text, value), want, "{text:?}");
+            let mut room = 1024;
+            assert_eq!(expand(text, value, &mut room).as_deref(), Some(want), "{text:?}");
+            assert_eq!(room, 1024 - want.len(), "{text:?}");
         }
     }
 
@@ -132,12 +163,38 @@ mod tests {
             ]),
             ..plain_spec()
         };
-        let expanded = spec.expanded(4321);
+        let expanded = spec.expanded(4321).unwrap();
         assert_eq!(expanded.command, texts(&["/1$(LATER)/run", "plain"]));
         assert_eq!(expanded.args, texts(&["--port=4321", "12", "r-1/s", "$(A)", "$(NOBODY)"]));
         let env = pairs(&[("A", "1"), ("HOME_OF", "/1$(LATER)"), ("LATER", "$(PORT)"), ("A", "12"), ("PORT", "x")]);
         assert_eq!(expanded.env, env);
         let plain = WorkloadSpec { command: texts(&["run"]), ..plain_spec() };
-        assert!(matches!(plain.expanded(1), Cow::Borrowed(_)));
+        assert!(matches!(plain.expanded(1), Ok(Cow::Borrowed(_))));
+    }
+
+    #[test]
+    fn what_comes_out_has_a_bound() {
+        let of = |value: String, args: &[&str]| WorkloadSpec {
+            env: vec![("A".to_owned(), value)],
+            args: args.iter().map(|word| (*word).to_owned()).collect(),
+            ..plain_spec()
+        };
+        let half = "x".repeat(MAX_EXPANDED_BYTES / 2);
+        let at_the_bound = of(half.clone(), &["$(A)", ""]);
+        let expanded = at_the_bound.expanded(1).unwrap();
+        assert_eq!(expanded.args, [half.as_str(), ""]);
+        let refused_for = |spec: &WorkloadSpec| match spec.expanded(1) {
+            Err(RuntimeError::Unsupported { field, .. }) => field,
+            other => panic!("{:?}", other.map(|expanded| expanded.args.len())),
+        };
+        assert_eq!(refused_for(&of(half, &["$(A)", "y"])), "spec.containers[0].args");
+
+        // Fifty bytes a line, and each ten times the one before: 100 GB at the end.
+        let tenfold = |number: usize| (format!("A{number}"), format!("$(A{})", number - 1).repeat(10));
+        let env = [("A0".to_owned(), "x".repeat(10))].into_iter().chain((1..=10).map(tenfold)).collect();
+        assert_eq!(refused_for(&WorkloadSpec { env, ..plain_spec() }), "spec.containers[0].env");
+        let env = vec![("A".to_owned(), "x".repeat(MAX_EXPANDED_BYTES / 4))];
+        let command = vec!["$(A)".repeat(4)];
+        assert_eq!(refused_for(&WorkloadSpec { env, command, ..plain_spec() }), "spec.containers[0].command");
     }
 }

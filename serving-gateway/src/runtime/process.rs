@@ -212,6 +212,10 @@ struct Processes {
 }
 
 impl Workload for Processes {
+    fn kill_all(&self) {
+        self.handles.kill_all();
+    }
+
     fn start(&self) {
         let Self { parts, spec, events, handles } = self;
         // Should a revision of this name in another namespace have one of this name, too, this one gets no folder.

@@ -1,10 +1,8 @@
 //! What a container must and must not say.
 
-use std::collections::BTreeMap;
-
 use super::{Container, ContainerPort, EnvVar, Protocol, ResourceRequirements};
 use crate::field_error::{FieldError, FieldErrors, child};
-use crate::limits::{MAX_CONTAINERS, MAX_ENV_VARS};
+use crate::limits::MAX_ENV_VARS;
 use crate::meta::validate_name;
 use crate::serving::image::is_image_reference;
 use crate::serving::probe::{self, Purpose};
@@ -13,12 +11,12 @@ use crate::serving::settings::RuntimeKind;
 
 /// Ports that Knative keeps for itself: requests in (HTTP/1.1 and HTTP/2), administration, metrics (two), profiling.
 const RESERVED_PORTS: [i32; 6] = [8012, 8013, 8022, 9090, 9091, 8008];
-/// Names of the environment that every container is given.
-const RESERVED_ENV: [&str; 3] = ["K_SERVICE", "K_CONFIGURATION", "K_REVISION"];
+/// Names of the environment that a container is given.
+const RESERVED_ENV: [&str; 4] = ["PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION"];
 /// The name that Knative's own container has.
 const RESERVED_CONTAINER: &str = "queue-proxy";
 
-/// Checks the containers of a Revision for a runtime.
+/// Checks the containers of a Revision for a runtime. No runtime runs more than one for an instance so far.
 pub(in crate::serving) fn validate(
     containers: &[Container],
     runtime: RuntimeKind,
@@ -27,51 +25,10 @@ pub(in crate::serving) fn validate(
 ) {
     match containers {
         [] => errors.push(FieldError::missing(path)),
-        [_] => {}
-        several if several.len() > MAX_CONTAINERS => {
-            let why = format!("at most {MAX_CONTAINERS} containers");
+        [container] => Place { container, runtime, path: &format!("{path}[0]") }.validate(errors),
+        several => {
+            let why = "an instance is one program here, whatever runs it; give others a Service of their own";
             errors.push(FieldError::invalid(format_args!("{} containers", several.len()), path).with_details(why));
-            return;
-        }
-        _ => validate_together(containers, runtime, path, errors),
-    }
-    let is_only = containers.len() == 1;
-    for (i, container) in containers.iter().enumerate() {
-        let is_serving = is_only || !container.ports.is_empty();
-        let it = Place { container, runtime, is_serving, path: &format!("{path}[{i}]") };
-        it.validate(errors);
-    }
-}
-
-/// One of several containers takes requests, and each has a name of its own.
-fn validate_together(containers: &[Container], runtime: RuntimeKind, path: &str, errors: &mut FieldErrors) {
-    if runtime == RuntimeKind::Process {
-        let why = "the process runtime runs one program for each instance; several containers need \
-                   pelton.dev/runtime: docker or kubernetes";
-        let found = format!("{} containers", containers.len());
-        errors.push(FieldError::invalid(found, path).with_details(why));
-    }
-    let ports = child(path, "ports");
-    match containers.iter().filter(|container| !container.ports.is_empty()).count() {
-        0 => {
-            let error = FieldError::missing(ports);
-            errors.push(error.with_details("of several containers, the one that takes requests declares its port"));
-        }
-        1 => {}
-        _ => {
-            let error = FieldError::new("more than one container port is set", ports);
-            errors.push(error.with_details("Only a single port is allowed across all containers"));
-        }
-    }
-    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
-    for (i, container) in containers.iter().enumerate().filter(|(_, container)| !container.name.is_empty()) {
-        if let Some(first) = names.insert(&container.name, i) {
-            let paths = vec![format!("{path}[{first}].name"), format!("{path}[{i}].name")];
-            errors.push(FieldError {
-                message: format!("duplicate container name {:?}", container.name),
-                paths,
-                details: String::new(),
-            });
         }
     }
 }
@@ -80,8 +37,6 @@ fn validate_together(containers: &[Container], runtime: RuntimeKind, path: &str,
 struct Place<'a> {
     container: &'a Container,
     runtime: RuntimeKind,
-    /// Whether it takes requests.
-    is_serving: bool,
     path: &'a str,
 }
 
@@ -94,8 +49,8 @@ impl Place<'_> {
         self.validate_name(errors);
         self.validate_program(errors);
         self.validate_ports(errors);
-        validate_env(&self.container.env, self.is_serving, &self.at("env"), errors);
-        validate_resources(&self.container.resources, self.runtime, &self.at("resources"), errors);
+        validate_env(&self.container.env, &self.at("env"), errors);
+        validate_resources(&self.container.resources, &self.at("resources"), errors);
         self.validate_probes(errors);
     }
 
@@ -176,13 +131,7 @@ impl Place<'_> {
         ];
         for (probe, purpose, field) in probes {
             let Some(probe) = probe else { continue };
-            if !self.is_serving {
-                let error = FieldError::disallowed(self.at(field));
-                errors.push(error.with_details("only the container that takes requests is probed"));
-                continue;
-            }
-            let is_process = self.runtime == RuntimeKind::Process;
-            probe::validate(probe, purpose, self.container, is_process, &self.at(field), errors);
+            probe::validate(probe, purpose, self.container, &self.at(field), errors);
         }
     }
 }
@@ -194,7 +143,7 @@ fn refuse_nul(text: &str, path: String, errors: &mut FieldErrors) {
     }
 }
 
-fn validate_env(env: &[EnvVar], is_serving: bool, path: &str, errors: &mut FieldErrors) {
+fn validate_env(env: &[EnvVar], path: &str, errors: &mut FieldErrors) {
     if env.len() > MAX_ENV_VARS {
         let why = format!("at most {MAX_ENV_VARS} variables");
         errors.push(FieldError::invalid(format_args!("{} variables", env.len()), path).with_details(why));
@@ -205,7 +154,7 @@ fn validate_env(env: &[EnvVar], is_serving: bool, path: &str, errors: &mut Field
         let name_path = child(&path, "name");
         if name.is_empty() {
             errors.push(FieldError::missing(name_path));
-        } else if RESERVED_ENV.contains(&name.as_str()) || (is_serving && name == "PORT") {
+        } else if RESERVED_ENV.contains(&name.as_str()) {
             let message = format!("{name:?} is a reserved environment variable");
             errors.push(FieldError::new(message, name_path));
         } else if !name.bytes().all(|b| (b.is_ascii_graphic() || b == b' ') && b != b'=') {
@@ -216,14 +165,15 @@ fn validate_env(env: &[EnvVar], is_serving: bool, path: &str, errors: &mut Field
     }
 }
 
-fn validate_resources(resources: &ResourceRequirements, runtime: RuntimeKind, path: &str, errors: &mut FieldErrors) {
+fn validate_resources(resources: &ResourceRequirements, path: &str, errors: &mut FieldErrors) {
     let both = [(&resources.limits, "limits"), (&resources.requests, "requests")];
     for (quantities, field) in both {
         let path = child(path, field);
         for (name, text) in quantities {
             let path = format!("{path}[{name}]");
-            if let Err(why) = check_resource_name(name, runtime) {
-                errors.push(FieldError::invalid_key(name, path).with_details(why));
+            if !matches!(name.as_str(), "cpu" | "memory") {
+                let error = FieldError::invalid_key(name, path);
+                errors.push(error.with_details("cpu and memory are limited here, and nothing else"));
             } else if let Err(why) = Quantity::parse(text) {
                 errors.push(FieldError::invalid(text, path).with_details(why.to_string()));
             }
@@ -236,20 +186,6 @@ fn validate_resources(resources: &ResourceRequirements, runtime: RuntimeKind, pa
         {
             let error = FieldError::invalid(request, format!("{path}.requests[{name}]"));
             errors.push(error.with_details(format!("it is more than the limit, {}", resources.limits[name])));
-        }
-    }
-}
-
-/// A process is limited in processor time and memory; the runtimes of containers know more.
-fn check_resource_name(name: &str, runtime: RuntimeKind) -> Result<(), &'static str> {
-    let is_extended = name.split_once('/').is_some_and(|(domain, rest)| !domain.is_empty() && !rest.is_empty());
-    match (name, runtime) {
-        ("cpu" | "memory", _) => Ok(()),
-        (_, RuntimeKind::Process) => Err("the process runtime knows cpu and memory"),
-        ("ephemeral-storage", RuntimeKind::Docker | RuntimeKind::Kubernetes) => Ok(()),
-        (_, RuntimeKind::Docker | RuntimeKind::Kubernetes) if is_extended => Ok(()),
-        (_, RuntimeKind::Docker | RuntimeKind::Kubernetes) => {
-            Err("expected cpu, memory, ephemeral-storage or a name with a domain, such as example.com/gpu")
         }
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::field_error::FieldErrors;
-use crate::limits::{MAX_CONTAINERS, MAX_ENV_VARS};
+use crate::limits::MAX_ENV_VARS;
 use crate::serving::probe::{HttpGetAction, ProbePort};
 use crate::serving::settings::RuntimeKind::{self, Docker, Kubernetes, Process};
 
@@ -42,7 +42,7 @@ fn containers_that_cannot_run_are_refused() {
                            machine: write which, such as command: [\"/usr/local/bin/orders\"]; an image is run when \
                            the annotation pelton.dev/runtime is docker or kubernetes";
     type Change = fn(&mut Container);
-    let rows: [(RuntimeKind, Change, &str); 29] = [
+    let rows: [(RuntimeKind, Change, &str); 32] = [
         (Process, |c| c.command.clear(), COMMAND),
         (Process, |c| c.command = texts(&["", "x"]), COMMAND),
         (Docker, |c| c.image.clear(), "missing field(s): containers[0].image"),
@@ -136,13 +136,35 @@ fn containers_that_cannot_run_are_refused() {
             Process,
             |c| drop(c.resources.limits.insert("example.com/gpu".into(), "1".into())),
             "invalid key name \"example.com/gpu\": containers[0].resources.limits[example.com/gpu]\n\
-             the process runtime knows cpu and memory",
+             cpu and memory are limited here, and nothing else",
+        ),
+        (
+            Kubernetes,
+            |c| drop(c.resources.limits.insert("example.com/gpu".into(), "1".into())),
+            "invalid key name \"example.com/gpu\": containers[0].resources.limits[example.com/gpu]\n\
+             cpu and memory are limited here, and nothing else",
+        ),
+        (
+            Docker,
+            |c| drop(c.resources.limits.insert("ephemeral-storage".into(), "1Gi".into())),
+            "invalid key name \"ephemeral-storage\": containers[0].resources.limits[ephemeral-storage]\n\
+             cpu and memory are limited here, and nothing else",
         ),
         (
             Docker,
             |c| drop(c.resources.requests.insert("mem".into(), "1".into())),
             "invalid key name \"mem\": containers[0].resources.requests[mem]\n\
-             expected cpu, memory, ephemeral-storage or a name with a domain, such as example.com/gpu",
+             cpu and memory are limited here, and nothing else",
+        ),
+        (
+            Docker,
+            |c| {
+                c.ports = vec![port(3000)];
+                let action = HttpGetAction { port: ProbePort::Number(3001), ..HttpGetAction::default() };
+                c.liveness_probe = Some(Probe { http_get: Some(action), ..Probe::default() });
+            },
+            "invalid value: 3001: containers[0].livenessProbe.httpGet.port\n\
+             an instance is asked at the port that takes requests, and at no other; leave this out",
         ),
         (
             Process,
@@ -193,7 +215,7 @@ fn containers_that_can_run_are_taken() {
         (Process, |c| c.image = "dev.local/orders".into()),
         (Process, |c| c.ports = vec![ContainerPort { name: "h2c".into(), protocol: "TCP".into(), ..port(0) }]),
         (Process, |c| c.env = vec![env("A.b-c d", "ä=\n"), env("A.b-c d", ""), env("TARGET", "$(HOME)")]),
-        (Docker, |c| drop(c.resources.limits.insert("example.com/gpu".into(), "1".into()))),
+        (Kubernetes, |c| drop(c.resources.limits.insert("memory".into(), "1Gi".into()))),
         (Process, |c| {
             c.resources.limits.extend([("cpu".to_owned(), "1".to_owned()), ("memory".to_owned(), "64Mi".to_owned())]);
             c.resources.requests.insert("cpu".into(), "1000m".into());
@@ -206,58 +228,26 @@ fn containers_that_can_run_are_taken() {
     }
 }
 
-/// Knative Serving, multi-container: exactly one has a port.
+/// Knative runs several, of which one has a port. No runtime here does, and one that is admitted must be run.
 #[test]
-fn several_containers_are_for_the_runtimes_of_containers() {
-    let main = container(Docker, |c| c.ports = vec![port(8080)]);
-    let side = container(Docker, |c| c.env = vec![env("PORT", "9999")]);
-    let probed = container(Docker, |c| c.readiness_probe = Some(Probe::default()));
-    let named = |container: &Container, name: &str| Container { name: name.into(), ..container.clone() };
-    let rows = [
-        (vec![main.clone(), side.clone()], vec![]),
-        (vec![side.clone(), main.clone()], vec![]),
-        (
-            vec![side.clone(), side.clone()],
-            vec![
-                "missing field(s): containers.ports\nof several containers, the one that takes requests declares its port",
-            ],
-        ),
-        (
-            vec![main.clone(), main.clone()],
-            vec![
-                "more than one container port is set: containers.ports\n\
-                 Only a single port is allowed across all containers",
-            ],
-        ),
-        (
-            vec![named(&main, "a"), named(&side, "a")],
-            vec!["duplicate container name \"a\": containers[0].name, containers[1].name"],
-        ),
-        (
-            vec![main.clone(), probed],
-            vec![
-                "must not set the field(s): containers[1].readinessProbe\n\
-                 only the container that takes requests is probed",
-            ],
-        ),
-    ];
-    for (containers, want) in rows {
-        assert_eq!(errors_of(Docker, &containers), want, "{containers:?}");
+fn an_instance_is_one_container_whatever_runs_it() {
+    for runtime in [Process, Docker, Kubernetes] {
+        let main = container(runtime, |c| c.ports = vec![port(8080)]);
+        let side = container(runtime, |_| {});
+        for containers in [vec![main.clone(), side.clone()], vec![side.clone(), main.clone()], vec![side; 33]] {
+            let want = format!(
+                "invalid value: {} containers: containers\nan instance is one program here, whatever runs it; give \
+                 others a Service of their own",
+                containers.len()
+            );
+            assert_eq!(errors_of(runtime, &containers), [want], "{runtime:?}");
+        }
+        assert_eq!(errors_of(runtime, &[main]), Vec::<String>::new(), "{runtime:?}");
     }
-    let program = |c: &mut Container| c.command = texts(&["/bin/x"]);
-    let both = [container(Process, program), container(Process, |c| c.ports = vec![port(1)])];
-    let want = "invalid value: 2 containers: containers\nthe process runtime runs one program for each instance; \
-                several containers need pelton.dev/runtime: docker or kubernetes";
-    assert_eq!(errors_of(Process, &both), [want]);
 }
 
 #[test]
-fn there_is_a_most_of_containers_and_variables() {
-    let mut containers = vec![container(Docker, |_| {}); MAX_CONTAINERS];
-    containers[0].ports = vec![port(8080)];
-    assert_eq!(errors_of(Docker, &containers), Vec::<String>::new());
-    containers.push(containers[1].clone());
-    assert_eq!(errors_of(Docker, &containers), ["invalid value: 33 containers: containers\nat most 32 containers"]);
+fn there_is_a_most_of_variables() {
     let with = |count: usize| [container(Process, |c| c.env = vec![env("A", ""); count])];
     assert_eq!(errors_of(Process, &with(MAX_ENV_VARS)), Vec::<String>::new());
     let want = "invalid value: 4097 variables: containers[0].env\nat most 4096 variables";

@@ -1,11 +1,11 @@
 use super::*;
 use crate::serving::container::ContainerPort;
 
-fn errors_of(purpose: Purpose, is_process: bool, probe: &Probe) -> Vec<String> {
+fn errors_of(purpose: Purpose, probe: &Probe) -> Vec<String> {
     let port = ContainerPort { name: "http1".into(), container_port: 8000, ..ContainerPort::default() };
     let container = Container { ports: vec![port], ..Container::default() };
     let mut errors = FieldErrors::new();
-    validate(probe, purpose, &container, is_process, "p", &mut errors);
+    validate(probe, purpose, &container, "p", &mut errors);
     errors.iter().map(ToString::to_string).collect()
 }
 
@@ -116,7 +116,7 @@ fn probes_that_cannot_be_made_are_refused() {
         ),
     ];
     for (purpose, change, want) in rows {
-        assert_eq!(errors_of(purpose, false, &probe(purpose, change)), [want]);
+        assert_eq!(errors_of(purpose, &probe(purpose, change)), [want]);
     }
 }
 
@@ -136,20 +136,34 @@ fn probes_that_can_be_made_are_taken() {
     ];
     for (purpose, change) in rows {
         let probe = probe(purpose, change);
-        assert_eq!(errors_of(purpose, true, &probe), Vec::<String>::new(), "{probe:?}");
+        assert_eq!(errors_of(purpose, &probe), Vec::<String>::new(), "{probe:?}");
     }
 }
 
-/// Two processes cannot listen on one port, so each has its own.
+/// A gateway knows no other, whatever runs it. A liveness probe of another would kill what is alive, for ever.
 #[test]
-fn a_process_is_asked_at_its_own_port() {
-    let at = |number| probe(Purpose::Readiness, |p| p.tcp_socket = tcp(ProbePort::Number(number)));
-    let want =
-        "invalid value: 9000: p.tcpSocket.port\na process is asked at the port that PORT gives it; leave this out";
-    for (number, is_process, want) in
-        [(0, true, None), (8000, true, None), (9000, true, Some(want)), (9000, false, None)]
-    {
-        let want: Vec<&str> = want.into_iter().collect();
-        assert_eq!(errors_of(Purpose::Readiness, is_process, &at(number)), want, "{number} {is_process}");
+fn an_instance_is_asked_at_its_own_port() {
+    use Purpose::{Life, Readiness};
+    const WHY: &str = "an instance is asked at the port that takes requests, and at no other; leave this out";
+    type Change = fn(&mut Probe, i32);
+    let rows: [(Change, &str); 3] = [
+        (|p, number| p.tcp_socket = tcp(ProbePort::Number(number)), "tcpSocket"),
+        (|p, number| (p.tcp_socket, p.http_get) = (None, get(|g| g.port = ProbePort::Number(number))), "httpGet"),
+        (|p, port| (p.tcp_socket, p.grpc) = (None, Some(GrpcAction { port, ..GrpcAction::default() })), "grpc"),
+    ];
+    for (change, action) in rows {
+        for purpose in [Readiness, Life] {
+            let errors_at = |number| errors_of(purpose, &probe(purpose, |p| change(p, number)));
+            for own in [0, 8000] {
+                assert_eq!(errors_at(own), Vec::<String>::new(), "{purpose:?} {action} {own}");
+            }
+            for other in [8080, 9000] {
+                assert_eq!(
+                    errors_at(other),
+                    [format!("invalid value: {other}: p.{action}.port\n{WHY}")],
+                    "{purpose:?}"
+                );
+            }
+        }
     }
 }

@@ -35,20 +35,22 @@ impl Environment {
     }
 
     /// That of an instance (serving.md, 1.1). What the specification sets goes over ours, and the contract over that.
+    /// The mark is not for it to set.
     pub fn of_instance(&self, spec: &WorkloadSpec, id: &InstanceId, folder: &Path, port: u16, is_handed: bool) -> Self {
-        let mut all = self.clone();
+        // First: who looks for it reads no more than the beginning of an environment (`proc`).
+        let mut all = Self(vec![(OsString::from(MARK), OsString::from(&*id.0))]);
+        all.0.extend_from_slice(&self.0);
         all.set("TMPDIR", folder);
         if all.value("HOME").is_none() {
             all.set("HOME", folder);
         }
-        for (name, value) in &spec.env {
+        for (name, value) in spec.env.iter().filter(|(name, _)| name != MARK) {
             all.set(name, value);
         }
         all.set("PORT", port.to_string());
         all.set("K_SERVICE", &spec.service);
         all.set("K_CONFIGURATION", &spec.configuration);
         all.set("K_REVISION", &spec.revision);
-        all.set(MARK, &*id.0);
         // The number of the process is known to none but itself (`spawn`).
         all.0.retain(|(name, _)| !matches!(name.as_bytes(), b"LISTEN_FDS" | b"LISTEN_PID" | b"LISTEN_FDNAMES"));
         if is_handed {
@@ -108,7 +110,8 @@ pub fn check(spec: &WorkloadSpec) -> Result<(), RuntimeError> {
     if spec.env.iter().any(|(name, _)| name.is_empty() || name.contains('=')) {
         return unsupported("spec.containers[0].env", "a name must not be empty or have `=` in it");
     }
-    Ok(())
+    // With the longest port, so that none is too long later on.
+    spec.expanded(u16::MAX).map(drop)
 }
 
 /// There is no such program.
@@ -171,7 +174,15 @@ mod tests {
         let mut passed = Environment::default();
         passed.set("PATH", "/bin");
         passed.set("HOME", "/home/me");
-        let env = [("A", "1"), ("PATH", "/opt"), ("A", "2"), ("PORT", "1"), ("K_SERVICE", "x"), ("LISTEN_FDS", "9")];
+        let env = [
+            ("A", "1"),
+            ("PATH", "/opt"),
+            ("A", "2"),
+            ("PORT", "1"),
+            ("K_SERVICE", "x"),
+            ("LISTEN_FDS", "9"),
+            ("PELTON_INSTANCE", "r-2-5e"),
+        ];
         let spec = WorkloadSpec {
             revision: "r-1".to_owned(),
             configuration: "r".to_owned(),
@@ -192,6 +203,7 @@ mod tests {
             "PELTON_INSTANCE=r-1-5d",
         ];
         let mut order = text(&passed.of_instance(&spec, &id, Path::new("/data/x"), 4321, false));
+        assert_eq!(order[0], "PELTON_INSTANCE=r-1-5d", "it is found however large the rest is");
         let mut want = want.map(str::to_owned).to_vec();
         order.sort();
         want.sort();
@@ -227,6 +239,7 @@ mod tests {
             (WorkloadSpec { env: env("A", "\0"), ..spec(|_| {}) }, "spec.containers[0].env"),
             (WorkloadSpec { env: env("A=B", ""), ..spec(|_| {}) }, "spec.containers[0].env"),
             (WorkloadSpec { env: env("", ""), ..spec(|_| {}) }, "spec.containers[0].env"),
+            (spec(|spec| spec.args = vec!["$$".to_owned(), "x".repeat(2 << 20)]), "spec.containers[0].args"),
         ] {
             let refused = check(&spec).unwrap_err();
             assert!(matches!(refused, RuntimeError::Unsupported { field, .. } if field == want), "{refused}");

@@ -16,7 +16,7 @@ use rustix::process::{PidfdFlags, pidfd_open};
 use tokio::net::unix::pipe;
 use tokio::runtime::Handle;
 
-use super::super::{InstanceId, WorkloadSpec};
+use super::super::{InstanceId, RuntimeError, WorkloadSpec};
 use super::cgroup::{Cgroup, Cgroups};
 use super::environment::{Environment, NoProgram, find_program};
 use super::leader::Leader;
@@ -58,6 +58,9 @@ pub struct Started {
 /// Why a process did not come about. `Display` says all of it, for people.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// What is asked for cannot be given to a process.
+    #[error("{0}")]
+    Unsupported(#[from] RuntimeError),
     /// There is no such program.
     #[error("{0}")]
     Program(#[from] NoProgram),
@@ -148,7 +151,7 @@ impl Spawner {
         cgroup: Option<&Cgroup>,
         stack: &mut Stack,
     ) -> Result<(Leader, pipe::Receiver, pipe::Receiver), StartError> {
-        let spec = &*spec.expanded(port.number());
+        let spec = &*spec.expanded(port.number())?;
         let directory = spec.working_dir.as_deref().map_or(private.to_owned(), |folder| private.join(folder));
         let is_handed = spec.socket_activation;
         let environment = self.environment.of_instance(spec, id, private, port.number(), is_handed);
