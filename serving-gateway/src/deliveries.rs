@@ -140,6 +140,12 @@ impl Deliveries {
 }
 
 impl Slot {
+    /// How long the request may wait for its instance although there is a slot: another gateway has it.
+    #[must_use]
+    pub fn may_wait(&self) -> Duration {
+        self.lease.may_wait()
+    }
+
     /// Sends a request in the form of one to an origin server, and gives the answer of the instance. It has the times that
     /// the revision gives a request.
     ///

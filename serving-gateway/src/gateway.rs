@@ -28,6 +28,7 @@ use crate::runtime::Runtimes;
 use crate::serve::Serving;
 use crate::sharing::{self, Word};
 use crate::spec_of::{Defaults, spec_of};
+use crate::tidy;
 use crate::waiting_for::WaitingFor;
 
 /// Between two looks at what instances are doing: that may change a thousand times a second.
@@ -150,6 +151,16 @@ impl Shared {
         begun.collect()
     }
 
+    /// What instances print.
+    pub(crate) const fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    /// The namespaces and names of revisions that are on their way out.
+    pub(crate) fn leaving(&self) -> Vec<(String, String)> {
+        self.leaving.lock().iter().filter(|revision| !revision.is_gone()).map(|revision| revision.name()).collect()
+    }
+
     /// Its name among the gateways.
     pub(crate) fn name(&self) -> &str {
         &self.options.name
@@ -218,21 +229,24 @@ impl Shared {
             }
             revisions.insert(uid, Arc::new(Entry { said: Arc::clone(said), begun }));
         }
-        for (uid, entry) in &before.revisions {
-            if let Some(revision) = entry.begun.get().filter(|_| !revisions.contains_key(uid)) {
-                revision.retire();
-                self.leaving.lock().push(Arc::clone(revision));
-            }
-        }
         for entry in revisions.values().filter(|entry| entry.begun.get().is_none()) {
             let spec = spec_of(&entry.said, &self.options.defaults);
             if !spec.is_proved || (spec.core.scaling.min_scale > 0 && spec.core.scaling.reachable) {
                 entry.begun.get_or_init(|| self.begin(&entry.said));
             }
         }
-        self.leaving.lock().retain(|revision| !revision.is_gone());
         let table = RoutingTable::new(resources, &self.options.domain);
-        self.routing.store(Arc::new(Routing { table, revisions }));
+        let routing = Arc::new(Routing { table, revisions });
+        self.routing.store(Arc::clone(&routing));
+        // Not before that: from now on whoever begins one sees that it is not wanted.
+        let gone = before.revisions.iter().filter(|(uid, _)| !routing.revisions.contains_key(*uid));
+        let gone: Vec<_> = gone.filter_map(|(_, entry)| entry.begun.get().cloned()).collect();
+        gone.iter().for_each(Revision::retire);
+        {
+            let mut leaving = self.leaving.lock();
+            leaving.retain(|revision| !revision.is_gone());
+            leaving.extend(gone);
+        }
         self.routed.send_replace(());
         // What waits goes where its hosts lead now.
         let mut waiting = self.waiting.lock();
@@ -324,6 +338,7 @@ impl Gateway {
         let serving = Arc::new(Serving::new(Arc::clone(&shared)));
         let front = Front::serve(listeners, shared.options.front.clone(), heads, serving)?;
         let stop = CancellationToken::new();
+        let tidying = tidy::run(Arc::clone(&shared), resources.clone(), stop.clone());
         let following = {
             let (shared, stop) = (Arc::clone(&shared), stop.clone());
             tokio::spawn(async move {
@@ -340,7 +355,7 @@ impl Gateway {
                 }
             })
         };
-        let mut tasks = vec![following];
+        let mut tasks = vec![following, tokio::spawn(tidying)];
         if shared.options.reached.is_some() {
             tasks.push(tokio::spawn(sharing::run(Arc::clone(&shared), client.clone(), stop.clone())));
         }
@@ -454,18 +469,27 @@ impl GatewayHandle {
             revision.retire();
             revision.stop_now();
         }
-        let all_gone = async {
+        let all_gone = async || {
             for revision in &revisions {
                 revision.gone().await;
             }
         };
-        let _ = tokio::time::timeout_at(deadline.max(Instant::now() + LAST_GRACE), all_gone).await;
+        if tokio::time::timeout_at(deadline.max(Instant::now() + LAST_GRACE), all_gone()).await.is_err() {
+            // What they have started besides is found only by those who wait for their end.
+            for revision in &revisions {
+                revision.kill_now();
+            }
+            let _ = tokio::time::timeout(KILLED_WITHIN, all_gone()).await;
+        }
         for task in self.tasks {
             task.abort();
         }
         cut
     }
 }
+
+/// How long killed instances and what they have started are waited for.
+const KILLED_WITHIN: Duration = Duration::from_secs(2);
 
 /// What instances get to end at least when the gateway stops, whatever its connections took.
 const LAST_GRACE: Duration = Duration::from_secs(2);

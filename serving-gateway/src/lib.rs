@@ -18,6 +18,7 @@ pub mod runtime;
 mod serve;
 mod sharing;
 mod spec_of;
+mod tidy;
 mod waiting_for;
 
 use pelton_autoscaler as autoscaler;

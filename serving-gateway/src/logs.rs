@@ -15,6 +15,7 @@ mod files;
 mod follower;
 mod line;
 mod revision;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -23,6 +24,7 @@ pub use capture::capture;
 pub use follower::{Followed, Follower};
 pub use line::{Line, MAX_LINE_BYTES, Stream};
 pub use revision::RevisionLog;
+pub(crate) use sweep::Sweep;
 pub use writer::LineWriter;
 
 use std::collections::BTreeMap;
@@ -101,6 +103,27 @@ impl Logs {
             Arc::new(RevisionLog::new(folder, options.clone(), clock.clone(), to_disk.clone()))
         };
         revisions.lock().entry((namespace.to_owned(), revision.to_owned())).or_insert_with(new).clone()
+    }
+
+    /// The namespaces and names of revisions that something is stored of. Blocks.
+    ///
+    /// # Errors
+    /// A folder cannot be read.
+    pub fn stored(&self) -> io::Result<Vec<(String, String)>> {
+        let mut stored = Vec::new();
+        for namespace in std::fs::read_dir(&self.0.folder)? {
+            let namespace = namespace?;
+            if !namespace.file_type()?.is_dir() {
+                continue;
+            }
+            for revision in std::fs::read_dir(namespace.path())? {
+                let names = (namespace.file_name().into_string(), revision?.file_name().into_string());
+                if let (Ok(namespace), Ok(revision)) = names {
+                    stored.push((namespace, revision));
+                }
+            }
+        }
+        Ok(stored)
     }
 
     /// Deletes the log of a revision that there will not be again. Those who follow it come to its end. Blocks.

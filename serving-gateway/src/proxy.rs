@@ -15,7 +15,7 @@ mod websocket;
 
 pub use answer::{Answer, own, own_and_close};
 pub use deliver::{Unanswered, deliver};
-pub use forward::{Destination, forward, forward_passed_on};
+pub use forward::{Destination, forward, forward_passed_on, not_taken};
 pub use headers::{BadRequest, check};
 pub use hop::{Hop, passed_on};
 pub use line::{Line, Protocol};

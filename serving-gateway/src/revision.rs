@@ -197,6 +197,12 @@ impl Revision {
         revision
     }
 
+    /// Its namespace and its name.
+    #[must_use]
+    pub fn name(&self) -> (String, String) {
+        (self.spec.workload.namespace.clone(), self.spec.workload.revision.clone())
+    }
+
     /// What controllers are told.
     #[must_use]
     pub fn status(&self) -> RevisionStatus {
@@ -235,6 +241,13 @@ impl Revision {
         self.with_core(|core, _| core.stop_all());
     }
 
+    /// Kills all instances: they had their time to end.
+    pub fn kill_now(&self) {
+        if let Some(workload) = self.workload.get() {
+            workload.kill_all();
+        }
+    }
+
     /// Follows another way of scaling: its Route leads to it no more, or does again.
     pub fn follow(self: &Arc<Self>, scaling: Spec) {
         self.with_core(|core, now| core.follow(scaling, now));
@@ -253,7 +266,7 @@ impl Revision {
             }
             let State { core, lines, .. } = &mut *state;
             lines.retain(|key, _| core.is_peer(*key) || core.instance(*key).is_some());
-            self.actions(&mut state)
+            self.actions(&mut state, now)
         };
         self.perform(actions);
         self.wake.notify_one();
@@ -301,15 +314,15 @@ impl Revision {
         let (outcome, actions) = {
             let mut state = self.state.lock();
             let outcome = change(&mut state.core, now);
-            (outcome, self.actions(&mut state))
+            (outcome, self.actions(&mut state, now))
         };
         self.perform(actions);
         outcome
     }
 
     /// Takes the steps of the core. Sees to it that the task looks again in time.
-    fn actions(&self, state: &mut State) -> Vec<Action> {
-        if let Some(due) = state.core.decision_due()
+    fn actions(&self, state: &mut State, now: Duration) -> Vec<Action> {
+        if let Some(due) = state.core.next_wake(now)
             && state.armed.is_none_or(|armed| armed > due)
         {
             state.armed = Some(due);

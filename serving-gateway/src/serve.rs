@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::HOST;
+use http::uri::Authority;
 use http::{HeaderName, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::ext::Protocol;
@@ -18,7 +19,7 @@ use pelton_http_front::{Handler, Occurrence, OpenRequest, Refusal};
 
 use crate::gateway::Shared;
 use crate::proxy::{
-    Answer, BadRequest, Destination, Kept, check, forward, forward_passed_on, own, own_and_close, passed_on,
+    Answer, BadRequest, Destination, Kept, check, forward, forward_passed_on, not_taken, own, own_and_close, passed_on,
 };
 
 /// Chooses a revision by its tag (spec/serving.md, 5.3).
@@ -66,13 +67,20 @@ impl Serving {
             let revision = self.shared.revision_of(&self.shared.routing(), &uid);
             return match revision {
                 Some(revision) => forward_passed_on(&revision, request).await,
-                None => own(StatusCode::SERVICE_UNAVAILABLE, "the revision is not known here yet"),
+                None => not_taken(own(StatusCode::SERVICE_UNAVAILABLE, "the revision is not known here yet")),
             };
         }
         let Some(host) = host_of(&request).map(str::to_owned) else {
             self.bad_requests.increment(1);
             return own(StatusCode::BAD_REQUEST, "the request names no host");
         };
+        if !is_host(&host) {
+            self.bad_requests.increment(1);
+            return own(
+                StatusCode::BAD_REQUEST,
+                "the host of the request is none: a name or an address, and perhaps a port",
+            );
+        }
         let tag = request.headers().get(TAG).and_then(|tag| tag.to_str().ok());
         let routing = self.shared.routing();
         // 61 has no factor in common with 100: requests in a row do not all fall to one revision.
@@ -93,6 +101,12 @@ impl Serving {
         let to = Destination { revision: &revision, host: &host, rewritten: rewritten.as_deref(), peer: Some(peer) };
         forward(to, request).await
     }
+}
+
+/// Whether it can be one (RFC 9112, section 3.2; empty where the target has none): a reader of its beginning alone would take
+/// another for one.
+fn is_host(host: &str) -> bool {
+    host.is_empty() || (!host.contains('@') && host.parse::<Authority>().is_ok())
 }
 
 /// The host that a request is for: that of its target if it has one, else the header (RFC 9112, section 3.2.2).

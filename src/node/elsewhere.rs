@@ -4,11 +4,17 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use pelton_peer::{BoxedIo, Network, PeerListener, TcpNetwork};
+use tokio::time::timeout;
 
 use super::services::ServiceHosts;
+
+/// How long one gateway may take. A node that is cut off does not refuse any, and the others are to be tried in the time of an
+/// attempt.
+const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 
 /// The real network, and the gateways of other nodes for the hosts of services.
 #[derive(Debug)]
@@ -33,9 +39,10 @@ impl ServicesElsewhere {
         gateways.rotate_left(first);
         let mut last = None;
         for gateway in gateways {
-            match TcpNetwork.connect(gateway.host(), gateway.port()).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = Some(error),
+            match timeout(CONNECT_WITHIN, TcpNetwork.connect(gateway.host(), gateway.port())).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = Some(error),
+                Err(_) => last = Some(io::ErrorKind::TimedOut.into()),
             }
         }
         Err(last.expect("one was tried at least"))

@@ -1,6 +1,7 @@
 //! The services of this process, as its dispatcher asks for them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -65,7 +66,8 @@ impl Services for OwnServices {
     fn find(&self, host: &str, port: u16) -> Option<Arc<dyn Service>> {
         let is_ours = self.hosts.have(host, port);
         is_ours.then(|| {
-            Arc::new(OwnService { host: host.into(), deliveries: self.deliveries.clone() }) as Arc<dyn Service>
+            let (host, authority) = (host.into(), format!("{host}:{port}").into());
+            Arc::new(OwnService { host, authority, deliveries: self.deliveries.clone() }) as Arc<dyn Service>
         })
     }
 }
@@ -73,6 +75,8 @@ impl Services for OwnServices {
 #[derive(Debug)]
 struct OwnService {
     host: Box<str>,
+    /// The same with its port: what waits is counted by both, as the dispatcher knows subscribers by both.
+    authority: Box<str>,
     deliveries: Deliveries,
 }
 
@@ -90,7 +94,7 @@ impl Service for OwnService {
 
     fn waits(&self, waiting: Waiting, matched: u64) {
         let Waiting { events, at_once } = waiting;
-        self.deliveries.waits(&self.host, WaitingEvents { events, at_once }, matched);
+        self.deliveries.waits(&self.authority, WaitingEvents { events, at_once }, matched);
     }
 }
 
@@ -102,6 +106,10 @@ fn boxed(slot: gateway::Slot) -> Box<dyn Slot> {
 }
 
 impl Slot for OwnSlot {
+    fn may_wait(&self) -> Duration {
+        self.0.may_wait()
+    }
+
     fn send(
         self: Box<Self>,
         request: Request<Full<Bytes>>,

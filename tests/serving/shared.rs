@@ -66,6 +66,11 @@ impl Cluster {
         cluster
     }
 
+    /// The value of a metric, summed over its series and the nodes.
+    fn sum(&self, name: &str) -> f64 {
+        self.nodes.iter().map(|node| metric_in(&call(node.metrics, "GET", "/metrics", "", b"").text(), name)).sum()
+    }
+
     /// Instances that each node that still answers has.
     fn instances(&self) -> Vec<u32> {
         let counted = self.nodes.iter().filter_map(|node| {
@@ -198,6 +203,46 @@ fn what_speaks_http2_is_reached_over_another_gateway_as_well() {
         });
     }
     assert_eq!(cluster.instances().iter().sum::<u32>(), 1);
+}
+
+/// Nothing is decided anew meanwhile that would wake whoever has the instance.
+#[test]
+fn an_instance_is_paused_each_time_that_it_has_been_idle() {
+    let folder = tempfile::tempdir().unwrap();
+    let annotations = [("pelton.dev/idle-pause", "300ms"), ("autoscaling.knative.dev/min-scale", "1")];
+    let cluster = Cluster::start(folder.path(), &service("hello", &[], &annotations, ""));
+    for turn in 0..3 {
+        wait_until("the instance to be paused", || cluster.sum("pelton_gateway_paused_instances") == 1.0);
+        let answer = get(&cluster.nodes[turn], "/pid");
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+    }
+}
+
+/// The one instance is one node's, events wait for it on all of them, and three take longer than an attempt may.
+#[test]
+fn events_that_wait_for_an_instance_of_another_node_use_no_attempt() {
+    const EVENTS: u64 = 15;
+    let folder = tempfile::tempdir().unwrap();
+    let record = folder.path().join("record");
+    let arguments = ["takes", "1000", "record", record.to_str().unwrap()];
+    let annotations = [("autoscaling.knative.dev/max-scale", "1")];
+    let manifest = service("hello", &arguments, &annotations, "      containerConcurrency: 1\n");
+    let trigger = "apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {name: all}\nspec:\n  broker: default\n  \
+                   delivery: {retry: 0, timeout: PT2S}\n  subscriber:\n    \
+                   ref: {apiVersion: serving.knative.dev/v1, kind: Service, name: hello}\n---\n";
+    let cluster = Cluster::start(folder.path(), &format!("{manifest}{trigger}"));
+    let mut producers: Vec<_> = cluster.nodes.iter().map(|node| Connection::open(node.ingress).unwrap()).collect();
+    for number in 0..EVENTS {
+        let producer = &mut producers[number as usize % 3];
+        wait_until("an event to be taken", || producer.post(&TestEvent::numbered(number)).unwrap().status() == 202);
+    }
+    wait_until("all events to be done", || {
+        let done =
+            ["pelton_trigger_delivered_total", "pelton_trigger_dead_letters_total"].map(|name| cluster.sum(name));
+        done.iter().sum::<f64>() == EVENTS as f64
+    });
+    assert_eq!(cluster.sum("pelton_trigger_dead_letters_total"), 0.0);
+    assert_eq!(std::fs::read_to_string(&record).unwrap().lines().count() as u64, EVENTS, "once each");
 }
 
 #[test]

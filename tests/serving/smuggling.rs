@@ -139,6 +139,10 @@ const FIELDS: &[(&str, Want)] = &[
     ("expect: y 100-continue\r\ncontent-length: 5\r\n\r\nhello", Passed(Length, "hello")),
     ("connection: upgrade\r\nupgrade: lines\r\ncontent-length: 5\r\n\r\nhello", Refused(400)),
     ("upgrade: lines\r\ncontent-length: 5\r\n\r\nhello", Passed(Length, "hello")),
+    (
+        "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\ncontent-length: 5\r\n\r\nhello",
+        Passed(Length, "hello"),
+    ),
 ];
 
 /// Whole requests.
@@ -146,6 +150,10 @@ const REQUESTS: &[(&str, Want)] = &[
     ("\r\n\r\nGET /what HTTP/1.1\r\nhost: hello.default.localhost\r\n\r\n", Passed(Nothing, "")),
     ("GET /what HTTP/1.1\nhost: hello.default.localhost\n\n", Passed(Nothing, "")),
     ("GET /what HTTP/1.1\r\nhost: hello.default.localhost\r\ncontent-length: 2\r\n\r\nhi", Passed(Length, "hi")),
+    (
+        "GET /what HTTP/1.1\r\nhost: hello.default.localhost\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        Passed(Chunked, "hi"),
+    ),
     ("POST /what HTTP/1.0\r\nhost: hello.default.localhost\r\ncontent-length: 2\r\n\r\nhi", PassedLast(Length, "hi")),
     (
         "POST /what HTTP/1.0\r\nhost: hello.default.localhost\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -153,12 +161,14 @@ const REQUESTS: &[(&str, Want)] = &[
     ),
     ("GET /what HTTP/1.1\r\n\r\n", Refused(400)),
     ("GET /what HTTP/1.1\r\nhost:\r\n\r\n", Answered(404)),
-    ("GET /what HTTP/1.1\r\nhost: hello.default.localhost, other\r\n\r\n", Answered(404)),
-    ("GET /what HTTP/1.1\r\nhost: x@hello.default.localhost\r\n\r\n", Answered(404)),
-    ("GET /what HTTP/1.1\r\nhost: hello.default.localhost/\r\n\r\n", Answered(404)),
+    ("GET /what HTTP/1.1\r\nhost: hello.default.localhost, other\r\n\r\n", Answered(400)),
+    ("GET /what HTTP/1.1\r\nhost: x@hello.default.localhost\r\n\r\n", Answered(400)),
+    ("GET /what HTTP/1.1\r\nhost: hello.default.localhost/\r\n\r\n", Answered(400)),
+    ("GET /what HTTP/1.1\r\nhost: hello.default.localhost:80:80\r\n\r\n", Answered(400)),
+    ("GET /what HTTP/1.1\r\nhost: hello.default.localhost:8 1\r\n\r\n", Answered(400)),
     ("GET http://hello.default.localhost/what HTTP/1.1\r\nhost: other\r\n\r\n", Passed(Nothing, "")),
     ("GET http://other/what HTTP/1.1\r\nhost: hello.default.localhost\r\n\r\n", Answered(404)),
-    ("GET http://x@hello.default.localhost/what HTTP/1.1\r\nhost: hello.default.localhost\r\n\r\n", Answered(404)),
+    ("GET http://x@hello.default.localhost/what HTTP/1.1\r\nhost: hello.default.localhost\r\n\r\n", Answered(400)),
     ("GET http://hello.default.localhost/what HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", Refused(400)),
     ("CONNECT hello.default.localhost:80 HTTP/1.1\r\nhost: hello.default.localhost\r\n\r\n", Refused(405)),
     ("GET  /what HTTP/1.1\r\nhost: hello.default.localhost\r\n\r\n", Refused(400)),

@@ -264,3 +264,29 @@ fn a_request_is_answered_when_the_gateway_stops_meanwhile() {
     assert_eq!((answer.status(), answer.header("connection")), (200, Some("close")));
     assert_eq!(node.process.wait().code(), Some(0), "{}", node.process.said());
 }
+
+/// A client that takes nothing of its answer has no place at the instance any more once the time of its request is up.
+#[test]
+fn a_stream_that_stands_still_gives_its_place_back_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = [("autoscaling.knative.dev/max-scale", "1")];
+    let spec = "      containerConcurrency: 1\n      timeoutSeconds: 2\n";
+    let node = node_with(folder.path(), &service("hello", &[], &one, spec));
+    let answer = block_on(async {
+        let stream = tokio::net::TcpStream::connect(node.gateway.unwrap()).await.unwrap();
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let (mut sender, connection) =
+            builder.initial_stream_window_size(1_024).handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let body = Full::new(Bytes::from(vec![b'x'; 1024 * 1024]));
+        let echoed =
+            sender.send_request(Request::post(format!("http://{HOST}/echo")).body(body).unwrap()).await.unwrap();
+        assert_eq!(echoed.status(), 200);
+        let gateway = node.gateway.unwrap();
+        // The only place is taken until then.
+        let other = tokio::task::spawn_blocking(move || Client::at(gateway, HOST).get("/pid")).await.unwrap();
+        assert!(echoed.into_body().collect().await.is_err(), "it is not taken for whole");
+        other
+    });
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+}

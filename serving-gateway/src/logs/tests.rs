@@ -314,7 +314,9 @@ async fn a_log_that_is_removed_ends() {
     let mut follower = log.follow(0).await.unwrap();
     print(&log, "1\n").await;
     assert_eq!(next(&mut follower).await, "1");
+    assert_eq!(logs.stored().unwrap(), [("ns".to_owned(), "r-1".to_owned())]);
     logs.remove("ns", "r-1").unwrap();
+    assert_eq!(logs.stored().unwrap(), []);
     assert_eq!(next(&mut follower).await, "[end]");
     // An instance that still prints.
     print(&log, "2\n").await;

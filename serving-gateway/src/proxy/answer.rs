@@ -9,8 +9,11 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use parking_lot::Mutex;
+use tokio::time::sleep_until;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::connection::Connection;
+use super::line::Carrier;
 use super::outgoing::Progress;
 use super::timers::{Cut, TimeUp, Timers};
 use crate::revision::Lease;
@@ -50,37 +53,58 @@ pub fn own_and_close(status: StatusCode, sentence: &str) -> Response<Answer> {
 #[derive(Debug)]
 pub struct Relay {
     body: Incoming,
-    /// `None` when the connection has a task of its own, or was given back.
-    connection: Option<Connection>,
+    /// `None` once all of it has been passed on, or its time is up.
+    place: Arc<Mutex<Option<Place>>>,
     /// How far the body of the request has come, when it has one.
     sent: Option<Arc<Progress>>,
-    lease: Option<Lease>,
     timers: Timers,
     ended: bool,
+    /// Takes the place away in time.
+    _watch: Option<AbortOnDropHandle<()>>,
+}
+
+/// What an answer holds of its instance.
+#[derive(Debug)]
+struct Place {
+    carrier: Carrier,
+    lease: Lease,
 }
 
 impl Relay {
     /// The body of an answer to a request that holds `lease`.
     #[must_use]
-    pub fn new(
-        body: Incoming,
-        connection: Option<Connection>,
-        sent: Option<Arc<Progress>>,
-        lease: Lease,
-        timers: Timers,
-    ) -> Self {
-        let mut relay = Self { body, connection, sent, lease: Some(lease), timers, ended: false };
+    pub fn new(body: Incoming, carrier: Carrier, sent: Option<Arc<Progress>>, lease: Lease, timers: Timers) -> Self {
+        let place = Arc::new(Mutex::new(Some(Place { carrier, lease })));
+        let mut relay = Self { body, place, sent, timers, ended: false, _watch: None };
         if relay.body.is_end_stream() {
             relay.end();
         }
         relay
     }
 
+    /// The same for a client of HTTP/2. That may let a stream stand for as long as it likes, and then nobody asks for more of
+    /// the body: the place is free all the same when the time of the request is up.
+    #[must_use]
+    pub fn for_stream(self) -> Self {
+        if !self.ended {
+            let (place, ends) = (Arc::clone(&self.place), self.timers.ends());
+            let watch = async move {
+                sleep_until(ends).await;
+                let place = place.lock().take();
+                if let Some(Place { lease, .. }) = place {
+                    lease.timed_out(TimeUp::Total);
+                }
+            };
+            return Self { _watch: Some(AbortOnDropHandle::new(tokio::spawn(watch))), ..self };
+        }
+        self
+    }
+
     /// All of it is passed on: the connection may take the next request.
     fn end(&mut self) {
         self.ended = true;
-        let Some(lease) = self.lease.take() else { return };
-        if let Some(connection) = self.connection.take()
+        let Some(Place { carrier, lease }) = self.place.lock().take() else { return };
+        if let Carrier::Connection(connection) = carrier
             && self.sent.as_ref().is_none_or(|sent| sent.has_ended())
         {
             lease.line().give_back(connection);
@@ -91,12 +115,18 @@ impl Relay {
         if self.ended {
             return Poll::Ready(None);
         }
-        if let Some(connection) = &mut self.connection {
-            connection.poll_drive(cx);
-        }
+        let has_closed = match &mut *self.place.lock() {
+            None => None,
+            Some(Place { carrier: Carrier::Connection(connection), .. }) => {
+                connection.poll_drive(cx);
+                Some(connection.has_ended())
+            }
+            Some(_) => Some(false),
+        };
+        let Some(has_closed) = has_closed else { return self.time_up(TimeUp::Total) };
         let frame = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
-            Poll::Pending if self.connection.as_ref().is_some_and(Connection::has_ended) => {
+            Poll::Pending if has_closed => {
                 return self.broke(io::Error::other("the instance closed the connection in the middle of its answer"));
             }
             Poll::Pending => {
@@ -106,9 +136,12 @@ impl Relay {
         };
         match frame {
             Some(Ok(frame)) => {
-                self.timers.touch();
+                let up = self.timers.touch();
                 if self.body.is_end_stream() {
                     self.end();
+                } else if let Some(up) = up {
+                    // The instance sends all the time, and the client takes it as slowly as it likes.
+                    return self.time_up(up);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -122,9 +155,9 @@ impl Relay {
 
     /// No more of it is passed on, and the connection goes with it.
     fn break_off(&mut self) {
-        self.connection = None;
         self.ended = true;
-        self.lease = None;
+        let place = self.place.lock().take();
+        drop(place);
     }
 
     fn broke(&mut self, error: io::Error) -> Poll<Option<io::Result<Frame<Bytes>>>> {
@@ -133,7 +166,7 @@ impl Relay {
     }
 
     fn time_up(&mut self, up: TimeUp) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if let Some(lease) = &self.lease {
+        if let Some(Place { lease, .. }) = &*self.place.lock() {
             lease.timed_out(up);
         }
         match self.timers.cut() {

@@ -56,12 +56,17 @@ pub async fn deliver(
         }
     };
     match outcome {
-        Ok(Answered { response, connection }) => {
+        Ok(Answered { response, carrier }) => {
             timers.started();
             let (mut parts, body) = response.into_parts();
+            if lease.line().hop().is_some() && parts.headers.contains_key(hop::NOT_TAKEN) {
+                let why = format!("the gateway that has the instances did not take it: {}", parts.status);
+                lease.unreachable(&why);
+                return Err(Unanswered::Unsent(why));
+            }
             headers::for_client(&mut parts.headers);
             lease.answered(parts.status);
-            let relay = Relay::new(body, connection, None, lease, timers);
+            let relay = Relay::new(body, carrier, None, lease, timers);
             Ok(Response::from_parts(parts, Answer::Relayed(Box::new(relay))))
         }
         Err(SendFailed::Unsent(_, why)) => {

@@ -8,6 +8,7 @@ use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
+use tokio::time::Instant;
 
 use super::answer::{Answer, Relay, own};
 use super::connection::SendFailed;
@@ -51,6 +52,9 @@ pub async fn forward(to: Destination<'_>, request: Request<Incoming>) -> Respons
     // What was passed on to a gateway that was here before goes no further: it would go round.
     let reach = if request.headers().contains_key(hop::PASS) { Reach::Here } else { Reach::Anywhere };
     let (mut parts, body) = request.into_parts();
+    if parts.version >= Version::HTTP_2 {
+        headers::join_cookies(&mut parts.headers);
+    }
     headers::for_instance(&mut parts.headers, Asked { peer: to.peer, host: to.host, rewritten: to.rewritten });
     let to = Way { revision: to.revision, reach, held };
     send(to, Request::from_parts(parts, body), wanted).await
@@ -69,8 +73,19 @@ pub async fn forward_passed_on(revision: &Arc<Revision>, request: Request<Incomi
         parts.headers.insert(HOST, host);
     }
     let to = Way { revision, reach: Reach::Here, held };
-    send(to, Request::from_parts(parts, body), wanted).await
+    let response = send(to, Request::from_parts(parts, body), wanted).await;
+    if response.extensions().get::<NotTaken>().is_some() { not_taken(response) } else { response }
 }
+
+/// Says to the other gateway that no instance has had the request.
+pub fn not_taken(mut response: Response<Answer>) -> Response<Answer> {
+    response.headers_mut().insert(hop::NOT_TAKEN, HeaderValue::from_static("true"));
+    response
+}
+
+/// Of an answer: no instance has had the request.
+#[derive(Debug, Clone, Copy)]
+struct NotTaken;
 
 /// How a request gets its instance.
 #[derive(Debug, Clone, Copy)]
@@ -86,18 +101,20 @@ pub struct Way<'a> {
 async fn send(to: Way<'_>, request: Request<Incoming>, wanted: Option<HeaderValue>) -> Response<Answer> {
     let (mut parts, body) = request.into_parts();
     origin_form(&mut parts);
+    let is_stream = parts.version >= Version::HTTP_2;
     parts.version = Version::HTTP_11;
     if let Some(protocol) = wanted {
         return upgrade::forward(to, parts, body, protocol).await;
     }
-    let mut attempt = Attempt { request: Request::from_parts(parts, Outgoing::of(body)), timers: None };
+    let mut attempt = Attempt { request: Request::from_parts(parts, Outgoing::of(body)), is_stream, timers: None };
     let mut last = String::new();
     for _ in 0..MAX_TRIES {
+        let asked = Instant::now();
         let lease = match to.revision.acquire(to.held, to.reach).await {
             Ok(lease) => lease,
             Err(why) => return not_served(&why),
         };
-        match attempt.make(lease).await {
+        match attempt.make(lease, asked).await {
             Ended::Answered(response) => return response,
             Ended::Again(next, why) => (attempt, last) = (*next, why),
         }
@@ -107,6 +124,8 @@ async fn send(to: Way<'_>, request: Request<Incoming>, wanted: Option<HeaderValu
 
 struct Attempt {
     request: Request<Outgoing>,
+    /// Whether it came as a stream of HTTP/2.
+    is_stream: bool,
     timers: Option<Timers>,
 }
 
@@ -116,9 +135,16 @@ enum Ended {
 }
 
 impl Attempt {
-    async fn make(self, lease: Lease) -> Ended {
-        let Self { mut request, timers } = self;
-        let mut timers = timers.unwrap_or_else(|| Timers::begin(lease.timeouts()));
+    /// `asked` is when an instance was asked for.
+    async fn make(self, lease: Lease, asked: Instant) -> Ended {
+        let Self { mut request, is_stream, timers } = self;
+        let mut timers = match timers {
+            None => Timers::begin(lease.timeouts()),
+            Some(mut timers) => {
+                timers.go_on(lease.timeouts(), asked.elapsed());
+                timers
+            }
+        };
         hop::show(lease.line().hop(), request.headers_mut());
         let copy = copy_if_safe(&request);
         let sent = request.body().progress();
@@ -131,7 +157,7 @@ impl Attempt {
             }
         };
         match outcome {
-            Ok(Answered { response, connection }) => {
+            Ok(Answered { response, carrier }) => {
                 timers.started();
                 let (mut parts, body) = response.into_parts();
                 headers::for_client(&mut parts.headers);
@@ -139,12 +165,13 @@ impl Attempt {
                 parts.version = Version::HTTP_11;
                 mark(&mut parts.headers, &lease);
                 lease.answered(parts.status);
-                let relay = Relay::new(body, connection, sent, lease, timers);
+                let relay = Relay::new(body, carrier, sent, lease, timers);
+                let relay = if is_stream { relay.for_stream() } else { relay };
                 Ended::Answered(Response::from_parts(parts, Answer::Relayed(Box::new(relay))))
             }
             Err(SendFailed::Unsent(request, why)) => {
                 lease.unreachable(&why);
-                Ended::Again(Box::new(Self { request: *request, timers: Some(timers) }), why)
+                Ended::Again(Box::new(Self { request: *request, is_stream, timers: Some(timers) }), why)
             }
             Err(SendFailed::Broken(_)) if sent.as_ref().is_some_and(|sent| sent.has_broken()) => {
                 // The instance did nothing wrong, and what is left of the client's connection cannot be read.
@@ -154,7 +181,7 @@ impl Attempt {
             Err(SendFailed::Broken(why)) => {
                 lease.unreachable(&why);
                 match copy {
-                    Some(request) => Ended::Again(Box::new(Self { request, timers: Some(timers) }), why),
+                    Some(request) => Ended::Again(Box::new(Self { request, is_stream, timers: Some(timers) }), why),
                     None => {
                         let sentence = format!("the instance broke off before it answered: {why}");
                         Ended::Answered(own(StatusCode::BAD_GATEWAY, &sentence))
@@ -231,5 +258,7 @@ pub fn not_served(why: &NotServed) -> Response<Answer> {
         }
         NotServed::Retired => StatusCode::NOT_FOUND,
     };
-    own(status, &why.to_string())
+    let mut response = own(status, &why.to_string());
+    response.extensions_mut().insert(NotTaken);
+    response
 }

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use super::hop;
@@ -82,13 +82,14 @@ pub fn check(version: Version, headers: &HeaderMap) -> Result<(), BadRequest> {
     }
 }
 
-/// The protocol that a request asks to change to, such as `websocket`.
+/// The protocol that a request asks to change to, such as `websocket`. An offer of HTTP/2 is not taken (RFC 9113, section 3.1
+/// has done away with it): clients that make it go on without.
 #[must_use]
 pub fn upgrade(version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
     if version != Version::HTTP_11 || !names_in(headers, CONNECTION).any(|name| name.eq_ignore_ascii_case("upgrade")) {
         return None;
     }
-    headers.get(UPGRADE).cloned()
+    headers.get(UPGRADE).filter(|protocol| !protocol.as_bytes().eq_ignore_ascii_case(b"h2c")).cloned()
 }
 
 fn names_in(headers: &HeaderMap, field: HeaderName) -> impl Iterator<Item = &str> {
@@ -150,10 +151,23 @@ pub fn for_instance(headers: &mut HeaderMap, asked: Asked<'_>) {
 
 /// Takes what belongs to the connection to the instance out of its answer. Trailers go on.
 pub fn for_client(headers: &mut HeaderMap) {
-    let trailers = headers.remove(TRAILER);
+    headers.remove(hop::NOT_TAKEN);
+    let trailers: Vec<HeaderValue> = headers.get_all(TRAILER).iter().cloned().collect();
     strip_hop_by_hop(headers);
-    if let Some(trailers) = trailers {
-        headers.insert(TRAILER, trailers);
+    if !headers.contains_key(TRAILER) {
+        for trailer in trailers {
+            headers.append(TRAILER, trailer);
+        }
+    }
+}
+
+/// Over HTTP/2 each cookie may have a field of its own; over HTTP/1.1 there is one (RFC 9113, section 8.2.3).
+pub fn join_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, joined);
     }
 }
 

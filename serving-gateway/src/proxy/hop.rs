@@ -11,6 +11,9 @@ pub const PASS: HeaderName = HeaderName::from_static("pelton-gateway-pass");
 /// The uid of the revision.
 pub const REVISION: HeaderName = HeaderName::from_static("pelton-gateway-revision");
 
+/// On an answer of the other gateway: no instance has had the request. Nobody else sees it.
+pub const NOT_TAKEN: HeaderName = HeaderName::from_static("pelton-gateway-not-taken");
+
 /// What a request shows to another gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hop {

@@ -1,12 +1,12 @@
-//! The way to one instance: its idle connections, or its one connection of HTTP/2.
+//! The way to one instance: its idle connections, or those of HTTP/2.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::header::HOST;
+use http::header::{HOST, TRANSFER_ENCODING};
 use http::uri::{PathAndQuery, Scheme};
-use http::{Request, Response, Uri, Version};
-use hyper::body::Incoming;
+use http::{HeaderValue, Request, Response, Uri, Version};
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::Mutex;
@@ -19,6 +19,10 @@ use super::outgoing::Outgoing;
 
 /// Connections that are kept while nothing goes over them.
 const MAX_IDLE: usize = 256;
+
+/// Streams at a time on one connection of HTTP/2: as many as every server should allow (RFC 9113, section 6.5.2). More would
+/// wait for each other where nobody sees it.
+const MAX_STREAMS: usize = 100;
 
 /// How large pieces of a body may be on an HTTP/2 connection without being asked for: its 64 KiB throttle streams.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
@@ -41,7 +45,7 @@ pub struct Line {
     protocol: Protocol,
     hop: Option<Arc<Hop>>,
     idle: Mutex<Vec<Connection>>,
-    shared: tokio::sync::Mutex<Option<http2::SendRequest<Outgoing>>>,
+    shared: tokio::sync::Mutex<Vec<Multiplexed>>,
     gone: CancellationToken,
 }
 
@@ -50,8 +54,37 @@ pub struct Line {
 pub struct Answered {
     /// The answer.
     pub response: Response<Incoming>,
-    /// The connection that the body comes on, unless it has a task of its own.
-    pub connection: Option<Connection>,
+    /// What the body comes on.
+    pub carrier: Carrier,
+}
+
+/// What the body of an answer comes on.
+#[derive(Debug)]
+pub enum Carrier {
+    /// A connection that does nothing unless it is polled.
+    Connection(Connection),
+    /// A stream of a connection that has others.
+    Stream(#[allow(dead_code, reason = "it is only dropped")] OpenStream),
+    /// A connection with a task of its own, and nobody else on it.
+    Task,
+}
+
+/// A stream that is open until this is dropped.
+#[derive(Debug)]
+pub struct OpenStream(#[allow(dead_code, reason = "it is only counted")] Arc<()>);
+
+/// A connection of HTTP/2.
+#[derive(Debug)]
+struct Multiplexed {
+    sender: http2::SendRequest<Outgoing>,
+    /// Each open stream has it, too.
+    streams: Arc<()>,
+}
+
+impl Multiplexed {
+    fn open(&self) -> usize {
+        Arc::strong_count(&self.streams) - 1
+    }
 }
 
 impl Line {
@@ -124,6 +157,10 @@ impl Line {
     }
 
     async fn send_http1(&self, mut request: Request<Outgoing>) -> Result<Answered, SendFailed> {
+        if request.body().size_hint().exact().is_none() {
+            // Of methods that have a body only now and then it would be taken for none.
+            request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         loop {
             let mut connection = match self.idle_connection().await {
                 Some(connection) => connection,
@@ -133,7 +170,7 @@ impl Line {
                 },
             };
             match connection.send(request).await {
-                Ok(response) => return Ok(Answered { response, connection: Some(connection) }),
+                Ok(response) => return Ok(Answered { response, carrier: Carrier::Connection(connection) }),
                 Err(SendFailed::Unsent(unsent, _)) if connection.was_used() => request = *unsent,
                 Err(failed) => return Err(failed),
             }
@@ -160,12 +197,12 @@ impl Line {
         }
         let mut tries = 0;
         loop {
-            let mut sender = match self.shared_connection().await {
-                Ok(sender) => sender,
+            let (mut sender, stream) = match self.shared_connection().await {
+                Ok(shared) => shared,
                 Err(why) => return Err(SendFailed::Unsent(Box::new(request), why)),
             };
             match sender.try_send_request(request).await {
-                Ok(response) => return Ok(Answered { response, connection: None }),
+                Ok(response) => return Ok(Answered { response, carrier: Carrier::Stream(stream) }),
                 Err(mut failed) => {
                     let why = text_of(failed.error());
                     match failed.take_message() {
@@ -179,13 +216,13 @@ impl Line {
         }
     }
 
-    /// The one connection of HTTP/2, made again when it has ended. Who comes while it is made waits for it.
-    async fn shared_connection(&self) -> Result<http2::SendRequest<Outgoing>, String> {
+    /// A connection of HTTP/2 that may have another stream: one that is there, or a new one. Who comes while it is made waits
+    /// for it.
+    async fn shared_connection(&self) -> Result<(http2::SendRequest<Outgoing>, OpenStream), String> {
         let mut shared = self.shared.lock().await;
-        if let Some(sender) = &mut *shared
-            && sender.ready().await.is_ok()
-        {
-            return Ok(sender.clone());
+        shared.retain(|connection| !connection.sender.is_closed());
+        if let Some(connection) = shared.iter().find(|connection| connection.open() < MAX_STREAMS) {
+            return Ok((connection.sender.clone(), OpenStream(Arc::clone(&connection.streams))));
         }
         let stream = connect(self.address).await.map_err(|why| format!("{}: {why}", self.address))?;
         let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -199,8 +236,10 @@ impl Line {
                 tracing::debug!(%error, "an HTTP/2 connection to an instance ended");
             }
         });
-        *shared = Some(sender.clone());
-        Ok(sender)
+        let connection = Multiplexed { sender: sender.clone(), streams: Arc::default() };
+        let stream = OpenStream(Arc::clone(&connection.streams));
+        shared.push(connection);
+        Ok((sender, stream))
     }
 }
 

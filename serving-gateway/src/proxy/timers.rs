@@ -75,6 +75,14 @@ impl Timers {
         Self { timeouts, began: now, touched: now, has_started: false, sleep: Box::pin(sleep_until(due)) }
     }
 
+    /// Another instance takes the request, which has waited for it that long. Its time there is what `timeouts` say.
+    pub fn go_on(&mut self, timeouts: Timeouts, waited: Duration) {
+        self.timeouts = timeouts;
+        self.began += waited;
+        self.touched += waited;
+        self.sleep.as_mut().reset(due(timeouts, self.began, self.touched, self.has_started).0);
+    }
+
     /// The head of the answer is there.
     pub fn started(&mut self) {
         self.has_started = true;
@@ -86,11 +94,22 @@ impl Timers {
         }
     }
 
-    /// A piece of the answer came.
-    pub fn touch(&mut self) {
-        if self.timeouts.idle.is_some() {
-            self.touched = Instant::now();
+    /// A piece of the answer came. Gives what time is up all the same.
+    pub fn touch(&mut self) -> Option<TimeUp> {
+        let now = Instant::now();
+        self.touched = now;
+        // A timer that is due now may be another's, as one that fired in vain is set anew only when it is looked at.
+        if now < self.sleep.deadline() {
+            return None;
         }
+        let (at, which) = due(self.timeouts, self.began, self.touched, self.has_started);
+        (at <= now).then_some(which)
+    }
+
+    /// When the time of the whole request is up.
+    #[must_use]
+    pub fn ends(&self) -> Instant {
+        self.began + self.timeouts.total
     }
 
     /// How an answer is cut off.
@@ -171,5 +190,27 @@ mod tests {
             };
             assert_eq!((began.elapsed().as_secs(), up), (want, which), "{timeouts:?} {starts:?} {last:?}");
         }
+    }
+
+    /// Whoever polls only what has arrived looks at no timer.
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_comes_without_end_is_cut_all_the_same() {
+        let timeouts = Timeouts { total: s(10), response_start: None, idle: Some(s(4)), cut: Cut::Reset };
+        let mut timers = Timers::begin(timeouts);
+        timers.started();
+        for second in 1..=12 {
+            tokio::time::sleep(s(1)).await;
+            assert_eq!(timers.touch(), (second >= 10).then_some(TimeUp::Total), "after {second} s");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_request_waits_for_its_next_instance_is_not_in_its_time() {
+        let timeouts = Timeouts { total: s(10), response_start: Some(s(8)), idle: None, cut: Cut::Reset };
+        let began = Instant::now();
+        let mut timers = Timers::begin(timeouts);
+        tokio::time::sleep(s(2) + s(15)).await;
+        timers.go_on(Timeouts { response_start: None, ..timeouts }, s(15));
+        assert_eq!((timers.up().await, began.elapsed()), (TimeUp::Total, s(25)));
     }
 }

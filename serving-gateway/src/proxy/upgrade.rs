@@ -22,6 +22,7 @@ use pelton_http_front::text_of;
 use super::answer::{Answer, Relay, own, own_and_close};
 use super::connection::connect;
 use super::forward::{MAX_TRIES, Way, mark, not_served, timed_out};
+use super::line::Carrier;
 use super::outgoing::Outgoing;
 use super::timers::Timers;
 use super::tunnel;
@@ -154,5 +155,5 @@ async fn through(
     head.version = Version::HTTP_11;
     headers::for_client(&mut head.headers);
     mark(&mut head.headers, &lease);
-    Response::from_parts(head, Answer::Relayed(Box::new(Relay::new(body, None, None, lease, timers))))
+    Response::from_parts(head, Answer::Relayed(Box::new(Relay::new(body, Carrier::Task, None, lease, timers))))
 }

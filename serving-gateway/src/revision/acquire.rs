@@ -48,9 +48,11 @@ impl Revision {
     /// [`NotServed`], but never that too much waits.
     pub async fn acquire_patiently(self: &Arc<Self>) -> Result<Lease, NotServed> {
         loop {
+            // One that was lost meanwhile had its successor begun in the middle of this time.
+            let had_instances = self.state.lock().core.has_instances();
             match self.wait_for_slot(0, Reach::Anywhere).await {
                 Err(NotServed::Full(_)) => sleep(QUEUE_PAUSE).await,
-                Err(NotServed::NotInTime(_)) if self.state.lock().core.has_instances() => {}
+                Err(NotServed::NotInTime(_)) if had_instances || self.state.lock().core.has_instances() => {}
                 outcome => return outcome.inspect_err(|why| self.metrics.refused(why)),
             }
         }
@@ -66,7 +68,7 @@ impl Revision {
                 .core
                 .take_free(Reach::Anywhere, now)
                 .map(|key| (key, Arc::clone(state.lines.get(&key).expect("a ready instance has a line"))));
-            (granted, self.actions(&mut state))
+            (granted, self.actions(&mut state, now))
         };
         self.perform(actions);
         granted.map(|(key, line)| Lease::new(Arc::clone(self), key, line))
@@ -93,7 +95,7 @@ impl Revision {
                 }
                 Arrival::Refused(_) => (false, None),
             };
-            (arrival, was_cold, line, self.actions(&mut state))
+            (arrival, was_cold, line, self.actions(&mut state, now))
         };
         self.perform(actions);
         match arrival {

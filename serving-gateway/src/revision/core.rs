@@ -191,6 +191,7 @@ impl<W> Core<W> {
 
     /// The load that events which wait are.
     pub fn event_demand(&mut self, now: Duration) -> Demand {
+        self.events.tick(now);
         self.events.demand(now, &self.settings.scaling)
     }
 
@@ -295,10 +296,10 @@ impl<W> Core<W> {
         self.failures.last()
     }
 
-    /// Whether no instance comes up any more.
+    /// Whether no instance comes up any more, and none is there.
     #[must_use]
     pub fn is_crash_loop(&self) -> bool {
-        self.failures.is_crash_loop()
+        self.failures.is_crash_loop() && !self.has_instances()
     }
 
     /// Whether nothing of it is left.
@@ -316,7 +317,7 @@ impl<W> Core<W> {
         if let Some(key) = self.take_free(reach, now) {
             return Arrival::Granted(key);
         }
-        if self.failures.is_crash_loop() && self.failures.not_before(now).is_some() {
+        if self.is_crash_loop() && self.failures.not_before(now).is_some() {
             let why = self.failures.last().unwrap_or_default().to_owned();
             return Arrival::Refused(Refusal::CrashLoop(why));
         }
@@ -407,9 +408,9 @@ impl<W> Core<W> {
         }
     }
 
-    /// Follows another way of scaling. The metric of a revision never changes.
+    /// Follows another way of scaling. The metric of a revision never changes: what says another is not followed.
     pub fn follow(&mut self, scaling: Spec, now: Duration) {
-        if self.settings.scaling != scaling {
+        if self.settings.scaling != scaling && self.settings.scaling.metric == scaling.metric {
             self.scaler.set_spec(scaling.clone());
             self.settings.scaling = scaling;
             self.decided_on = None;
@@ -426,8 +427,9 @@ impl<W> Core<W> {
     #[must_use]
     pub fn next_wake(&self, now: Duration) -> Option<Duration> {
         let decision = self.decision_due();
-        // While events wait, none is stopped or paused for being idle.
-        let idle = self.instances.iter().filter(|(_, instance)| instance.is_idle() && !self.events.any_wait());
+        // While requests or events wait, none is stopped or paused for being idle.
+        let any_wait = !self.waiting.is_empty() || self.events.any_wait();
+        let idle = self.instances.iter().filter(|(_, instance)| instance.is_idle() && !any_wait);
         let idle = idle.filter_map(|(_, instance)| {
             let pause = self.pauses_after().filter(|_| instance.phase == Phase::Ready);
             let is_up = matches!(instance.phase, Phase::Ready | Phase::Paused);
@@ -439,10 +441,13 @@ impl<W> Core<W> {
         let excess = (self.settings.idle_stop.is_none() && self.live() > self.desired && self.waiting.is_empty())
             .then_some(self.scaler.excess_after())
             .filter(|after| !after.is_zero());
-        let idlest = self.instances.iter().filter(|(_, i)| i.is_idle() && i.phase != Phase::Stopping);
+        // Others are not stopped before it is known what became of them.
+        let may_stop = |i: &Instance| i.is_idle() && matches!(i.phase, Phase::Ready | Phase::Paused);
+        let idlest = self.instances.iter().filter(|(_, instance)| may_stop(instance));
         let excess = excess.and_then(|after| Some(idlest.map(|(_, i)| i.idle_since).min()? + after));
         let again = if self.wants_more() { self.failures.not_before(now) } else { None };
-        decision.into_iter().chain(idle).chain(excess).chain(again).min().map(|at| at.max(now))
+        let expected = self.events.expected_until();
+        decision.into_iter().chain(idle).chain(excess).chain(again).chain(expected).min().map(|at| at.max(now))
     }
 
     /// An instance was started. It is probed next.
@@ -459,6 +464,11 @@ impl<W> Core<W> {
         self.asked = self.asked.saturating_sub(1);
         self.failures.failed(why, now);
         self.act(now);
+    }
+
+    /// Of the instances that were asked for, that many are not even tried.
+    pub fn not_tried(&mut self, count: u32) {
+        self.asked = self.asked.saturating_sub(count);
     }
 
     /// An instance answers.

@@ -68,6 +68,12 @@ impl Events {
         self.expected_until = self.expected_until.filter(|until| now < *until);
     }
 
+    /// Until when one is expected.
+    #[must_use]
+    pub const fn expected_until(&self) -> Option<Duration> {
+        self.expected_until
+    }
+
     /// Whether any wait, or one is expected.
     #[must_use]
     pub fn any_wait(&self) -> bool {

@@ -40,11 +40,13 @@ impl Lease {
     /// The time that the request has there. Another gateway counts its time itself, and may have to start an instance.
     #[must_use]
     pub fn timeouts(&self) -> Timeouts {
-        let timeouts = self.revision.spec.timeouts;
-        match self.line.hop() {
-            None => timeouts,
-            Some(_) => timeouts.later_by(self.revision.spec.activation_timeout),
-        }
+        self.revision.spec.timeouts.later_by(self.may_wait())
+    }
+
+    /// How long the request may wait there before an instance has it: at another gateway as long as here.
+    #[must_use]
+    pub fn may_wait(&self) -> Duration {
+        if self.line.hop().is_some() { self.revision.spec.activation_timeout } else { Duration::ZERO }
     }
 
     /// The way to the instance.

@@ -81,11 +81,11 @@ async fn deploy(revision: &Arc<Revision>, told: mpsc::UnboundedSender<InstanceEv
         revision.changed.notify_one();
         if matches!(error, RuntimeError::Unsupported { .. }) {
             drop(revision.with_core(super::Core::retire));
-            return;
+            return revision.forget_held_starts();
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (2 * pause).min(LONGEST_DEPLOY_PAUSE),
-            () = revision.retired.cancelled() => return,
+            () = revision.retired.cancelled() => return revision.forget_held_starts(),
         }
     }
 }
@@ -102,7 +102,7 @@ fn hear(revision: &Arc<Revision>, event: InstanceEvent) {
                 state.last_start = Some(now);
                 let key = state.core.started(id, now);
                 state.lines.insert(key, Arc::new(Line::new(address, revision.spec.protocol)));
-                revision.actions(&mut state)
+                revision.actions(&mut state, now)
             };
             revision.perform(actions);
         }
@@ -125,7 +125,7 @@ fn hear(revision: &Arc<Revision>, event: InstanceEvent) {
                     revision.metrics.failed();
                 }
                 state.core.exited(key, why, now);
-                revision.actions(&mut state)
+                revision.actions(&mut state, now)
             };
             revision.perform(actions);
         }
@@ -133,6 +133,13 @@ fn hear(revision: &Arc<Revision>, event: InstanceEvent) {
 }
 
 impl Revision {
+    /// What waits for the revision to be deployed waits for nothing.
+    fn forget_held_starts(&self) {
+        let mut state = self.state.lock();
+        let held = std::mem::take(&mut state.held_starts);
+        state.core.not_tried(held);
+    }
+
     /// How an instance ended that nobody had asked to, with the last that it printed.
     fn ended(&self, id: &InstanceId, exit: &Exit) -> String {
         let how = match exit {

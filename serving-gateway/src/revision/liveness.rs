@@ -23,7 +23,10 @@ pub(super) async fn probe(revision: Arc<Revision>, key: InstanceKey) {
             revision.metrics.stage(Stage::Ready, began.elapsed());
             revision.with_core(|core, now| core.ready(key, now));
         }
-        Err(why) => revision.with_core(|core, now| core.never_ready(key, why, now)),
+        Err(why) => {
+            revision.metrics.failed();
+            revision.with_core(|core, now| core.never_ready(key, why, now));
+        }
     }
     revision.wake.notify_one();
     if let Some(liveness) = revision.spec.liveness.as_ref().filter(|_| !was_ready) {

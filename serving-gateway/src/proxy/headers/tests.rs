@@ -50,6 +50,7 @@ fn an_upgrade_needs_both_fields_and_http_1_1() {
     let rows: &[(Version, Fields, Option<&str>)] = &[
         (Version::HTTP_11, &[("connection", "Upgrade"), ("upgrade", "websocket")], Some("websocket")),
         (Version::HTTP_11, &[("connection", "keep-alive, upgrade"), ("upgrade", "x/1")], Some("x/1")),
+        (Version::HTTP_11, &[("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "H2C")], None),
         (Version::HTTP_11, &[("upgrade", "websocket")], None),
         (Version::HTTP_11, &[("connection", "upgrade")], None),
         (Version::HTTP_10, &[("connection", "upgrade"), ("upgrade", "websocket")], None),
@@ -157,4 +158,30 @@ fn an_answer_keeps_the_names_of_its_trailers() {
     let mut names: Vec<_> = seen.keys().map(HeaderName::as_str).collect();
     names.sort_unstable();
     assert_eq!(names, ["content-type", "trailer"]);
+}
+
+/// As Go's example of trailers has them.
+#[test]
+fn names_of_trailers_in_several_fields_all_go_on() {
+    let mut answer = headers(&[("trailer", "a, b"), ("connection", "trailer, x"), ("trailer", "c"), ("x", "y")]);
+    for_client(&mut answer);
+    let trailers: Vec<_> = answer.get_all(TRAILER).iter().map(|names| names.to_str().unwrap()).collect();
+    assert_eq!((trailers, answer.len()), (vec!["a, b", "c"], 2));
+}
+
+#[test]
+fn cookies_in_fields_of_their_own_become_one() {
+    let mut asks = headers(&[("cookie", "a=b"), ("x", "y"), ("cookie", "c=d; e=f")]);
+    join_cookies(&mut asks);
+    assert_eq!((asks.get_all(COOKIE).iter().count(), &asks[COOKIE]), (1, &HeaderValue::from_static("a=b; c=d; e=f")));
+    join_cookies(&mut asks);
+    assert_eq!(asks[COOKIE], "a=b; c=d; e=f");
+}
+
+/// An instance that says so is not another gateway.
+#[test]
+fn an_instance_does_not_say_that_a_request_was_not_taken() {
+    let mut answer = headers(&[("pelton-gateway-not-taken", "true")]);
+    for_client(&mut answer);
+    assert!(answer.is_empty());
 }

@@ -5,6 +5,10 @@ use std::time::Duration;
 use super::super::instances::{Instance, Phase};
 use super::{Core, READY, RUNNING, Step};
 
+/// Instances that are asked for at a time; the next ones when these are heard of. However many there should be, a manifest
+/// is not to take all memory by it.
+const MOST_ASKED: u32 = 256;
+
 impl<W> Core<W> {
     /// Makes true what should be.
     pub(super) fn act(&mut self, now: Duration) {
@@ -17,12 +21,14 @@ impl<W> Core<W> {
         self.decide(now);
         self.resume();
         if self.wants_more() && self.failures.not_before(now).is_none() {
-            let more = self.wanted() - self.live();
+            let more = (self.wanted() - self.live()).min(MOST_ASKED.saturating_sub(self.asked));
             // After a failure one is tried, not all: the next may fail as well.
             let more =
                 if self.failures.last().is_some() && self.instances.count(READY) == 0 { more.min(1) } else { more };
-            self.asked += more;
-            self.steps.push(Step::Start(more));
+            if more > 0 {
+                self.asked += more;
+                self.steps.push(Step::Start(more));
+            }
         }
         if self.waiting.is_empty() {
             self.step_down(now);
@@ -73,6 +79,9 @@ impl<W> Core<W> {
         }
         let per_instance = self.settings.scaling.target.target;
         let wanted = (f64::from(self.concurrency()) / per_instance).ceil() as u32;
+        // What a target counts may be something else than requests at a time.
+        let limit = self.settings.concurrency;
+        let wanted = wanted.max(if limit > 0 { self.concurrency().div_ceil(limit) } else { 0 });
         let wanted = wanted.max(u32::from(!self.waiting.is_empty() || self.events.any_wait()));
         let mut running = self.instances.count(RUNNING);
         // The one that was idle for the shortest time is the likeliest to be in the caches.

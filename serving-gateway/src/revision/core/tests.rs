@@ -454,3 +454,65 @@ proptest! {
 }
 
 mod shared;
+
+/// A Revision's annotation may be changed after it has begun; what its load is counted by may not.
+#[test]
+fn another_metric_is_not_followed() {
+    let mut bench = Bench::new(settings(0), true);
+    let metric = crate::autoscaler::Metric::RequestsPerSecond;
+    bench.core.follow(Spec { metric, max_scale: Some(1), ..settings(0).scaling }, bench.now);
+    assert_eq!(bench.core.settings.scaling, settings(0).scaling);
+}
+
+#[test]
+fn however_many_there_should_be_they_are_not_asked_for_all_at_once() {
+    let scaling = Spec { min_scale: i32::MAX as u32, ..settings(0).scaling };
+    let mut bench = Bench::new(Settings { scaling, ..settings(0) }, true);
+    bench.core.tick(ms(1));
+    assert_eq!(bench.steps(), ["start 256"]);
+    bench.start_one();
+    assert_eq!(bench.steps(), ["probe 0", "start 1"], "one more for one that is there");
+}
+
+/// knative/serving counts requests a second there: a target of many is no reason to leave a request waiting.
+#[test]
+fn a_paused_instance_is_resumed_for_a_request_that_the_running_ones_have_no_place_for() {
+    let metric = crate::autoscaler::Metric::RequestsPerSecond;
+    let target = crate::autoscaler::Target { target: 140.0, total: 200.0 };
+    let scaling = Spec { metric, target, min_scale: 2, ..settings(1).scaling };
+    let mut bench = Bench::new(Settings { scaling, ..settings(1) }, true);
+    bench.core.tick(ms(1));
+    bench.run_until(s(20));
+    assert_eq!(bench.core.counts().paused, 2, "{:?}", bench.log);
+    for request in 1..=2 {
+        bench.arrive(request);
+    }
+    bench.run_until(s(21));
+    let counts = bench.core.counts();
+    assert_eq!((counts.in_flight, counts.queued), (2, 0), "{:?}", bench.log);
+}
+
+#[test]
+fn a_revision_that_serves_is_in_no_crash_loop() {
+    let one = Spec { max_scale: Some(1), ..settings(1).scaling };
+    let mut bench = Bench::new(Settings { scaling: one, ..settings(1) }, true);
+    bench.arrive(1);
+    bench.run_until(s(20));
+    for _ in 0..10 {
+        bench.core.not_started("no licence".to_owned(), bench.now);
+    }
+    assert!(!bench.core.is_crash_loop());
+    assert!(matches!(bench.arrive(2), Arrival::Waits(_)), "for the one that is busy");
+}
+
+/// Its runtime has not even been asked.
+#[test]
+fn starts_that_are_given_up_are_not_waited_for() {
+    let mut bench = Bench::new(settings(1), true);
+    bench.arrive(1);
+    assert_eq!(bench.steps(), ["start 1"]);
+    bench.core.retire(bench.now);
+    assert!(!bench.core.is_gone());
+    bench.core.not_tried(1);
+    assert!(bench.core.is_gone());
+}

@@ -87,3 +87,24 @@ fn an_instance_here_is_used_until_it_has_as_much_to_do_as_it_should() {
     assert_eq!(here, target);
     assert_eq!(bench.arrive(target), Arrival::Granted(peer));
 }
+
+/// Whoever decides elsewhere is told of it as long as it counts.
+#[test]
+fn an_event_that_was_expected_and_is_done_asks_for_nothing_any_more() {
+    let mut bench = shared(0);
+    bench.core.expect_event(ms(100));
+    assert_eq!(bench.core.next_wake(ms(100)), Some(ms(1_100)));
+    assert!(!bench.core.event_demand(ms(1_099)).is_zero());
+    assert!(bench.core.event_demand(ms(1_100)).is_zero());
+}
+
+#[test]
+fn an_instance_that_is_not_wanted_and_still_starts_is_not_looked_at_without_end() {
+    let mut bench = shared(0);
+    let Arrival::Waits(ticket) = bench.arrive(1) else { panic!("there is none") };
+    bench.start_one();
+    bench.core.leave(ticket, bench.now);
+    assign(&mut bench, 0, &[]);
+    assert_eq!(bench.core.counts().starting, 1);
+    assert_eq!(bench.core.next_wake(s(5)), None);
+}
