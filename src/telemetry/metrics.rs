@@ -7,10 +7,8 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use parking_lot::Mutex;
 
 use super::{describe, process};
-use crate::allocator;
 
-/// How often histograms are folded into their buckets, and freed memory goes back to the system. Without it histograms grow
-/// with every observation.
+/// How often histograms are folded into their buckets. Without it they grow with every observation.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Bounds of every histogram in seconds: from a function call to a delivery timeout.
@@ -54,14 +52,13 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Keeps histograms and the process small. Runs until it is dropped.
+    /// Keeps histograms small. Runs until it is dropped.
     pub async fn upkeep(self) {
         let mut interval = tokio::time::interval(UPKEEP);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
             self.handle.run_upkeep();
-            allocator::give_back();
         }
     }
 
