@@ -44,6 +44,7 @@ pub use budget::{Budget, Gauge};
 pub use driven::{Driven, SendFailed, text_of};
 pub use front::{Front, FrontError, FrontHandle};
 pub use handler::{Handler, Occurrence, Refusal};
+pub use listener::prepare;
 pub use open_request::{OpenBody, OpenRequest};
 pub use options::{FrontOptions, FrontOptionsError};
 pub use pace::{Pace, Paced, PacedError};

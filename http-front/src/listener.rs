@@ -82,9 +82,9 @@ impl<H: Handler> Shared<H> {
     }
 }
 
-/// Small messages leave at once, and a peer that is gone without a word is found out some day. A connection works
-/// without either, only worse.
-fn prepare(stream: &TcpStream) {
+/// Has small messages of an accepted connection leave at once, and a peer that is gone without a word found out some day, after
+/// two minutes. A connection works without either, only worse.
+pub fn prepare(stream: &TcpStream) {
     // An answer is one small write; waiting for more to go with it only delays it.
     let _ = stream.set_nodelay(true);
     let keepalive = TcpKeepalive::new()

@@ -322,7 +322,9 @@ impl Revision {
 
     /// Takes the steps of the core. Sees to it that the task looks again in time.
     fn actions(&self, state: &mut State, now: Duration) -> Vec<Action> {
-        if let Some(due) = state.core.next_wake(now)
+        // One that scales itself looks again soon by itself while anything happens to it, and that is cheaper to ask for.
+        let due = if self.spec.is_shared { state.core.next_wake(now) } else { state.core.decision_due() };
+        if let Some(due) = due
             && state.armed.is_none_or(|armed| armed > due)
         {
             state.armed = Some(due);

@@ -1,9 +1,10 @@
 //! Removes the logs of revisions that are no more: they would fill the disk that the events are on.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pelton_client::{ObjectName, Resources};
+use pelton_client::Resources;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +24,14 @@ pub(crate) async fn run(shared: Arc<Shared>, resources: watch::Receiver<Arc<Reso
             () = stop.cancelled() => return,
         }
         let logs = shared.logs().clone();
-        let Ok(Ok(stored)) = tokio::task::spawn_blocking(move || logs.stored()).await else { continue };
+        let looking = tokio::task::spawn_blocking(move || logs.stored()).await;
+        let stored = match looking.unwrap_or_else(|gone| Err(io::Error::other(gone))) {
+            Ok(stored) => stored,
+            Err(error) => {
+                tracing::warn!(%error, "the folder of logs cannot be read; none of revisions that are no more is removed");
+                continue;
+            }
+        };
         let gone = {
             let resources = resources.borrow();
             if resources.version == 0 {
@@ -31,9 +39,7 @@ pub(crate) async fn run(shared: Arc<Shared>, resources: watch::Receiver<Arc<Reso
                 continue;
             }
             let leaving = shared.leaving();
-            sweep.look(stored, |name| {
-                resources.revisions.contains_key(&ObjectName::new(&name.0, &name.1)) || leaving.contains(name)
-            })
+            sweep.look(stored, |name| resources.revision(&name.0, &name.1).is_some() || leaving.contains(name))
         };
         let logs = shared.logs().clone();
         let removing = tokio::task::spawn_blocking(move || {

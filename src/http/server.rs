@@ -14,7 +14,6 @@ use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -43,12 +42,6 @@ const PERMIT_BYTES: usize = 1024;
 
 /// Connections that the system keeps for us until they are accepted.
 const BACKLOG: u32 = 1024;
-
-/// When the system asks a silent peer whether it is still there, how often, and how many times in vain. An answer that
-/// comes piece by piece has no deadline, and there may be nothing to send for long.
-const TCP_KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-const TCP_KEEPALIVE_RETRIES: u32 = 4;
 
 /// The bounds of one listener.
 #[derive(Debug, Clone, Copy)]
@@ -145,17 +138,6 @@ where
     }
 }
 
-/// Small messages leave at once, and a peer that is gone without a word is found out some day. A connection works
-/// without either, only worse.
-fn prepare(stream: &TcpStream) {
-    let _ = stream.set_nodelay(true);
-    let keepalive = TcpKeepalive::new()
-        .with_time(TCP_KEEPALIVE_IDLE)
-        .with_interval(TCP_KEEPALIVE_INTERVAL)
-        .with_retries(TCP_KEEPALIVE_RETRIES);
-    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
-}
-
 /// Returns when the server is told to stop, or is gone.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
@@ -172,7 +154,8 @@ async fn connection<H, F, B>(
     F: Future<Output = Response<B>> + Send + 'static,
     B: Into<Body> + Send + 'static,
 {
-    prepare(&stream);
+    // An answer that comes piece by piece has no deadline, and there may be nothing to send for long.
+    pelton_http_front::prepare(&stream);
     let stopping = stop.clone();
     let service = service_fn(|request| answer(request, room.clone(), handler.clone(), stopping.clone()));
     let connection = http1::Builder::new()
@@ -391,20 +374,6 @@ mod tests {
         assert_eq!(got, b"one two");
         server.shutdown(Duration::from_secs(60)).await;
         assert_eq!(streamed.piece().await.unwrap(), None);
-    }
-
-    #[tokio::test]
-    async fn a_peer_that_is_gone_without_a_word_is_found_out() {
-        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        prepare(&stream);
-        assert!(stream.nodelay().unwrap());
-        let socket = SockRef::from(&stream);
-        assert!(socket.keepalive().unwrap());
-        assert_eq!(socket.tcp_keepalive_time().unwrap(), TCP_KEEPALIVE_IDLE);
-        assert_eq!(socket.tcp_keepalive_interval().unwrap(), TCP_KEEPALIVE_INTERVAL);
-        assert_eq!(socket.tcp_keepalive_retries().unwrap(), TCP_KEEPALIVE_RETRIES);
     }
 
     #[tokio::test]

@@ -20,8 +20,8 @@ const OFFERED_FOR: Duration = Duration::from_millis(200);
 /// The pause after a service took nothing before it is asked again.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 
-/// So many requests one after the other may fail to be sent before one of them counts as an attempt: instances go, but a service whose
-/// instances are always gone is one that does not answer.
+/// So many requests one after the other may fail to be sent before one of them counts as an attempt: instances go, but a
+/// service whose instances are always gone is one that does not answer.
 const MAX_UNSENT: u32 = 4;
 
 /// The slots of one service, for all triggers that deliver to it.

@@ -111,7 +111,7 @@ impl Protocol {
 /// them: see [`Quantity`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceRequirements {
-    /// The most it may have, by `cpu`, `memory` and so on.
+    /// The most it may have, by `cpu` and `memory`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, String>,
     /// What it asks for; a scheduler looks at it.

@@ -48,7 +48,7 @@ impl TemplateMeta {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RevisionSpec {
-    /// What is run. One of them takes requests: see [`Self::serving_container`].
+    /// What is run: one container, see [`Self::serving_container`].
     #[serde(default)]
     pub containers: Vec<Container>,
     /// The most requests that one instance gets at once; 0 sets no limit.

@@ -98,7 +98,7 @@ impl Timers {
     pub fn touch(&mut self) -> Option<TimeUp> {
         let now = Instant::now();
         self.touched = now;
-        // A timer that is due now may be another's, as one that fired in vain is set anew only when it is looked at.
+        // The timer may have been set for a time that was put off since: which is up, if any, is worked out anew.
         if now < self.sleep.deadline() {
             return None;
         }
