@@ -8,7 +8,7 @@ use pelton_env::Chance;
 
 use crate::aligned::AlignedBuffer;
 use crate::core::{Active, Sealed};
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFile};
 use crate::error::OpenError;
 use crate::group::GroupState;
 use crate::index::SegmentIndex;
@@ -96,6 +96,9 @@ fn take_over(disk: &dyn Disk, options: &Options, found: &mut Survey) -> Result<R
         let file = open_segment(disk, number, Some(options.direct_io))?;
         if number == active_number {
             let is_worn = segment.is_rebuilt;
+            if !is_worn && segment.scanned.as_ref().is_some_and(|end| end.remains) {
+                efface(&*file, segment.index.end).map_err(|source| OpenError::Io { action: "cut the end", source })?;
+            }
             active = Some(Active { number, use_id, size_bytes, file, index: segment.index, is_worn });
         } else {
             spares.push_back(Spare { number, use_id, size_bytes, file });
@@ -115,6 +118,16 @@ fn take_over(disk: &dyn Disk, options: &Options, found: &mut Survey) -> Result<R
         next_number,
         report,
     })
+}
+
+/// Writes zeros over the start of what is cut at `position`, so that it is never whole again. A loss of power while the
+/// next flush is written there may leave the very sectors that are missing now, and of the rest what lies there. The
+/// caller syncs. Where files are copied on write and there is no space, it is left: a log that can be read is worth more.
+fn efface(file: &dyn DiskFile, position: u64) -> io::Result<()> {
+    match file.write_at(AlignedBuffer::new(BLOCK_BYTES).as_slice(), position) {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+        done => done,
+    }
 }
 
 /// The identity file comes last: without it a directory counts as never made. Nothing was written yet that an older

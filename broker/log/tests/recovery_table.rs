@@ -40,6 +40,36 @@ fn bad_bytes_that_nothing_calls_durable_are_cut() {
     }
 }
 
+/// What was cut is never whole again: a second loss of power, while the next flush is written over it, may leave the
+/// very sectors that the first one took.
+#[test]
+fn what_was_cut_does_not_come_back_when_the_write_over_it_is_torn() {
+    const SECTOR: usize = 512;
+    let disk = closed_log(5, 2_000);
+    let opened = |disk: &SimDisk| open(disk).unwrap().0;
+    let log = opened(&disk);
+    let before = disk.copy();
+    fill(&log, G1, 6, 1, 3_000);
+    let torn = disk.copy();
+    drop(log);
+    let name = written_segments(&torn).pop().unwrap();
+    let record = *records(&torn.contents(&name).unwrap()).last().unwrap();
+    // The third sector of the body was not written.
+    let missing = record / SECTOR * SECTOR + 2 * SECTOR..record / SECTOR * SECTOR + 3 * SECTOR;
+    let mut contents = torn.contents(&name).unwrap();
+    contents[missing.clone()].copy_from_slice(&before.contents(&name).unwrap()[missing.clone()]);
+    torn.put(&name, contents);
+    let log = opened(&torn);
+    assert_eq!(all(&log, G1).len(), 5);
+    // Of another entry, of another term, with the same bytes there, only that sector is written.
+    let again = torn.copy();
+    append(&log, G1, vec![entry(2, 6, 3_000)]);
+    let mut contents = again.contents(&name).unwrap();
+    contents[missing.clone()].copy_from_slice(&torn.contents(&name).unwrap()[missing]);
+    again.put(&name, contents);
+    assert_eq!(all(&opened(&again), G1).len(), 5, "the entry of the first life is back");
+}
+
 #[test]
 fn a_bad_record_that_something_calls_durable_refuses_and_is_named() {
     let disk = closed_log(5, 2_000);
