@@ -7,6 +7,8 @@
 //! - [`telemetry`]: log lines, metrics, health.
 
 mod admin;
+#[cfg(not(debug_assertions))]
+mod allocator;
 mod api;
 mod bench;
 mod cli;
@@ -33,13 +35,9 @@ use clap::Parser as _;
 use cli::{Cli, Command};
 use exit::Failure;
 
-/// Faster than the system's under many small allocations by several threads; debug builds keep the system's, which
-/// the sanitizers know.
-#[cfg(not(debug_assertions))]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    #[cfg(not(debug_assertions))]
+    allocator::set_up();
     small_pages();
     let outcome = match Cli::parse().command {
         Command::Up(args) => command::up::run(&args),
