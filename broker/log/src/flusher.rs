@@ -275,8 +275,14 @@ impl Flusher {
         while self.written < self.batch.records.len() {
             if self.is_standing_due {
                 let standing = [self.mark_record()];
-                self.inner.core.lock().queued_bytes += worst_cost(&standing[0]);
-                self.flush(&standing)?;
+                let cost = worst_cost(&standing[0]);
+                self.inner.core.lock().queued_bytes += cost;
+                let flushed = self.flush(&standing);
+                if flushed.is_err() {
+                    // It is made and counted again with the next try.
+                    self.inner.core.lock().queued_bytes -= cost;
+                }
+                flushed?;
                 self.is_standing_due = false;
             }
             match self.fitting() {

@@ -171,13 +171,16 @@ impl Inner {
             Found::Active => {
                 let run_end = state.placed.run_of(from.0).map_or(0, |run| run.end);
                 let part = &core.active.index.groups[&group.0];
-                Plan {
+                let plan = Plan {
                     file: Arc::clone(&core.active.file),
                     number: core.active.number,
                     use_id: core.active.use_id,
                     kind: Kind::Entry,
                     slots: slots(part, from.0, in_place.min(run_end), max_bytes),
-                }
+                };
+                // Whoever writes does not wait for the disk to be read.
+                drop(core);
+                plan
             }
             Found::Sealed(number, sealed) => {
                 let run_end = state.placed.run_of(from.0).map_or(0, |run| run.end);
@@ -199,7 +202,9 @@ impl Inner {
                 match sealed {
                     None => {
                         let (file, number) = (Arc::clone(&core.active.file), core.active.number);
-                        Plan { file, number, use_id: core.active.use_id, kind: Kind::Repair, slots }
+                        let plan = Plan { file, number, use_id: core.active.use_id, kind: Kind::Repair, slots };
+                        drop(core);
+                        plan
                     }
                     Some((number, sealed)) => {
                         drop(core);
@@ -271,12 +276,23 @@ impl Inner {
                 match entry_at(&buffer, at, group, wanted, plan) {
                     Check::Whole(entry) => entries.push(entry),
                     Check::Freed => return Err(Missed::Freed(damage())),
+                    Check::Damaged if !self.is_held(plan) => return Err(Missed::Freed(damage())),
                     Check::Damaged => return Err(Missed::Failed(ReadError::Damaged(damage()))),
                 }
             }
             rest = &rest[count..];
         }
         Ok(())
+    }
+
+    /// Whether the file of a plan is still what it was when the plan was made.
+    fn is_held(&self, plan: &Plan) -> bool {
+        let core = self.core.lock();
+        let use_id = match core.sealed.get(&plan.number) {
+            Some(sealed) => Some(sealed.use_id),
+            None => (core.active.number == plan.number).then_some(core.active.use_id),
+        };
+        use_id == Some(plan.use_id)
     }
 
     /// What is known about the entry at `index`; `None` beyond the end.

@@ -14,7 +14,7 @@ use crate::group::GroupState;
 use crate::index::SegmentIndex;
 use crate::options::{DirectIo, Options};
 use crate::pool::{Freed, Spare, prepare};
-use crate::segment::{BLOCK_BYTES, IDENTITY_NAME, IDENTITY_TEMPORARY, encode_identity};
+use crate::segment::{BLOCK_BYTES, DATA_START, IDENTITY_NAME, IDENTITY_TEMPORARY, encode_identity};
 use crate::survey::{Survey, open_segment, survey};
 use crate::types::{GroupId, Identity, Report};
 
@@ -55,6 +55,13 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, chance: &dyn Chance, options: &Optio
     // What is read here may still be on its way to the disk, if the process that wrote it was killed. From here on it
     // counts as durable.
     recovered.active.file.sync_all().map_err(io("sync the last segment"))?;
+    if let Some((number, sealed)) = recovered.sealed.last_key_value()
+        && !sealed.is_lost
+    {
+        // Its trailer, on which it depends that the active one is the one that is written.
+        let file = open_segment(disk, *number, Some(options.direct_io))?;
+        file.sync_all().map_err(io("sync the segment before"))?;
+    }
     disk.sync_dir().map_err(io("sync the data directory"))?;
     if found.identity.is_none() || found.is_older {
         write_identity(disk, options.identity).map_err(io("write the identity file"))?;
@@ -81,6 +88,7 @@ fn fresh(disk: &dyn Disk, chance: &dyn Chance, options: &Options) -> io::Result<
 fn take_over(disk: &dyn Disk, options: &Options, found: &mut Survey) -> Result<Recovered, OpenError> {
     let active_number = found.active;
     let next_number = found.segments.keys().next_back().map_or(1, |last| last + 1);
+    let cutting = |source| OpenError::Io { action: "cut the end", source };
     let mut active = None;
     let mut sealed = BTreeMap::new();
     let mut spares = VecDeque::new();
@@ -96,11 +104,14 @@ fn take_over(disk: &dyn Disk, options: &Options, found: &mut Survey) -> Result<R
         let file = open_segment(disk, number, Some(options.direct_io))?;
         if number == active_number {
             let is_worn = segment.is_rebuilt;
-            if !is_worn && segment.scanned.as_ref().is_some_and(|end| end.remains) {
-                efface(&*file, segment.index.end).map_err(|source| OpenError::Io { action: "cut the end", source })?;
+            if !is_worn {
+                efface(&*file, segment.index.end).map_err(cutting)?;
             }
             active = Some(Active { number, use_id, size_bytes, file, index: segment.index, is_worn });
         } else {
+            if segment.scanned.is_some_and(|end| end.remains) {
+                efface(&*file, DATA_START).and_then(|()| file.sync_all()).map_err(cutting)?;
+            }
             spares.push_back(Spare { number, use_id, size_bytes, file });
         }
     }
@@ -120,7 +131,7 @@ fn take_over(disk: &dyn Disk, options: &Options, found: &mut Survey) -> Result<R
     })
 }
 
-/// Writes zeros over the start of what is cut at `position`, so that it is never whole again. A loss of power while the
+/// Writes zeros over the start of what may be cut at `position`, so that it is never whole again. A loss of power while the
 /// next flush is written there may leave the very sectors that are missing now, and of the rest what lies there. The
 /// caller syncs. Where files are copied on write and there is no space, it is left: a log that can be read is worth more.
 fn efface(file: &dyn DiskFile, position: u64) -> io::Result<()> {

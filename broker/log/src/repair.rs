@@ -85,11 +85,15 @@ impl Inner {
         let active = (core.active.use_id, core.active.size_bytes);
         let file_use = core.sealed.get(&segment).map_or(active, |sealed| (sealed.use_id, sealed.size_bytes));
         drop(core);
+        let meta_id = meta.as_ref().map(EntryMeta::log_id);
         let offsets = damage.offsets.map_or((0, 0), |(from, to)| (from.0, to.0));
         let body_crc = meta.as_ref().and_then(|meta| self.known_crc(segment, file_use, damage.position, (group, meta)));
         let fault = Fault { segment, position: damage.position, meta, offsets, body_crc };
+        // Another entry may have taken its place meanwhile.
+        let is_same = self.entry_meta(group, index).ok().flatten().map(|now| now.log_id()) == meta_id;
         core = self.core.lock();
-        if let Some(state) = core.groups.get_mut(&group)
+        if is_same
+            && let Some(state) = core.groups.get_mut(&group)
             && state.placed.run_of(index.0).is_some()
             && state.placed.repairs.get(&index.0).map(|(segment, _)| *segment) == copy
         {

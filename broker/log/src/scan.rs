@@ -23,6 +23,9 @@ pub(crate) struct Scan {
     pub stop_header: Option<Header>,
     /// The highest frontier that a record of the present use beyond the end names.
     pub frontier_beyond: Option<u64>,
+    /// The highest "oldest segment" that such a record names; 0 when there is none. It holds whether the record is cut or
+    /// not: it was written once what lay only below that segment had been written again and synced.
+    pub oldest_beyond: u64,
     /// A record of the present use lies beyond the end.
     pub remains: bool,
 }
@@ -165,16 +168,17 @@ pub(crate) fn scan(file: &dyn DiskFile, use_id: u64, size_bytes: u64) -> io::Res
         index.end = end;
         at = end;
     };
-    let mut frontier_beyond = None;
+    let (mut frontier_beyond, mut oldest_beyond) = (None, 0);
     let mut remains = stop_header.is_some() || stop > at;
     let mut look = at;
     while look < limit {
         if let Some(header) = window.header(look, use_id)? {
             remains = true;
             frontier_beyond = frontier_beyond.max(Some(header.frontier));
+            oldest_beyond = oldest_beyond.max(header.oldest);
         }
         look += BLOCK;
     }
     let index = index.unwrap_or_else(|| SegmentIndex::empty(0, 0, 0));
-    Ok(Scan { index, stop, stop_header, frontier_beyond, remains })
+    Ok(Scan { index, stop, stop_header, frontier_beyond, oldest_beyond, remains })
 }

@@ -146,7 +146,7 @@ impl Candidate {
     fn oldest(&self) -> u64 {
         match (&self.footer, &self.scan) {
             (Footer::Whole(index), _) => index.oldest,
-            (_, Some(scan)) => scan.index.oldest,
+            (_, Some(scan)) => scan.index.oldest.max(scan.oldest_beyond),
             _ => 0,
         }
     }
@@ -375,7 +375,7 @@ fn collect_groups(disk: &dyn Disk, survey: &mut Survey, on_damage: OnDamage) -> 
         let id = GroupId(group);
         let Some(state) = survey.groups.get_mut(&id) else { continue };
         if let Some((number, place)) = newest.vote {
-            let vote = read_vote(disk, number, place, group)?.ok_or_else(|| OpenError::BadVote {
+            let (number, vote) = read_vote(disk, number, place, group)?.ok_or_else(|| OpenError::BadVote {
                 group: id,
                 file: disk.describe(&segment_name(number)),
                 position: u64::from(place.position),
@@ -441,15 +441,17 @@ fn newest_checkpoint(
     }
 }
 
-/// The vote at `place`: a record of its own, or told by a mark.
-fn read_vote(disk: &dyn Disk, number: u64, place: Place, group: u32) -> Result<Option<bytes::Bytes>, OpenError> {
+/// The vote at `place`, a record of its own or told by a mark, and the segment that it is to be carried forward from.
+/// A mark is looked at only beside the damage that it makes up for, so what it tells belongs below every segment: the
+/// next time that any goes, the vote is written again.
+fn read_vote(disk: &dyn Disk, number: u64, place: Place, group: u32) -> Result<Option<(u64, bytes::Bytes)>, OpenError> {
     if let Some(vote) = read_body(disk, number, place, Kind::Vote, group)? {
-        return Ok(Some(vote));
+        return Ok(Some((number, vote)));
     }
     // A mark is of no group.
     let mark = read_body(disk, number, place, Kind::Mark, 0)?;
     let standing = mark.and_then(|mark| Standing::decode(&mark));
-    Ok(standing.and_then(|mut standing| standing.groups.remove(&group)?.vote))
+    Ok(standing.and_then(|mut standing| Some((0, standing.groups.remove(&group)?.vote?))))
 }
 
 /// The body of the record at `place`; `None` when it is not what was written.

@@ -381,6 +381,47 @@ fn the_entries_of_a_missing_segment_are_faulty() {
     assert!(matches!(open_kept(&without(&[&segments[segments.len() - 1]])), Err(OpenError::MissingSegment { .. })));
 }
 
+/// Beside a missing segment votes are told by a mark, of which nobody reads the vote again once the missing one is behind
+/// the purge.
+#[test]
+fn a_vote_that_a_mark_tells_outlives_the_segments_before_it() {
+    let (disk, one, _) = long_log();
+    let segments = written_segments(&disk);
+    let disk = without(&disk, &segments[1]);
+    for index in 1..=80 {
+        let (log, _) = open_kept(&disk).unwrap_or_else(|error| panic!("purged up to {}: {error}", index - 1));
+        assert_eq!(log.group(G1).vote.as_deref(), Some(&b"vote 90"[..]), "purged up to {}", index - 1);
+        assert_eq!(log.group(G2).vote.as_deref(), Some(&b"vote of two"[..]), "purged up to {}", index - 1);
+        let at = &one[index - 1];
+        wait(|done| log.purge(G1, (at.term, at.leader, at.index), done)).unwrap();
+        if index % 3 == 0 {
+            wait(|done| log.purge(G2, (Term(1), 1, LogIndex(index as u64 / 3)), done)).unwrap();
+        }
+        log.shutdown();
+    }
+    assert!(!disk.names().contains(&segments[2]), "the segments went");
+}
+
+/// The segments that are no more are named by a record behind one that is damaged.
+#[test]
+fn segments_that_were_let_go_are_not_missed_where_a_record_before_that_is_damaged() {
+    let (disk, names) = sixty_entries();
+    let (log, _) = open_kept(&disk).unwrap();
+    fill(&log, G1, 61, 1, 4_000);
+    wait(|done| log.purge(G1, (Term(1), 1, LogIndex(40)), done)).unwrap();
+    log.shutdown();
+    let left = written_segments(&disk);
+    assert!(!left.contains(&names[0]), "some went: {left:?}");
+    let last = left.last().unwrap();
+    let contents = disk.contents(last).unwrap();
+    let is_entry = |at: &&usize| contents[**at + 12] == 1;
+    let first = *records(&contents).iter().find(is_entry).unwrap();
+    let index = u64::from_le_bytes(contents[first + 48..first + 56].try_into().unwrap());
+    disk.flip_bit(last, (first + 500) * 8);
+    let (log, report) = open_kept(&disk).unwrap();
+    assert_eq!((report.segments_lost, faulty(&log, G1)), (vec![], vec![index]));
+}
+
 #[test]
 fn a_short_segment_keeps_what_is_left() {
     let (disk, one, two) = long_log();

@@ -13,7 +13,7 @@ use common::model::{Acks, Model, submit};
 use common::*;
 use parking_lot::Mutex;
 use pelton_env::SeededChance;
-use pelton_log::{CrashPlan, LogIndex, Observer, OpenError, Options, ReadError, Refused, SimDisk, Term};
+use pelton_log::{CrashPlan, LogIndex, Observer, OnDamage, OpenError, Options, ReadError, Refused, SimDisk, Term};
 
 #[derive(Debug, Clone, Copy)]
 enum Fault {
@@ -375,6 +375,44 @@ fn what_opening_finds_is_durable_from_then_on() {
     for _ in 0..20 {
         let (log, _) = open(&plan.sample(&chance)).unwrap();
         assert_eq!(all(&log, G1).len(), found);
+    }
+}
+
+/// So it is with a segment that was being sealed: the next one is written because the trailer says so.
+#[test]
+fn a_trailer_that_opening_finds_is_durable_from_then_on() {
+    let chance = SeededChance::new(5);
+    for syncs in 0..8 {
+        let disk = SimDisk::new();
+        disk.record();
+        let (log, _) = open(&disk).unwrap();
+        fill(&log, G1, 1, 4, 12_000);
+        disk.fail_syncs_after(Some(syncs));
+        let mut next = 5;
+        while wait(|done| log.append(G1, vec![entry(1, next, 12_000)], done)).is_ok() {
+            next += 1;
+        }
+        log.shutdown();
+        drop(log);
+        disk.fail_syncs_after(None);
+        let (log, _) = open(&disk).unwrap();
+        let (found, opened) = (all(&log, G1).len(), disk.recorded());
+        assert!(found as u64 >= next - 1, "{syncs} syncs");
+        fill(&log, G1, found as u64 + 1, 1, 12_000);
+        let trace = disk.trace();
+        let mut plan = CrashPlan::new(&trace);
+        while plan.advance() {
+            for on_damage in [OnDamage::Refuse, OnDamage::Keep] {
+                if plan.position() < opened {
+                    break;
+                }
+                let what = format!("{syncs} syncs, step {}, {on_damage:?}", plan.position());
+                let options = Options { on_damage, ..options() };
+                let (log, _) = open_with(Arc::new(plan.sample(&chance)), options)
+                    .unwrap_or_else(|error| panic!("{what}: does not open: {error}"));
+                assert!(all(&log, G1).len() >= found, "{what}: less than was found");
+            }
+        }
     }
 }
 
