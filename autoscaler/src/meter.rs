@@ -66,7 +66,8 @@ impl Meter {
         }
         let is_news = match self.metric {
             Metric::Concurrency => concurrency != self.concurrency,
-            Metric::RequestsPerSecond => arrivals > 0,
+            // That nothing is on its way any more ends an instance's work, too.
+            Metric::RequestsPerSecond => arrivals > 0 || (concurrency == 0) != (self.concurrency == 0),
         };
         if is_news {
             self.last_change = self.at;
@@ -287,6 +288,17 @@ mod tests {
             meter.count(at(now), &mut windows);
             assert_eq!(meter.due(), due, "after {now} ms");
         }
+    }
+
+    /// Else an instance whose last request has lasted for longer than the window would never be looked at again.
+    #[test]
+    fn the_end_of_the_last_request_is_news_for_a_rate() {
+        let mut counted = Counted::new(Metric::RequestsPerSecond);
+        counted.follow(&[(0, 1, 1)], 300_000);
+        assert_eq!(counted.meter.due(), None);
+        counted.meter.observe(at(300_000), 0, 0, &mut counted.windows);
+        assert!(counted.meter.due().is_some());
+        assert!(counted.meter.settles_at(at(60_000)) > at(360_000));
     }
 
     #[test]

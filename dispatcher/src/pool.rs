@@ -15,6 +15,7 @@ mod shown;
 mod tally;
 mod target;
 mod targets;
+mod teller;
 mod waits;
 mod worker;
 

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Target;
-use super::tally::Tally;
+use super::teller::Teller;
 use crate::service::{NotServed, Service, Slot, Waiting};
 
 /// How long a slot is held for who waited for it. Those that are told take it at once, or are gone.
@@ -28,6 +28,7 @@ const MAX_UNSENT: u32 = 4;
 #[derive(Debug)]
 pub(super) struct Gate {
     service: Arc<dyn Service>,
+    teller: Arc<Teller>,
     state: Mutex<State>,
     taken: Notify,
 }
@@ -43,7 +44,6 @@ struct State {
     unsent: u32,
     /// When the last of them was found not to be sent.
     unsent_at: Option<Instant>,
-    tally: Tally,
     is_closed: bool,
 }
 
@@ -65,10 +65,9 @@ impl Gate {
             refusals: Refusals { count: 0, why: Arc::from("") },
             unsent: 0,
             unsent_at: None,
-            tally: Tally::default(),
             is_closed: false,
         };
-        Self { service, state: Mutex::new(state), taken: Notify::new() }
+        Self { teller: Teller::new(Arc::clone(&service)), service, state: Mutex::new(state), taken: Notify::new() }
     }
 
     /// A slot that is free now.
@@ -118,12 +117,7 @@ impl Gate {
 
     /// What waits for one trigger has changed.
     pub fn waits(&self, before: Waiting, now: Waiting, matched: u64) {
-        let mut state = self.state.lock();
-        state.tally.change(before, now, matched);
-        // Told under the lock, so that what was told last is right.
-        if let Some((waiting, matched)) = state.tally.next_word(Instant::now()) {
-            self.service.waits(waiting, matched);
-        }
+        Teller::change(&self.teller, before, now, matched);
     }
 
     /// Nobody sends anything any more.

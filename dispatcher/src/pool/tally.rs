@@ -9,6 +9,15 @@ use crate::service::Waiting;
 /// How often a number is told that is neither the first nor the last: what follows from it takes longer.
 const TOLD_EVERY: Duration = Duration::from_millis(50);
 
+/// The next that a service is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// So much waits, and so many events have matched since the last word.
+    Now(Waiting, u64),
+    /// What there is then.
+    At(Instant),
+}
+
 /// What waits for one service.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
@@ -25,17 +34,20 @@ impl Tally {
         self.matched += matched;
     }
 
-    /// What is to be told now. That something waits, and that nothing does any more, is told at once.
-    pub fn next_word(&mut self, now: Instant) -> Option<(Waiting, u64)> {
+    /// What is to be told, and when; `None` when nothing has changed. That something waits, and that nothing does any
+    /// more, is told at once.
+    pub fn next_word(&mut self, now: Instant) -> Option<Word> {
         let (at, told) = self.told.map_or((None, Waiting::default()), |(at, told)| (Some(at), told));
         let is_news = (told.events == 0) != (self.is.events == 0);
         let has_changed = told != self.is || self.matched > 0;
-        let is_due = at.is_none_or(|at| now >= at + TOLD_EVERY);
-        if is_news || (has_changed && is_due) {
-            self.told = Some((now, self.is));
-            return Some((self.is, std::mem::take(&mut self.matched)));
+        match at.map(|at| at + TOLD_EVERY).filter(|due| now < *due) {
+            Some(due) if has_changed && !is_news => Some(Word::At(due)),
+            _ if has_changed => {
+                self.told = Some((now, self.is));
+                Some(Word::Now(self.is, std::mem::take(&mut self.matched)))
+            }
+            _ => None,
         }
-        None
     }
 }
 
@@ -70,7 +82,14 @@ mod tests {
         ] {
             tally.change(waiting(is), waiting(events), matched);
             is = events;
-            let told = tally.next_word(start + Duration::from_millis(at)).map(|(told, matched)| (told.events, matched));
+            let told = match tally.next_word(start + Duration::from_millis(at)) {
+                Some(Word::Now(told, matched)) => Some((told.events, matched)),
+                Some(Word::At(due)) => {
+                    assert!(due > start + Duration::from_millis(at) && want.is_none(), "after {at} ms");
+                    None
+                }
+                None => None,
+            };
             assert_eq!(told, want, "after {at} ms");
         }
     }
@@ -87,7 +106,7 @@ mod tests {
                 tally.change(waiting(parts[part]), waiting(events), matched);
                 parts[part] = events;
                 all_matched += matched;
-                if let Some((told, matched)) = tally.next_word(now) {
+                if let Some(Word::Now(told, matched)) = tally.next_word(now) {
                     last = told;
                     told_matched += matched;
                     let want = parts.iter().fold(Waiting::default(), |sum, part| Waiting {
