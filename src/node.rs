@@ -209,11 +209,18 @@ impl Node {
                 drop(threads);
             }
         };
-        let (cut, (), ()) = tokio::join!(taken_in, self.api.shutdown(grace), delivered);
-        // After the dispatcher, whose attempts go to services as well.
-        if let Some(gateway) = self.gateway {
-            gateway.shutdown(deadline.saturating_duration_since(Instant::now())).await;
-        }
+        // Instances outlive the dispatcher, whose attempts go to services as well; requests from outside do not wait for it.
+        let served = async {
+            match self.gateway {
+                Some(gateway) => gateway.shutdown(grace, delivered).await,
+                None => {
+                    delivered.await;
+                    0
+                }
+            }
+        };
+        let (cut, (), cut_by_gateway) = tokio::join!(taken_in, self.api.shutdown(grace), served);
+        let cut = cut + cut_by_gateway;
         if cut > 0 {
             tracing::warn!(connections = cut, "connections were cut off: they took longer than the grace");
         }

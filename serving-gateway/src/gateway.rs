@@ -444,9 +444,10 @@ impl GatewayHandle {
         Deliveries::new(Arc::clone(&self.shared))
     }
 
-    /// Stops: takes no more requests, lets those on their way end and long-lived connections say goodbye, and then stops every
-    /// instance. What takes longer than `grace` is cut. Gives the number of connections cut.
-    pub async fn shutdown(self, grace: Duration) -> usize {
+    /// Stops: takes no more requests, lets those on their way end and long-lived connections say goodbye, waits until the
+    /// last delivery is made too, which is when `delivered` ends, and then stops every instance. What takes longer than
+    /// `grace` is cut. Gives the number of connections cut.
+    pub async fn shutdown(self, grace: Duration, delivered: impl Future<Output = ()>) -> usize {
         let deadline = Instant::now() + grace;
         self.stop.cancel();
         let revisions: Vec<Arc<Revision>> = {
@@ -457,7 +458,7 @@ impl GatewayHandle {
         for revision in &revisions {
             revision.close_streams();
         }
-        let cut = self.front.shutdown(grace).await;
+        let (cut, ()) = tokio::join!(self.front.shutdown(grace), delivered);
         // The front does not know them any more. Both ends are to hear the goodbye before an instance is asked to end.
         let all_closed = async {
             for revision in &revisions {

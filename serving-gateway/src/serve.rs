@@ -106,7 +106,15 @@ impl Serving {
 /// Whether it can be one (RFC 9112, section 3.2; empty where the target has none): a reader of its beginning alone would take
 /// another for one.
 fn is_host(host: &str) -> bool {
-    host.is_empty() || (!host.contains('@') && host.parse::<Authority>().is_ok())
+    host.is_empty() || is_plain(host) || (!host.contains('@') && host.parse::<Authority>().is_ok())
+}
+
+/// A name or an IPv4 address, and perhaps a port: what nearly every host is.
+fn is_plain(host: &str) -> bool {
+    let (name, port) = host.split_once(':').unwrap_or((host, "0"));
+    let is_name =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
+    is_name && (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The host that a request is for: that of its target if it has one, else the header (RFC 9112, section 3.2.2).
@@ -188,5 +196,21 @@ impl Body for Held {
 
     fn size_hint(&self) -> SizeHint {
         self.answer.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_looks_plain_is_an_authority(host in "[a-zA-Z0-9.:@_/\\[\\]-]{0,12}(:[0-9]{0,6})?") {
+            if is_plain(&host) {
+                prop_assert!(host.parse::<Authority>().is_ok(), "{}", host);
+            }
+        }
     }
 }

@@ -21,12 +21,26 @@ const AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// How long the name of a gateway is looked for. Meanwhile nothing else is done.
 const FOUND_WITHIN: Duration = Duration::from_secs(1);
 
+/// How long after a name led nowhere it is looked for again.
+const LOOKED_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
 /// Follows what this gateway is to do.
 pub(crate) async fn run<C: Client>(shared: Arc<Shared>, client: C, stop: CancellationToken) {
     let mut followed = Followed::default();
     let follow = async {
         loop {
-            match client.scales(shared.name(), followed.version).await {
+            let asking = client.scales(shared.name(), followed.version);
+            let heard = if followed.is_one_missing {
+                let Ok(heard) = timeout(LOOKED_AGAIN_AFTER, asking).await else {
+                    // Nothing new was said: what was said is heard once more, and its names are looked for.
+                    followed.version = 0;
+                    continue;
+                };
+                heard
+            } else {
+                asking.await
+            };
+            match heard {
                 Ok(scales) if scales.version == 0 => {
                     // Another leader, who hears of this gateway in a moment.
                     followed.version = 0;
@@ -66,6 +80,8 @@ struct Followed {
     version: u64,
     /// Where the gateways are that were heard of.
     addresses: HashMap<String, SocketAddr>,
+    /// The name of one of them led nowhere.
+    is_one_missing: bool,
 }
 
 impl Followed {
@@ -75,6 +91,7 @@ impl Followed {
         for gateway in scales.gateways.values() {
             self.find(&gateway.address).await;
         }
+        self.is_one_missing = scales.gateways.values().any(|gateway| !self.addresses.contains_key(&gateway.address));
         let word = scales.shares.iter().map(|(uid, share)| {
             let assigned = Assigned { desired: share.desired, is_proved: share.is_proved };
             (uid.clone(), (assigned, self.others(shared, uid, share, &scales.gateways)))

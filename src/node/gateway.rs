@@ -85,8 +85,8 @@ impl Running {
     }
 
     /// Stops it: see [`GatewayHandle::shutdown`].
-    pub async fn shutdown(self, grace: Duration) {
-        self.handle.shutdown(grace).await;
+    pub async fn shutdown(self, grace: Duration, delivered: impl Future<Output = ()>) -> usize {
+        let cut = self.handle.shutdown(grace, delivered).await;
         #[cfg(feature = "docker")]
         if let Some(docker) = self.docker
             && tokio::time::timeout(LAST_CONTAINERS, docker.close()).await.is_err()
@@ -94,6 +94,7 @@ impl Running {
             tracing::warn!("containers are left; the next start removes them");
         }
         drop(self.threads);
+        cut
     }
 }
 

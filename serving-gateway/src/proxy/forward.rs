@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
@@ -146,7 +146,7 @@ impl Attempt {
             }
         };
         hop::show(lease.line().hop(), request.headers_mut());
-        let copy = copy_if_safe(&request);
+        let copy = Repeat::if_safe(&request);
         let sent = request.body().progress();
         let outcome = tokio::select! {
             biased;
@@ -158,6 +158,14 @@ impl Attempt {
         };
         match outcome {
             Ok(Answered { response, carrier }) => {
+                if lease.line().hop().is_some() && response.headers().contains_key(hop::NOT_TAKEN) {
+                    let why = format!("the gateway that has the instances did not take it: {}", response.status());
+                    lease.unreachable(&why);
+                    if let Some(copy) = copy {
+                        let request = copy.into_request();
+                        return Ended::Again(Box::new(Self { request, is_stream, timers: Some(timers) }), why);
+                    }
+                }
                 timers.started();
                 let (mut parts, body) = response.into_parts();
                 headers::for_client(&mut parts.headers);
@@ -181,7 +189,10 @@ impl Attempt {
             Err(SendFailed::Broken(why)) => {
                 lease.unreachable(&why);
                 match copy {
-                    Some(request) => Ended::Again(Box::new(Self { request, is_stream, timers: Some(timers) }), why),
+                    Some(copy) => {
+                        let request = copy.into_request();
+                        Ended::Again(Box::new(Self { request, is_stream, timers: Some(timers) }), why)
+                    }
                     None => {
                         let sentence = format!("the instance broke off before it answered: {why}");
                         Ended::Answered(own(StatusCode::BAD_GATEWAY, &sentence))
@@ -192,21 +203,37 @@ impl Attempt {
     }
 }
 
-/// A request that may be made again although an instance may have seen it: its method is idempotent (RFC 9110, section
-/// 9.2.2), and there is no body that is gone by then.
-fn copy_if_safe(request: &Request<Outgoing>) -> Option<Request<Outgoing>> {
-    let is_idempotent = matches!(
-        *request.method(),
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
-    );
-    if !is_idempotent || !request.body().is_empty() {
-        return None;
+/// What is needed to make a request once more. It hardly ever is: a list is cheaper to make than a map.
+struct Repeat {
+    method: Method,
+    uri: Uri,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Repeat {
+    /// Of a request that may be made again although an instance may have seen it: its method is idempotent (RFC 9110,
+    /// section 9.2.2), and there is no body that is gone by then.
+    fn if_safe(request: &Request<Outgoing>) -> Option<Self> {
+        let is_idempotent = matches!(
+            *request.method(),
+            Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+        );
+        if !is_idempotent || !request.body().is_empty() {
+            return None;
+        }
+        let headers = request.headers().iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        Some(Self { method: request.method().clone(), uri: request.uri().clone(), headers })
     }
-    let mut copy = Request::new(Outgoing::Empty);
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
+
+    fn into_request(self) -> Request<Outgoing> {
+        let mut request = Request::new(Outgoing::Empty);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        for (name, value) in self.headers {
+            request.headers_mut().append(name, value);
+        }
+        request
+    }
 }
 
 /// The bytes that a request holds in memory while it waits: its head, and what is read ahead of its body.

@@ -3,6 +3,8 @@
 //! Fields that belong to one connection end here. Fields by which Knative's own parts talk to each other are taken from
 //! nobody: they would be believed.
 
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::IpAddr;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
@@ -134,13 +136,14 @@ pub fn for_instance(headers: &mut HeaderMap, asked: Asked<'_>) {
     strip_hop_by_hop(headers);
     remove(headers, &INTERNAL);
     // The gateway has told the client to go on by itself.
-    headers.remove(EXPECT);
-    headers.remove(TE);
+    remove(headers, &[EXPECT, TE]);
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     let host = asked.rewritten.unwrap_or(asked.host);
-    if let Ok(host) = HeaderValue::from_str(host) {
+    if headers.get(HOST).is_none_or(|said| said.as_bytes() != host.as_bytes())
+        && let Ok(host) = HeaderValue::from_str(host)
+    {
         headers.insert(HOST, host);
     }
     if let (Some(_), Ok(original)) = (asked.rewritten, HeaderValue::from_str(asked.host)) {
@@ -151,7 +154,11 @@ pub fn for_instance(headers: &mut HeaderMap, asked: Asked<'_>) {
 
 /// Takes what belongs to the connection to the instance out of its answer. Trailers go on.
 pub fn for_client(headers: &mut HeaderMap) {
-    headers.remove(hop::NOT_TAKEN);
+    remove(headers, &[hop::NOT_TAKEN]);
+    if !headers.contains_key(CONNECTION) {
+        return remove(headers, &HOP_BY_HOP);
+    }
+    // `Connection` may name the field.
     let trailers: Vec<HeaderValue> = headers.get_all(TRAILER).iter().cloned().collect();
     strip_hop_by_hop(headers);
     if !headers.contains_key(TRAILER) {
@@ -179,19 +186,22 @@ fn forwarded(headers: &mut HeaderMap, asked: Asked<'_>) {
             all.extend_from_slice(value.as_bytes());
             all.extend_from_slice(b", ");
         }
-        all.extend_from_slice(peer.to_string().as_bytes());
+        // Nothing that is written to memory fails.
+        let _ = write!(all, "{peer}");
         if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(all)) {
             headers.insert(X_FORWARDED_FOR, value);
         }
     }
     headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
-    if !headers.contains_key(X_FORWARDED_HOST)
-        && let Ok(host) = HeaderValue::from_str(asked.host)
-    {
-        headers.insert(X_FORWARDED_HOST, host);
+    if !headers.contains_key(X_FORWARDED_HOST) {
+        let is_said = |said: &&HeaderValue| said.as_bytes() == asked.host.as_bytes();
+        let host = headers.get(HOST).filter(is_said).cloned();
+        if let Some(host) = host.or_else(|| HeaderValue::from_str(asked.host).ok()) {
+            headers.insert(X_FORWARDED_HOST, host);
+        }
     }
     if !headers.contains_key(FORWARDED)
-        && let Ok(value) = HeaderValue::from_str(&forwarded_of(headers))
+        && let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(forwarded_of(headers)))
     {
         headers.insert(FORWARDED, value);
     }
@@ -201,40 +211,43 @@ fn forwarded(headers: &mut HeaderMap, asked: Asked<'_>) {
 fn forwarded_of(headers: &HeaderMap) -> String {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let mut out = String::with_capacity(96);
-    let mut first = Vec::with_capacity(3);
     let mut hops = names_in(headers, X_FORWARDED_FOR);
     if let Some(hop) = hops.next() {
-        first.push(format!("for={}", node(hop)));
+        out.push_str("for=");
+        push_node(&mut out, hop);
     }
-    if let Some(host) = text(X_FORWARDED_HOST) {
-        first.push(format!("host={}", token_or_quoted(host)));
+    for (parameter, value) in [("host=", text(X_FORWARDED_HOST)), ("proto=", text(X_FORWARDED_PROTO))] {
+        let Some(value) = value else { continue };
+        if !out.is_empty() {
+            out.push(';');
+        }
+        out.push_str(parameter);
+        push_token_or_quoted(&mut out, value);
     }
-    if let Some(proto) = text(X_FORWARDED_PROTO) {
-        first.push(format!("proto={}", token_or_quoted(proto)));
-    }
-    out.push_str(&first.join(";"));
     for hop in hops {
         out.push_str(", for=");
-        out.push_str(&node(hop));
+        push_node(&mut out, hop);
     }
     out
 }
 
 /// A node of RFC 7239, section 6: IPv6 in brackets and quotes.
-fn node(hop: &str) -> String {
-    match hop.trim_matches(['[', ']']).parse::<IpAddr>() {
-        Ok(IpAddr::V6(address)) => format!("\"[{address}]\""),
-        Ok(IpAddr::V4(address)) => address.to_string(),
-        Err(_) => token_or_quoted(hop),
-    }
+fn push_node(out: &mut String, hop: &str) {
+    // Nothing that is written to memory fails.
+    let _ = match hop.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(IpAddr::V6(address)) => write!(out, "\"[{address}]\""),
+        Ok(IpAddr::V4(address)) => write!(out, "{address}"),
+        Err(_) => {
+            push_token_or_quoted(out, hop);
+            Ok(())
+        }
+    };
 }
 
-fn token_or_quoted(text: &str) -> String {
-    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    if !text.is_empty() && text.chars().all(is_token) {
-        return text.to_owned();
+fn push_token_or_quoted(out: &mut String, text: &str) {
+    if !text.is_empty() && text.bytes().all(is_token_byte) {
+        return out.push_str(text);
     }
-    let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {
         if matches!(c, '"' | '\\') {
@@ -243,7 +256,11 @@ fn token_or_quoted(text: &str) -> String {
         out.push(c);
     }
     out.push('"');
-    out
+}
+
+/// Of RFC 9110, section 5.6.2.
+const fn is_token_byte(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::websocket::{Frames, GOING_AWAY, GOING_AWAY_MASKED};
 use crate::revision::{Lease, Stream};
@@ -63,10 +63,23 @@ impl Direction {
             }
             let whole = self.frames.as_mut().map_or(count, |frames| frames.see(&buffer[..count]));
             if is_closing && whole > 0 {
-                self.to.write_all(&buffer[..whole]).await?;
+                self.write(&buffer[..whole], stream).await?;
                 return timeout(FAREWELL, self.say_goodbye()).await?;
             }
-            self.to.write_all(&buffer[..count]).await?;
+            self.write(&buffer[..count], stream).await?;
+        }
+    }
+
+    /// Passes bytes on. An end that takes nothing does not keep the other once the stream is to end.
+    async fn write(&mut self, bytes: &[u8], stream: &Stream) -> io::Result<()> {
+        let given_up = async {
+            stream.closing().await;
+            sleep(FAREWELL).await;
+        };
+        tokio::select! {
+            biased;
+            written = self.to.write_all(bytes) => written,
+            () = given_up => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 

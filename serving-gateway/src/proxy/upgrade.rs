@@ -127,6 +127,9 @@ async fn through(
             return own(StatusCode::BAD_GATEWAY, &format!("the instance broke off before it answered: {why}"));
         }
     };
+    if lease.line().hop().is_some() && response.headers().contains_key(hop::NOT_TAKEN) {
+        lease.unreachable("the gateway that has the instances did not take it");
+    }
     lease.answered(response.status());
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let instance = hyper::upgrade::on(&mut response);
@@ -155,5 +158,7 @@ async fn through(
     head.version = Version::HTTP_11;
     headers::for_client(&mut head.headers);
     mark(&mut head.headers, &lease);
-    Response::from_parts(head, Answer::Relayed(Box::new(Relay::new(body, Carrier::Task, None, lease, timers))))
+    let relay = Relay::new(body, Carrier::Task, None, lease, timers);
+    let relay = if kept.is_some() { relay.for_stream() } else { relay };
+    Response::from_parts(head, Answer::Relayed(Box::new(relay)))
 }

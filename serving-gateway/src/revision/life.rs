@@ -174,6 +174,8 @@ pub(super) async fn pause(revision: Arc<Revision>, key: InstanceKey) {
             revision.with_core(|core, now| core.not_paused(key, now));
         }
     }
+    // What is due for one that is paused, its end, is no decision, so nothing else looks for it.
+    revision.wake.notify_one();
 }
 
 /// Resumes an instance.
@@ -188,6 +190,7 @@ pub(super) async fn resume(revision: Arc<Revision>, key: InstanceKey) {
             revision.with_core(|core, now| core.not_resumed(key, why, now));
         }
     }
+    revision.wake.notify_one();
 }
 
 enum Verb {

@@ -69,7 +69,14 @@ impl Scaler {
     /// Whoever decides for all gateways has taken that time into account.
     pub fn keeps(&self, desired: u32, spec: &Spec) -> u32 {
         match self {
-            Self::Own(_) => spec.min_scale,
+            // One that nobody can reach needs none (spec/serving.md, 3.7).
+            Self::Own(_) => {
+                if spec.reachable {
+                    spec.min_scale
+                } else {
+                    0
+                }
+            }
             Self::Told(_) => desired,
         }
     }

@@ -13,11 +13,12 @@ impl<W> Core<W> {
     /// Makes true what should be.
     pub(super) fn act(&mut self, now: Duration) {
         self.peers.at(now);
+        // What is over is forgotten also by one that is retired: it would be due for ever.
+        self.events.tick(now);
         if self.is_retired {
             self.desired = 0;
             return self.stop_idle(u32::MAX, Duration::ZERO, now);
         }
-        self.events.tick(now);
         self.decide(now);
         self.resume();
         if self.wants_more() && self.failures.not_before(now).is_none() {

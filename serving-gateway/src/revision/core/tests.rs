@@ -239,6 +239,21 @@ fn a_request_that_comes_while_its_instance_is_being_paused_gets_it_back() {
     assert_eq!(bench.steps(), ["grant 2 to 0"]);
 }
 
+/// As the one before after a rollout.
+#[test]
+fn with_idle_stop_one_that_nobody_can_reach_keeps_no_instance_for_its_min_scale() {
+    let scaling = Spec { min_scale: 1, ..settings(0).scaling };
+    let mut bench = Bench::new(Settings { idle_stop: Some(s(10)), scaling: scaling.clone(), ..settings(0) }, true);
+    bench.arrive(1);
+    bench.run_until(ms(100));
+    bench.core.finish(InstanceKey(0), bench.now);
+    bench.run_until(s(100));
+    assert_eq!(bench.core.counts().ready, 1, "one that is reachable keeps it");
+    bench.core.follow(Spec { reachable: false, ..scaling }, bench.now);
+    bench.run_until(s(300));
+    assert_eq!(bench.core.counts(), Counts::default());
+}
+
 #[test]
 fn idle_stop_counts_in_the_place_of_the_autoscaler() {
     let mut bench = Bench::new(Settings { idle_stop: Some(s(10)), idle_pause: None, ..settings(0) }, true);

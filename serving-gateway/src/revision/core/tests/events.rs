@@ -64,6 +64,16 @@ fn an_event_that_is_expected_and_never_comes_leaves_an_instance_that_idles_out()
     }
 }
 
+/// As where its runtime turns out not to be able to run it: nobody is there to say that the event has come.
+#[test]
+fn one_that_is_retired_is_not_due_for_ever_for_an_event_that_was_expected() {
+    let mut bench = Bench::new(settings(1), true);
+    bench.core.expect_event(bench.now);
+    assert!(bench.core.retire(bench.now).is_empty());
+    bench.run_until(s(300));
+    assert_eq!((bench.core.counts(), bench.core.next_wake(bench.now)), (Counts::default(), None));
+}
+
 #[test]
 fn an_event_that_is_expected_wakes_a_paused_instance_and_leaves_a_running_one_alone() {
     let mut bench = Bench::new(settings(1), true);
