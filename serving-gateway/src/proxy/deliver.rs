@@ -59,7 +59,7 @@ pub async fn deliver(
         Ok(Answered { response, carrier }) => {
             timers.started();
             let (mut parts, body) = response.into_parts();
-            if lease.line().hop().is_some() && parts.headers.contains_key(hop::NOT_TAKEN) {
+            if hop::was_not_taken(lease.line().hop(), &parts.headers) {
                 let why = format!("the gateway that has the instances did not take it: {}", parts.status);
                 lease.unreachable(&why);
                 return Err(Unanswered::Unsent(why));

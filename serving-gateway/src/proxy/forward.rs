@@ -158,7 +158,7 @@ impl Attempt {
         };
         match outcome {
             Ok(Answered { response, carrier }) => {
-                if lease.line().hop().is_some() && response.headers().contains_key(hop::NOT_TAKEN) {
+                if hop::was_not_taken(lease.line().hop(), response.headers()) {
                     let why = format!("the gateway that has the instances did not take it: {}", response.status());
                     lease.unreachable(&why);
                     if let Some(copy) = copy {

@@ -46,6 +46,12 @@ pub fn show(hop: Option<&Hop>, headers: &mut HeaderMap) {
     }
 }
 
+/// Whether an answer says that another gateway has given the request to no instance. An instance's own word is nothing.
+#[must_use]
+pub fn was_not_taken(hop: Option<&Hop>, headers: &HeaderMap) -> bool {
+    hop.is_some() && headers.contains_key(NOT_TAKEN)
+}
+
 /// The uid of the revision that another gateway has chosen. `None` when nobody did who knows `pass`: then what the request
 /// shows is nothing.
 #[must_use]

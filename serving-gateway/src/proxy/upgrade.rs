@@ -127,7 +127,7 @@ async fn through(
             return own(StatusCode::BAD_GATEWAY, &format!("the instance broke off before it answered: {why}"));
         }
     };
-    if lease.line().hop().is_some() && response.headers().contains_key(hop::NOT_TAKEN) {
+    if hop::was_not_taken(lease.line().hop(), response.headers()) {
         lease.unreachable("the gateway that has the instances did not take it");
     }
     lease.answered(response.status());
