@@ -1,5 +1,6 @@
 //! Conditions: what is true of a resource now, and since when (Knative, "Error signalling").
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::time::Time;
@@ -57,7 +58,8 @@ pub const DOMAIN_MAPPING_CONDITIONS: &[&str] =
     &[REFERENCE_RESOLVED, DOMAIN_CLAIMED, CERTIFICATE_PROVISIONED, INGRESS_READY];
 
 /// Whether a condition holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub enum ConditionStatus {
     /// It holds.
     True,
@@ -69,7 +71,8 @@ pub enum ConditionStatus {
 }
 
 /// How bad it is when a condition is False.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub enum Severity {
     /// An error: the resource does not work. Written as an empty string.
     #[default]
@@ -88,7 +91,7 @@ impl Severity {
 }
 
 /// One condition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// Its name, such as `Ready`.
@@ -111,11 +114,15 @@ pub struct Condition {
 }
 
 /// The conditions of a resource, sorted by type, each type once.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(inline)]
 pub struct Conditions(Vec<Condition>);
 
 impl Conditions {
+    /// No conditions.
+    pub(crate) const NONE: Self = Self(Vec::new());
+
     /// The condition of that type.
     #[must_use]
     pub fn find(&self, kind: &str) -> Option<&Condition> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::annotations::{self, BACKOFF_MAX};
@@ -25,8 +26,9 @@ pub const DEFAULT_RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 pub const DEFAULT_BACKOFF_MAX: Duration = Duration::from_secs(300);
 
 /// `spec.delivery` as written. What it means is a [`DeliveryPolicy`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(description = "How events are delivered, and what becomes of those that cannot be.")]
 pub struct DeliverySpec {
     /// Where events go that could not be delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,6 +41,7 @@ pub struct DeliverySpec {
     pub timeout: Option<String>,
     /// `linear` or `exponential`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["exponential", "linear"]))]
     pub backoff_policy: Option<String>,
     /// The wait before the first retry, an ISO-8601 duration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,6 +51,7 @@ pub struct DeliverySpec {
     pub retry_after_max: Option<String>,
     /// `json` or `binary`. Missing: `binary`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["binary", "json"]))]
     pub format: Option<String>,
 }
 

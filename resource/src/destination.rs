@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -10,8 +11,9 @@ use crate::limits::MAX_URI_BYTES;
 use crate::meta::{Kind, ResourceKey};
 
 /// A reference to a resource by name.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("required" = ["apiVersion", "kind", "name"]))]
 pub struct KReference {
     /// What it is, such as `Broker`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -61,7 +63,7 @@ impl KReference {
 }
 
 /// Where to send: `ref`, an absolute `uri`, or `ref` with a relative `uri` that is resolved against its URL.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Destination {
     /// A resource that has an address.
     #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
@@ -280,7 +282,7 @@ fn is_der_sequence(der: &[u8]) -> bool {
 }
 
 /// An address that events can be sent to, in `status`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Addressable {
     /// Tells it from the others in `status.addresses`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

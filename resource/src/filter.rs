@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::field_error::{FieldError, FieldErrors, child};
 use crate::limits::{MAX_FILTER_ATTRIBUTES, MAX_FILTER_DEPTH, MAX_FILTER_NODES, MAX_FILTER_VALUE_BYTES};
 
 /// `spec.filter`: the older form, exact matches of attributes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TriggerFilter {
     /// Every attribute must have exactly the value; the value `""` asks only that it is present and not empty.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -19,7 +20,7 @@ pub struct TriggerFilter {
 }
 
 /// One element of `spec.filters`: exactly one of its fields is set (CloudEvents Subscriptions API, "Filters").
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SubscriptionsApiFilter {
     /// Every one passes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

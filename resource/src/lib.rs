@@ -1,6 +1,6 @@
-//! The resources of Pelton: Broker and Trigger as Knative Eventing defines them (`eventing.knative.dev/v1`), and
-//! Service, Configuration, Revision, Route and DomainMapping as Knative Serving defines them
-//! (`serving.knative.dev/v1`, `v1beta1`).
+//! The resources of Pelton: Broker and Trigger as Knative Eventing defines them (`eventing.knative.dev/v1`), Service,
+//! Configuration, Revision, Route and DomainMapping as Knative Serving defines them (`serving.knative.dev/v1`,
+//! `v1beta1`), and the few core kinds of Kubernetes (`v1`) that its tools expect.
 //!
 //! Types, reading and writing, defaulting, validation and conditions, with no I/O and no clock. A manifest goes this
 //! way:
@@ -21,6 +21,7 @@
 pub mod annotations;
 mod broker;
 pub mod conditions;
+mod core;
 mod defaults;
 mod delivery;
 mod destination;
@@ -31,6 +32,7 @@ mod filter_expr;
 pub mod limits;
 mod meta;
 mod parse;
+mod raw_json;
 mod resource;
 mod schema;
 pub mod serving;
@@ -43,6 +45,7 @@ pub use annotations::{
 };
 pub use broker::{Broker, BrokerSpec, BrokerStatus};
 pub use conditions::{Condition, ConditionStatus, ConditionWriter, Conditions, Severity};
+pub use core::{CoreObject, NAMESPACE_NAME_LABEL};
 pub use defaults::{BROKER_CLASS_PELTON, Defaults};
 pub use delivery::{
     Backoff, BackoffPolicy, ContentMode, DEFAULT_BACKOFF_DELAY, DEFAULT_BACKOFF_DELAY_ISO, DEFAULT_BACKOFF_MAX,
@@ -54,11 +57,13 @@ pub use field_error::{FieldError, FieldErrors};
 pub use filter::{SubscriptionsApiFilter, TriggerFilter};
 pub use filter_expr::Filter;
 pub use meta::{
-    DEFAULT_NAMESPACE, EVENTING_API_VERSION, Kind, ObjectMeta, OwnerReference, ResourceKey, SERVING_API_VERSION,
-    SERVING_BETA_API_VERSION, UnknownKind, is_dns_label,
+    CORE_API_VERSION, DEFAULT_NAMESPACE, EVENTING_API_VERSION, Kind, ObjectMeta, OwnerReference, ResourceKey,
+    SERVING_API_VERSION, SERVING_BETA_API_VERSION, UnknownKind, is_dns_label, is_dns_subdomain,
 };
-pub use parse::{ParseError, ParseErrorKind, parse_documents};
+pub use parse::{ParseError, ParseErrorKind, parse_documents, parse_value};
+pub use raw_json::RawJson;
 pub use resource::{ManifestError, Resource};
+pub use schema::field_names;
 pub use serving::{Configuration, DomainMapping, Revision, Route, Service};
 pub use time::Time;
 pub use trigger::{BROKER_LABEL, Trigger, TriggerSpec, TriggerStatus};

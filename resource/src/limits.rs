@@ -41,3 +41,6 @@ pub const MAX_TRAFFIC_TARGETS: usize = 256;
 
 /// Most variables in the environment of one container. The kernel takes about 2 MiB of them and of arguments together.
 pub const MAX_ENV_VARS: usize = 4096;
+
+/// Most bytes of keys and values of one ConfigMap or Secret, as they are written: base64 of 1 MiB and some.
+pub const MAX_CORE_DATA_BYTES: usize = 1536 * 1024;

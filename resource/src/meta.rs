@@ -7,11 +7,15 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::field_error::{FieldError, FieldErrors, child};
-use crate::limits::{MAX_ANNOTATIONS_BYTES, MAX_NAME_BYTES};
+use crate::limits::{MAX_ANNOTATIONS_BYTES, MAX_DOMAIN_BYTES, MAX_NAME_BYTES};
+use crate::raw_json::RawJson;
 use crate::time::Time;
 
 /// The namespace of a resource that names none.
 pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// The `apiVersion` of the core kinds of Kubernetes.
+pub const CORE_API_VERSION: &str = "v1";
 
 /// The `apiVersion` of the kinds of Knative Eventing.
 pub const EVENTING_API_VERSION: &str = "eventing.knative.dev/v1";
@@ -39,11 +43,24 @@ pub enum Kind {
     Route,
     /// Gives a Service or Route a domain of one's own.
     DomainMapping,
+    /// A scope for names.
+    Namespace,
+    /// Configuration for others to read.
+    ConfigMap,
+    /// Data that is not for everybody's eyes.
+    Secret,
+    /// A program that calls the API.
+    ServiceAccount,
+    /// The core kind `Service` (`v1`): another name for a host. The one of Knative is [`Kind::Service`].
+    CoreService,
+    /// What happened to an object.
+    Event,
 }
 
 impl Kind {
-    /// Every kind, Brokers first: a Trigger applied after its Broker is ready sooner.
-    pub const ALL: [Self; 7] = [
+    /// Every kind, Brokers first: a Trigger applied after its Broker is ready sooner. Of two with one name the one that
+    /// is meant by it comes first.
+    pub const ALL: [Self; 13] = [
         Self::Broker,
         Self::Trigger,
         Self::Service,
@@ -51,6 +68,12 @@ impl Kind {
         Self::Revision,
         Self::Route,
         Self::DomainMapping,
+        Self::Namespace,
+        Self::ConfigMap,
+        Self::Secret,
+        Self::ServiceAccount,
+        Self::CoreService,
+        Self::Event,
     ];
 
     /// The `apiVersion` that manifests of this kind carry.
@@ -60,6 +83,12 @@ impl Kind {
             Self::Broker | Self::Trigger => EVENTING_API_VERSION,
             Self::Service | Self::Configuration | Self::Revision | Self::Route => SERVING_API_VERSION,
             Self::DomainMapping => SERVING_BETA_API_VERSION,
+            Self::Namespace
+            | Self::ConfigMap
+            | Self::Secret
+            | Self::ServiceAccount
+            | Self::CoreService
+            | Self::Event => CORE_API_VERSION,
         }
     }
 
@@ -69,11 +98,16 @@ impl Kind {
         match self {
             Self::Broker => "Broker",
             Self::Trigger => "Trigger",
-            Self::Service => "Service",
+            Self::Service | Self::CoreService => "Service",
             Self::Configuration => "Configuration",
             Self::Revision => "Revision",
             Self::Route => "Route",
             Self::DomainMapping => "DomainMapping",
+            Self::Namespace => "Namespace",
+            Self::ConfigMap => "ConfigMap",
+            Self::Secret => "Secret",
+            Self::ServiceAccount => "ServiceAccount",
+            Self::Event => "Event",
         }
     }
 
@@ -83,12 +117,48 @@ impl Kind {
         match self {
             Self::Broker => "brokers",
             Self::Trigger => "triggers",
-            Self::Service => "services",
+            Self::Service | Self::CoreService => "services",
             Self::Configuration => "configurations",
             Self::Revision => "revisions",
             Self::Route => "routes",
             Self::DomainMapping => "domainmappings",
+            Self::Namespace => "namespaces",
+            Self::ConfigMap => "configmaps",
+            Self::Secret => "secrets",
+            Self::ServiceAccount => "serviceaccounts",
+            Self::Event => "events",
         }
+    }
+
+    /// The name that is this kind's alone, for what is stored and sent: [`as_str`](Self::as_str) but for
+    /// [`Kind::CoreService`]. [`Kind::of_id`] reads it.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::CoreService => "v1.Service",
+            other => other.as_str(),
+        }
+    }
+
+    /// The kind of that [`id`](Self::id).
+    #[must_use]
+    pub fn of_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.id() == id)
+    }
+
+    /// Whether it is one of Kubernetes itself, kept as [`CoreObject`](crate::CoreObject).
+    #[must_use]
+    pub const fn is_core(self) -> bool {
+        matches!(
+            self,
+            Self::Namespace | Self::ConfigMap | Self::Secret | Self::ServiceAccount | Self::CoreService | Self::Event
+        )
+    }
+
+    /// Whether its objects are in namespaces.
+    #[must_use]
+    pub const fn is_namespaced(self) -> bool {
+        !matches!(self, Self::Namespace)
     }
 
     /// Shorter names that people type: Knative's, and ours.
@@ -100,6 +170,12 @@ impl Kind {
             Self::Revision => &["rev"],
             Self::Route => &["rt"],
             Self::DomainMapping => &["dm"],
+            Self::Namespace => &["ns"],
+            Self::ConfigMap => &["cm"],
+            Self::Secret => &[],
+            Self::ServiceAccount => &["sa"],
+            Self::CoreService => &["svc"],
+            Self::Event => &["ev"],
         }
     }
 
@@ -160,7 +236,11 @@ impl ResourceKey {
 
 impl fmt::Display for ResourceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+        if self.kind.is_namespaced() {
+            write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+        } else {
+            write!(f, "{} {}", self.kind, self.name)
+        }
     }
 }
 
@@ -195,6 +275,9 @@ pub struct ObjectMeta {
     /// A DNS label, or the domain of a DomainMapping; unique for the kind within the namespace.
     #[serde(default)]
     pub name: String,
+    /// What the name is to begin with, when the server is to choose it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generate_name: Option<String>,
     /// A DNS label. Empty means not given yet: defaulting fills it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub namespace: String,
@@ -219,12 +302,18 @@ pub struct ObjectMeta {
     /// When its deletion was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_timestamp: Option<Time>,
+    /// How long it was given to go: zero, as nothing here needs time for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_grace_period_seconds: Option<i64>,
     /// Who has work to do before it may go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub finalizers: Vec<String>,
     /// Who made it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owner_references: Vec<OwnerReference>,
+    /// Who set which field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed_fields: Option<RawJson>,
 }
 
 impl ObjectMeta {
@@ -251,6 +340,19 @@ pub fn is_dns_label(text: &str) -> bool {
         && bytes.first().is_some_and(alphanumeric)
         && bytes.last().is_some_and(alphanumeric)
         && bytes.iter().all(|b| alphanumeric(b) || *b == b'-')
+}
+
+/// Whether a text is a lower-case DNS subdomain (RFC 1123): labels of any length separated by dots, 253 bytes at most.
+#[must_use]
+pub fn is_dns_subdomain(text: &str) -> bool {
+    let alphanumeric = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let is_label = |label: &str| {
+        let bytes = label.as_bytes();
+        bytes.first().is_some_and(alphanumeric)
+            && bytes.last().is_some_and(alphanumeric)
+            && bytes.iter().all(|b| alphanumeric(b) || *b == b'-')
+    };
+    text.len() <= MAX_DOMAIN_BYTES && text.split('.').all(is_label)
 }
 
 /// All annotations together have a bound. Their owner stands at `meta_path`.
@@ -319,7 +421,7 @@ mod tests {
             assert_eq!(text.parse(), Ok(want), "{text}");
         }
         let want = "\"channel\" is not a kind known here; there are brokers, triggers, services, configurations, \
-                    revisions, routes, domainmappings";
+                    revisions, routes, domainmappings, namespaces, configmaps, secrets, serviceaccounts, services, events";
         assert_eq!("channel".parse::<Kind>().unwrap_err().to_string(), want);
     }
 
@@ -327,6 +429,10 @@ mod tests {
     fn every_name_of_a_kind_names_it_alone() {
         for kind in Kind::ALL {
             assert_eq!(Kind::of(kind.api_version(), kind.as_str()), Some(kind));
+            assert_eq!(Kind::of_id(kind.id()), Some(kind));
+            if kind == Kind::CoreService {
+                continue;
+            }
             assert_eq!(Kind::of_plural(kind.plural()), Some(kind));
             for name in [kind.as_str(), kind.plural()].iter().chain(kind.short_names()) {
                 assert_eq!(name.parse(), Ok(kind), "{name}");
@@ -340,7 +446,7 @@ mod tests {
     fn a_kind_is_known_by_its_api_version_too() {
         let rows = [
             ("eventing.knative.dev/v1beta1", "Broker"),
-            ("v1", "Service"),
+            ("v1", "Broker"),
             ("", "Service"),
             ("serving.knative.dev/v1beta1", "Service"),
             ("serving.knative.dev/v1", "DomainMapping"),

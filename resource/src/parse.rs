@@ -100,6 +100,25 @@ pub fn parse_documents(text: &str, source_name: &str) -> Result<Vec<Resource>, V
     if errors.is_empty() { Ok(resources) } else { Err(errors) }
 }
 
+/// One JSON or YAML value, in which no key stands twice and whose depth and aliases have bounds.
+///
+/// # Errors
+/// Why it is none, as a sentence.
+pub fn parse_value(text: &str) -> Result<Value, String> {
+    if text.len() > MAX_MANIFEST_BYTES {
+        return Err(format!("it has {} bytes, and {MAX_MANIFEST_BYTES} are allowed", text.len()));
+    }
+    let mut documents = read(text).map_err(|(line, why)| match line {
+        Some(line) => format!("line {line}: {why}"),
+        None => why,
+    })?;
+    match (documents.pop(), documents.is_empty()) {
+        (Some((_, value)), true) => Ok(value),
+        (None, _) => Err("it is empty".to_owned()),
+        (Some(_), false) => Err("it holds several documents".to_owned()),
+    }
+}
+
 /// The documents of a text, each with its first line.
 type Documents = Vec<(u64, Value)>;
 
@@ -119,10 +138,23 @@ fn read_json(text: &str) -> Result<Documents, (Option<u64>, String)> {
         let space = text[start..].len() - text[start..].trim_start().len();
         let line = 1 + text[..start + space].bytes().filter(|b| *b == b'\n').count() as u64;
         match stream.next() {
+            // What is stored stands within other values, and what reads it takes 127 levels.
+            Some(Ok(StrictValue(value))) if depth_of(&value) > MAX_MANIFEST_DEPTH => {
+                return Err((Some(line), format!("it is nested more than {MAX_MANIFEST_DEPTH} levels deep")));
+            }
             Some(Ok(StrictValue(value))) => documents.push((line, value)),
             Some(Err(why)) => return Err((u64::try_from(why.line()).ok(), why.to_string())),
             None => return Ok(documents),
         }
+    }
+}
+
+/// How many lists and objects stand within each other at most. What reads a value has a bound of its own.
+fn depth_of(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth_of).max().unwrap_or(0),
+        Value::Object(map) => 1 + map.values().map(depth_of).max().unwrap_or(0),
+        _ => 0,
     }
 }
 

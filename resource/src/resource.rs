@@ -1,11 +1,12 @@
 //! A resource of any kind.
 
-use serde::ser::SerializeStruct;
+use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
 use crate::broker::Broker;
 use crate::conditions::Conditions;
+use crate::core::{CoreObject, NO_CONDITIONS};
 use crate::defaults::Defaults;
 use crate::field_error::{FieldError, FieldErrors};
 use crate::meta::{Kind, ObjectMeta, ResourceKey};
@@ -35,11 +36,14 @@ pub enum Resource {
     Route(Route),
     /// A DomainMapping.
     DomainMapping(DomainMapping),
+    /// An object of a core kind.
+    Core(CoreObject),
 }
 
-/// The same for every kind: all have `metadata`, `spec`, `status` and methods of the same names.
+/// The same for every kind of Knative: all have `metadata`, `spec`, `status` and methods of the same names. Something else
+/// for core kinds.
 macro_rules! of_any {
-    ($resource:expr, $it:ident => $do:expr) => {
+    ($resource:expr, $it:ident => $do:expr, core($core:pat) => $else:expr) => {
         match $resource {
             Resource::Broker($it) => $do,
             Resource::Trigger($it) => $do,
@@ -48,6 +52,7 @@ macro_rules! of_any {
             Resource::Revision($it) => $do,
             Resource::Route($it) => $do,
             Resource::DomainMapping($it) => $do,
+            Resource::Core($core) => $else,
         }
     };
 }
@@ -102,6 +107,7 @@ impl Resource {
             Self::Revision(_) => Kind::Revision,
             Self::Route(_) => Kind::Route,
             Self::DomainMapping(_) => Kind::DomainMapping,
+            Self::Core(object) => object.kind,
         }
     }
 
@@ -115,34 +121,38 @@ impl Resource {
     /// Its metadata.
     #[must_use]
     pub const fn meta(&self) -> &ObjectMeta {
-        of_any!(self, it => &it.metadata)
+        of_any!(self, it => &it.metadata, core(it) => &it.metadata)
     }
 
     /// Its metadata, to be changed.
     pub const fn meta_mut(&mut self) -> &mut ObjectMeta {
-        of_any!(self, it => &mut it.metadata)
+        of_any!(self, it => &mut it.metadata, core(it) => &mut it.metadata)
     }
 
     /// Its conditions.
     #[must_use]
-    pub const fn conditions(&self) -> &Conditions {
-        of_any!(self, it => &it.status.conditions)
+    pub fn conditions(&self) -> &Conditions {
+        of_any!(self, it => &it.status.conditions, core(_) => &NO_CONDITIONS)
     }
 
-    /// Whether `spec` is another than that of `old`, so that `metadata.generation` must grow.
+    /// Whether `spec` is another than that of `old`, so that `metadata.generation` must grow. Core kinds have no generation.
     #[must_use]
     pub fn spec_differs(&self, old: &Self) -> bool {
-        of_same!(self, old, (new, old) => new.spec != old.spec, else true)
+        of_same!(self, old, (new, old) => new.spec != old.spec, else !self.kind().is_core())
     }
 
     /// Takes the `status` of `old`, as when a manifest is applied: only controllers write `status`.
     pub fn keep_status_of(&mut self, old: &Self) {
+        if let (Self::Core(new), Self::Core(old)) = (&mut *self, old) {
+            new.keep_status_of(old);
+            return;
+        }
         of_same!(self, old, (new, old) => new.status = old.status.clone(), else ());
     }
 
     /// Fills in what is missing. Doing it again changes nothing.
     pub fn set_defaults(&mut self, defaults: &Defaults) {
-        of_any!(self, it => it.set_defaults(defaults));
+        of_any!(self, it => it.set_defaults(defaults), core(it) => it.set_defaults());
     }
 
     /// Checks a resource that has its defaults and is to be created.
@@ -172,6 +182,7 @@ impl Resource {
             (Self::Service(new), Self::Service(old)) => new.validate_change(old, &mut errors),
             (Self::Configuration(new), Self::Configuration(old)) => new.validate_change(old, &mut errors),
             (Self::Revision(new), Self::Revision(old)) => new.validate_change(old, &mut errors),
+            (Self::Core(new), Self::Core(old)) => new.validate_change(old, &mut errors),
             // The others may be changed as one likes, and what has become another kind is refused above.
             _ => {}
         }
@@ -187,6 +198,7 @@ impl Resource {
             Self::Revision(revision) => revision.validate(defaults, errors),
             Self::Route(route) => route.validate(errors),
             Self::DomainMapping(mapping) => mapping.validate(errors),
+            Self::Core(object) => object.validate(errors),
         }
     }
 
@@ -196,7 +208,46 @@ impl Resource {
     ///
     /// # Errors
     /// See [`ManifestError`].
-    pub fn from_manifest(mut manifest: Value) -> Result<Self, ManifestError> {
+    pub fn from_manifest(manifest: Value) -> Result<Self, ManifestError> {
+        let (known, manifest, errors) = Self::checked(manifest)?;
+        if !errors.is_empty() {
+            return Err(ManifestError::Fields(errors));
+        }
+        Self::of_checked(known, manifest)
+    }
+
+    /// As [`from_manifest`](Self::from_manifest), but unknown fields are left out. They are given as well: whoever sent
+    /// them is told, or refused.
+    ///
+    /// # Errors
+    /// See [`ManifestError`].
+    pub fn from_object(object: Value) -> Result<(Self, Vec<String>), ManifestError> {
+        let (known, object, found) = Self::checked(object)?;
+        let (mut unknown, mut errors) = (Vec::new(), FieldErrors::new());
+        for error in found {
+            if error.message == schema::UNKNOWN_FIELD { unknown.extend(error.paths) } else { errors.push(error) }
+        }
+        if !errors.is_empty() {
+            return Err(ManifestError::Fields(errors));
+        }
+        Ok((Self::of_checked(known, object)?, unknown))
+    }
+
+    /// This resource with another `status`, as whoever keeps it true by the API writes it. Fields that are not known are
+    /// left out.
+    ///
+    /// # Errors
+    /// It is no status of this kind.
+    pub fn with_status(&self, status: Value) -> Result<Self, serde_json::Error> {
+        let mut object = serde_json::to_value(self)?;
+        if let Some(object) = object.as_object_mut() {
+            object.insert("status".to_owned(), status);
+        }
+        Self::of_kind(self.kind(), object)
+    }
+
+    /// The kind of an object, the object without what is ignored in it, and its mistakes of shape.
+    fn checked(mut manifest: Value) -> Result<(Kind, Value, FieldErrors), ManifestError> {
         let text = |field: &str| manifest.get(field).and_then(Value::as_str).map(str::to_owned);
         let (Some(api_version), Some(kind)) = (text("apiVersion"), text("kind")) else {
             return Err(ManifestError::NotAResource);
@@ -205,9 +256,10 @@ impl Resource {
             return Err(ManifestError::UnknownKind { api_version, kind });
         };
         let errors = schema::check(known, &mut manifest);
-        if !errors.is_empty() {
-            return Err(ManifestError::Fields(errors));
-        }
+        Ok((known, manifest, errors))
+    }
+
+    fn of_checked(known: Kind, manifest: Value) -> Result<Self, ManifestError> {
         // The schema has let pass what the types take; a difference between them is still an answer, no panic.
         Self::of_kind(known, manifest).map_err(|why| {
             let mut errors = FieldErrors::new();
@@ -233,6 +285,12 @@ impl Resource {
             Kind::Revision => Self::Revision(serde_json::from_value(value)?),
             Kind::Route => Self::Route(serde_json::from_value(value)?),
             Kind::DomainMapping => Self::DomainMapping(serde_json::from_value(value)?),
+            Kind::Namespace
+            | Kind::ConfigMap
+            | Kind::Secret
+            | Kind::ServiceAccount
+            | Kind::CoreService
+            | Kind::Event => Self::Core(CoreObject::of_value(kind, value)?),
         })
     }
 }
@@ -248,6 +306,12 @@ macro_rules! from_kinds {
 }
 
 from_kinds!(Broker, Trigger, Service, Configuration, Revision, Route, DomainMapping);
+
+impl From<CoreObject> for Resource {
+    fn from(it: CoreObject) -> Self {
+        Self::Core(it)
+    }
+}
 
 impl Serialize for Resource {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -268,7 +332,19 @@ impl Serialize for Resource {
             }
             out.end()
         }
-        of_any!(self, it => parts(serializer, self, &it.spec, Some(&it.status).filter(|s| **s != Default::default())))
+        fn core<S: Serializer>(serializer: S, object: &CoreObject) -> Result<S::Ok, S::Error> {
+            let mut out = serializer.serialize_map(Some(3 + object.content.len()))?;
+            out.serialize_entry("apiVersion", object.kind.api_version())?;
+            out.serialize_entry("kind", object.kind.as_str())?;
+            out.serialize_entry("metadata", &object.metadata)?;
+            object.content.iter().try_for_each(|(field, value)| out.serialize_entry(field, value))?;
+            out.end()
+        }
+        of_any!(
+            self,
+            it => parts(serializer, self, &it.spec, Some(&it.status).filter(|s| **s != Default::default())),
+            core(it) => core(serializer, it)
+        )
     }
 }
 

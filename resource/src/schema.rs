@@ -7,7 +7,11 @@ use serde_json::Value;
 use crate::field_error::{FieldError, FieldErrors, child};
 use crate::meta::Kind;
 
+mod core;
 mod serving;
+
+/// What is said of a field that is not known.
+pub(crate) const UNKNOWN_FIELD: &str = "unknown field";
 
 /// What may stand at one place.
 enum Shape {
@@ -25,6 +29,8 @@ enum Shape {
     List(&'static Self),
     /// An object with these fields.
     Object(&'static [(&'static str, Self)]),
+    /// Anything, kept as it is.
+    Any,
     /// A field that is taken out before the manifest is read.
     Ignored,
     /// A field that Kubernetes knows and that has no meaning here: the reason is a sentence.
@@ -33,7 +39,7 @@ enum Shape {
     Same(&'static Self),
 }
 
-use Shape::{Bool, Ignored, Int, IntOrText, List, Object, Quantities, Refused, Same, Text, Texts};
+use Shape::{Any, Bool, Ignored, Int, IntOrText, List, Object, Quantities, Refused, Same, Text, Texts};
 
 static REFERENCE: Shape = Object(&[
     ("kind", Text),
@@ -72,6 +78,7 @@ static OWNER: Shape = Object(&[
 ]);
 static METADATA: Shape = Object(&[
     ("name", Text),
+    ("generateName", Text),
     ("namespace", Text),
     ("labels", Texts),
     ("annotations", Texts),
@@ -80,6 +87,7 @@ static METADATA: Shape = Object(&[
     ("resourceVersion", Text),
     ("creationTimestamp", Text),
     ("deletionTimestamp", Text),
+    ("deletionGracePeriodSeconds", Int(64)),
     ("finalizers", List(&Text)),
     ("ownerReferences", List(&OWNER)),
     ("managedFields", Ignored),
@@ -109,19 +117,37 @@ static TRIGGER: Shape = Object(&[
     ("status", Ignored),
 ]);
 
+/// The dotted paths of the fields that a manifest of that kind may have and that are kept: `spec.delivery.retry`,
+/// `spec.traffic.tag`. Of a shape within itself only the name is told.
+#[must_use]
+pub fn field_names(kind: Kind) -> Vec<String> {
+    let mut names = Vec::new();
+    collect(shape_of(kind), "", &mut Vec::new(), &mut names);
+    names
+}
+
+fn collect(shape: &'static Shape, path: &str, around: &mut Vec<&'static Shape>, names: &mut Vec<String>) {
+    match shape {
+        Same(inner) | List(inner) if !around.iter().any(|shape| std::ptr::eq(*shape, *inner)) => {
+            around.push(inner);
+            collect(inner, path, around, names);
+            around.pop();
+        }
+        Object(fields) => {
+            for (name, shape) in fields.iter().filter(|(_, shape)| !matches!(shape, Ignored | Refused(_))) {
+                let path = child(path, name);
+                names.push(path.clone());
+                collect(shape, &path, around, names);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// All mistakes of shape in a manifest. Takes out nulls and ignored fields on the way.
 pub(crate) fn check(kind: Kind, manifest: &mut Value) -> FieldErrors {
-    let shape = match kind {
-        Kind::Broker => &BROKER,
-        Kind::Trigger => &TRIGGER,
-        Kind::Service => &serving::SERVICE,
-        Kind::Configuration => &serving::CONFIGURATION,
-        Kind::Revision => &serving::REVISION,
-        Kind::Route => &serving::ROUTE,
-        Kind::DomainMapping => &serving::DOMAIN_MAPPING,
-    };
     let mut errors = FieldErrors::new();
-    walk(shape, manifest, "", &mut errors);
+    walk(shape_of(kind), manifest, "", &mut errors);
     for field in ["creationTimestamp", "deletionTimestamp"] {
         if let Some(text) = manifest.pointer(&format!("/metadata/{field}")).and_then(Value::as_str)
             && crate::time::Time::parse(text).is_none()
@@ -133,10 +159,28 @@ pub(crate) fn check(kind: Kind, manifest: &mut Value) -> FieldErrors {
     errors
 }
 
+const fn shape_of(kind: Kind) -> &'static Shape {
+    match kind {
+        Kind::Broker => &BROKER,
+        Kind::Trigger => &TRIGGER,
+        Kind::Service => &serving::SERVICE,
+        Kind::Configuration => &serving::CONFIGURATION,
+        Kind::Revision => &serving::REVISION,
+        Kind::Route => &serving::ROUTE,
+        Kind::DomainMapping => &serving::DOMAIN_MAPPING,
+        Kind::Namespace => &core::NAMESPACE,
+        Kind::ConfigMap => &core::CONFIG_MAP,
+        Kind::Secret => &core::SECRET,
+        Kind::ServiceAccount => &core::SERVICE_ACCOUNT,
+        Kind::CoreService => &core::CORE_SERVICE,
+        Kind::Event => &core::EVENT,
+    }
+}
+
 fn walk(shape: &Shape, value: &mut Value, path: &str, errors: &mut FieldErrors) {
     match (shape, value) {
         (Same(shape), value) => walk(shape, value, path, errors),
-        (Text | IntOrText, Value::String(_)) | (Bool, Value::Bool(_)) | (Ignored, _) => {}
+        (Text | IntOrText, Value::String(_)) | (Bool, Value::Bool(_)) | (Ignored | Any, _) => {}
         (Refused(why), _) => errors.push(FieldError::disallowed(path).with_details(*why)),
         (Int(bits), Value::Number(number)) => check_int(*bits, number, path, errors),
         (IntOrText, Value::Number(number)) => check_int(32, number, path, errors),
@@ -167,7 +211,7 @@ fn walk(shape: &Shape, value: &mut Value, path: &str, errors: &mut FieldErrors) 
                     let is_known = |shape: &Shape| !matches!(shape, Refused(_));
                     let known: Vec<_> = fields.iter().filter(|(_, s)| is_known(s)).map(|(name, _)| *name).collect();
                     let why = format!("known here: {}", known.join(", "));
-                    errors.push(FieldError::new("unknown field", child(path, key)).with_details(why));
+                    errors.push(FieldError::new(UNKNOWN_FIELD, child(path, key)).with_details(why));
                 }
                 !value.is_null() && !matches!(shape, Some(Ignored) | None)
             });
@@ -201,7 +245,7 @@ fn expected(shape: &Shape, value: &Value) -> String {
         Quantities => "expected a map of quantities, such as memory: 512Mi".to_owned(),
         Texts => "expected a map of strings".to_owned(),
         List(_) => "expected a list".to_owned(),
-        Object(_) | Ignored | Refused(_) => "expected an object".to_owned(),
+        Object(_) | Ignored | Any | Refused(_) => "expected an object".to_owned(),
     }
 }
 

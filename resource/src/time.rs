@@ -3,12 +3,14 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A moment of wall-clock time in `metadata` and `status`. Read with any offset and fraction; written in UTC with
 /// whole seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Time(Timestamp);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(inline, extend("format" = "date-time"))]
+pub struct Time(#[schemars(with = "String")] Timestamp);
 
 impl Time {
     /// The moment so many milliseconds after 1970-01-01T00:00:00Z, cut to a whole second; the last moment that can

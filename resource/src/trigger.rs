@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::annotations::{self, DEPENDENCY, INJECTION};
@@ -34,8 +35,9 @@ pub struct Trigger {
 }
 
 /// What is wanted of a Trigger.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("required" = ["subscriber"]))]
 pub struct TriggerSpec {
     /// The Broker, in the same namespace. Either this or `brokerRef`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -58,7 +60,7 @@ pub struct TriggerSpec {
 }
 
 /// What is true of a Trigger.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TriggerStatus {
     /// The `metadata.generation` that the conditions are about.

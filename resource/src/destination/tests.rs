@@ -88,7 +88,7 @@ fn destinations_that_can_work_are_taken() {
         with(broker(), None),
         with(broker(), Some("/path")),
         with(broker(), Some("path?x=1")),
-        with(reference("Service", "v1"), None),
+        with(reference("Pod", "v1"), None),
         with(reference("Service", "serving.knative.dev/v1"), None),
     ];
     for destination in rows {
@@ -163,10 +163,10 @@ fn destinations_resolve_to_a_url() {
 #[test]
 fn what_cannot_be_resolved_says_why() {
     let missing = Destination { reference: Some(broker()), ..Destination::default() };
-    let foreign = Destination { reference: Some(reference("Service", "v1")), ..Destination::default() };
+    let foreign = Destination { reference: Some(reference("Pod", "v1")), ..Destination::default() };
     let rows = [
         (missing, "ReferenceNotFound", "Broker default/b does not exist or has no address"),
-        (foreign, "ReferenceKindUnsupported", "references to Service (v1) cannot be resolved here; use a uri"),
+        (foreign, "ReferenceKindUnsupported", "references to Pod (v1) cannot be resolved here; use a uri"),
         (Destination::from_uri("/a"), "InvalidURI", "\"/a\" is no URL that events can be sent to"),
         (Destination::default(), "InvalidURI", "\"\" is no URL that events can be sent to"),
     ];

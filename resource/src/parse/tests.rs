@@ -135,8 +135,8 @@ spec: {delivery: {retry: 2147483648, deadLetterSink: {ref: {nmae: x}}}}
 ";
     let errors = errors_of(text);
     let want = [
-        "x.yaml:1: Trigger n/a: unknown field: metadata.anotations\nknown here: name, namespace, labels, annotations, \
-         uid, generation, resourceVersion, creationTimestamp, deletionTimestamp, finalizers, ownerReferences, managedFields, \
+        "x.yaml:1: Trigger n/a: unknown field: metadata.anotations\nknown here: name, generateName, namespace, labels, annotations, \
+         uid, generation, resourceVersion, creationTimestamp, deletionTimestamp, deletionGracePeriodSeconds, finalizers, ownerReferences, managedFields, \
          selfLink",
         "x.yaml:1: Trigger n/a: invalid value: 1: spec.broker\nexpected a string; put it in quotes",
         "x.yaml:1: Trigger n/a: invalid value: true: spec.filters[0].exact[type]\nexpected a string; put it in quotes",

@@ -165,7 +165,7 @@ fn what_a_newer_version_stored_can_be_read() {
     let resource: Resource = serde_json::from_value(stored.clone()).unwrap();
     assert_eq!(resource.key().name, "a");
     assert!(matches!(Resource::from_manifest(stored), Err(ManifestError::Fields(_))));
-    let foreign = json!({"apiVersion": "v1", "kind": "Service"});
+    let foreign = json!({"apiVersion": "v1", "kind": "Pod"});
     assert!(serde_json::from_value::<Resource>(foreign).is_err());
 }
 

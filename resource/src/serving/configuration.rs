@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::template::{RevisionTemplateSpec, refuse_autoscaling};
@@ -29,7 +30,7 @@ pub struct Configuration {
 }
 
 /// What is wanted of a Configuration.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigurationSpec {
     /// What its next Revision is made of.
     #[serde(default)]
@@ -37,7 +38,7 @@ pub struct ConfigurationSpec {
 }
 
 /// What is true of a Configuration.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigurationStatus {
     /// The `metadata.generation` that the conditions are about.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::probe::Probe;
@@ -13,7 +14,7 @@ pub const DEFAULT_PORT: u16 = 8080;
 pub const DEFAULT_CONTAINER_NAME: &str = "user-container";
 
 /// A container. For the process runtime it is a program of this machine: `command` says which, and `image` is not used.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Container {
     /// A DNS label, unique within the Revision. Defaulting fills it.
@@ -55,7 +56,8 @@ pub struct Container {
 }
 
 /// One variable of an environment.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("required" = ["name"]))]
 pub struct EnvVar {
     /// Its name.
     #[serde(default)]
@@ -66,15 +68,19 @@ pub struct EnvVar {
 }
 
 /// The port that takes requests.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerPort {
     /// Which protocol is spoken there: see [`Protocol::of_port_name`].
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(description = "Which protocol is spoken there: http1 (or empty), or h2c for HTTP/2 without TLS.")]
     pub name: String,
     /// The number, 1 to 65,535. 0 is not said, and then [`DEFAULT_PORT`] for a container. A process hears its number
     /// from `PORT`.
     #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(
+        description = "The number, 1 to 65535. 8080 when it is not said. A process hears its number from PORT."
+    )]
     pub container_port: i32,
     /// `TCP` or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -109,7 +115,8 @@ impl Protocol {
 
 /// How much of each resource a container asks for, and how much it may have at most. Quantities as Kubernetes writes
 /// them: see [`Quantity`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "How much of each resource a container asks for, and how much it may have at most.")]
 pub struct ResourceRequirements {
     /// The most it may have, by `cpu` and `memory`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::naming::{CLUSTER_DOMAIN, is_domain_name};
@@ -29,7 +30,8 @@ pub struct DomainMapping {
 }
 
 /// What is wanted of a DomainMapping. A certificate of its own (`tls`) is refused when a manifest is read.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("required" = ["ref"]))]
 pub struct DomainMappingSpec {
     /// The Service or Route that answers, in the same namespace.
     #[serde(rename = "ref", default)]
@@ -37,7 +39,7 @@ pub struct DomainMappingSpec {
 }
 
 /// What is true of a DomainMapping.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DomainMappingStatus {
     /// The `metadata.generation` that the conditions are about.

@@ -1,12 +1,13 @@
 //! How one finds out whether an instance has come up, can take requests, or must be replaced.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::container::{Container, DEFAULT_PORT};
 use crate::field_error::{FieldError, FieldErrors, child};
 
 /// A probe: one of four ways to ask, and how often. Each number is 0 when it is not said.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Probe {
     /// Succeeds when a GET is answered with 200 to 399.
@@ -43,7 +44,7 @@ fn is_zero(number: &i32) -> bool {
 }
 
 /// A GET. Headers of the probe's own are refused when a manifest is read.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HttpGetAction {
     /// The path, with a query if there is one. Empty: `/`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -60,7 +61,7 @@ pub struct HttpGetAction {
 }
 
 /// A connection.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TcpSocketAction {
     /// The port; the container's own unless said.
     #[serde(default)]
@@ -68,7 +69,7 @@ pub struct TcpSocketAction {
 }
 
 /// A question to the health service of gRPC.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GrpcAction {
     /// The port; the container's own when 0.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -79,7 +80,7 @@ pub struct GrpcAction {
 }
 
 /// A program.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExecAction {
     /// The program and its arguments. No shell reads them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -87,8 +88,9 @@ pub struct ExecAction {
 }
 
 /// A port in a probe: a number, or the name of a declared port. 0 is the container's own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "IntOrString", extend("x-kubernetes-int-or-string" = true))]
 pub enum ProbePort {
     /// By number.
     Number(i32),

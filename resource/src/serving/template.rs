@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::container::{self, Container};
@@ -12,7 +13,7 @@ use crate::field_error::{FieldError, FieldErrors, annotation_path, child};
 use crate::meta::{Kind, validate_annotations_size};
 
 /// A Revision to be made.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RevisionTemplateSpec {
     /// What its metadata is to be.
     #[serde(default, skip_serializing_if = "TemplateMeta::is_empty")]
@@ -23,7 +24,7 @@ pub struct RevisionTemplateSpec {
 }
 
 /// The metadata of a template.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TemplateMeta {
     /// The name of the Revision. Empty: it is made of the Configuration's name and generation.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -45,11 +46,15 @@ impl TemplateMeta {
 }
 
 /// What is wanted of a Revision. It never changes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("required" = ["containers"]))]
 pub struct RevisionSpec {
     /// What is run: one container, see [`Self::serving_container`].
     #[serde(default)]
+    #[schemars(
+        description = "What is run. The container that takes requests is the only one, or the one with a port."
+    )]
     pub containers: Vec<Container>,
     /// The most requests that one instance gets at once; 0 sets no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]

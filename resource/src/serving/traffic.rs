@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::naming::{is_dns_1035_label, tagged_name};
@@ -9,7 +10,7 @@ use crate::field_error::{FieldError, FieldErrors, child};
 use crate::limits::{MAX_NAME_BYTES, MAX_TRAFFIC_TARGETS};
 
 /// One entry of `traffic`, in the `spec` or `status` of a Service or Route.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrafficTarget {
     /// Gives the target hosts of its own: `{tag}-{name}.{namespace}.{domain}`.

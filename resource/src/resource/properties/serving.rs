@@ -172,7 +172,7 @@ pub(super) fn with_status() -> BoxedStrategy<Resource> {
                     (it.status.url, it.status.address, it.status.traffic) = (url, address, traffic);
                 }
                 Resource::DomainMapping(it) => (it.status.url, it.status.address) = (url, address),
-                Resource::Broker(_) | Resource::Trigger(_) => {}
+                Resource::Broker(_) | Resource::Trigger(_) | Resource::Core(_) => {}
             }
             resource
         })
