@@ -3,6 +3,7 @@
 //! Level-triggered: it compares what is with what should be, whatever happened in between. Triggers are started by the
 //! leader of each group (`triggers`), which tells up to which version of the resources that is done (`reports`).
 
+mod objects;
 mod scaling;
 mod serving;
 
@@ -80,7 +81,9 @@ pub(crate) async fn run(shared: Shared) {
             let started = shared.reports.started_in_all(groups);
             note_startable(&mut startable, &seen);
             let settled = async {
-                again_at = serving::settle(&shared, leader.term, &seen).await?;
+                let serving = serving::settle(&shared, leader.term, &seen).await?;
+                let objects = objects::settle(&shared, leader.term, &seen).await?;
+                again_at = serving.into_iter().chain(objects).min();
                 settle(&shared, leader.term, &seen, &startable, started).await
             };
             match settled.await {

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pelton_client::admission::{admit, uid_from_bits};
+use pelton_client::objects::{Removal, removal};
 use pelton_client::serving::{RevisionsTold, SCALES_WAIT, Scales};
 use pelton_client::{
     AppendError, ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch,
     GroupCursors, GroupId, Hops, NodeClient, NodeReport, Offset, OperationError, Position, ProducerKey, Progress,
-    ReadError, Resources, Selection, Serving, Session, Start, TriggerId, Warning,
+    ReadError, Resources, Selection, Serving, Session, Start, TriggerId, Warning, Write,
 };
 use pelton_consensus::ReadIndexError;
+use pelton_env::UnixMillis;
 use pelton_event::Event;
 use pelton_resource::{Kind, Resource, ResourceKey, Time};
 use tokio::sync::watch;
@@ -91,6 +93,30 @@ impl LocalNode {
         let seen = settled.wait_for(|settled| *settled >= version);
         // Too slow is no error: the resources are stored, and their status says what is missing.
         let _ = tokio::time::timeout(SETTLE_WITHIN, seen).await;
+    }
+
+    /// Works a change of the resources out of what they are, and commits it; nobody else changes them meanwhile. Gives what
+    /// was worked out besides, and the log index of the change; that of what there is when nothing is to be changed.
+    ///
+    /// It goes on when its caller does not wait for it any more: what is on its way must be applied before the next change
+    /// is worked out.
+    async fn change_registry<T: Send + 'static>(
+        &self,
+        work_out: impl FnOnce(&Resources, UnixMillis) -> Result<(Option<RegistryCommand>, T), ApplyError> + Send + 'static,
+    ) -> Result<(T, u64), ApplyError> {
+        let shared = self.shared.clone();
+        let change = tokio::spawn(async move {
+            let registry = &shared.registry;
+            let _one_at_a_time = registry.writing.lock().await;
+            let term = registry.confirm().await.map_err(apply_error)?;
+            let current = registry.state.current();
+            let (command, also) = work_out(&current, shared.clock.now())?;
+            let Some(command) = command else { return Ok((also, current.version)) };
+            let index = registry.commit_in(term, &command).await.map_err(apply_error)?;
+            Ok((also, index))
+        });
+        // Only a process that goes down ends it early.
+        change.await.unwrap_or(Err(ApplyError::OutcomeUnknown))
     }
 
     /// Appends to a group that is open here.
@@ -217,36 +243,48 @@ impl NodeClient for LocalNode {
     }
 
     async fn apply(&self, resources: Vec<Resource>) -> Result<Vec<Resource>, ApplyError> {
-        let registry = &self.shared.registry;
-        let (keys, version) = {
-            let _one_at_a_time = registry.writing.lock().await;
-            let term = registry.confirm().await.map_err(apply_error)?;
-            let current = registry.state.current();
-            let now = Time::from_unix_millis(self.shared.clock.now().0);
-            let chance = &self.shared.chance;
-            let admitted = admit(&current, resources, now, &mut || uid_from_bits(chance.bits(), chance.bits()))?;
-            let keys: Vec<_> = admitted.iter().map(Resource::key).collect();
-            let put = RegistryCommand::Put(admitted);
-            (keys, registry.commit_in(term, &put).await.map_err(apply_error)?)
-        };
+        let chance = self.shared.chance.clone();
+        let (keys, version) = self
+            .change_registry(move |current, now| {
+                let now = Time::from_unix_millis(now.0);
+                let admitted = admit(current, resources, now, &mut || uid_from_bits(chance.bits(), chance.bits()))?;
+                let keys: Vec<_> = admitted.iter().map(Resource::key).collect();
+                Ok((Some(RegistryCommand::Put(admitted)), keys))
+            })
+            .await?;
         self.settled(version).await;
-        let stored = registry.state.current();
+        let stored = self.shared.registry.state.current();
         Ok(keys.iter().filter_map(|key| stored.find(key)).collect())
     }
 
     async fn delete(&self, key: ResourceKey) -> Result<(), ApplyError> {
-        let registry = &self.shared.registry;
-        let version = {
-            let _one_at_a_time = registry.writing.lock().await;
-            let term = registry.confirm().await.map_err(apply_error)?;
-            if registry.state.current().find(&key).is_none() {
+        let deleted = self.change_registry(move |current, now| {
+            let Some(resource) = current.find(&key) else {
                 let name = format!("{}/{}", key.namespace, key.name);
                 return Err(ApplyError::NotFound { kind: key.kind.to_string(), name });
-            }
-            registry.commit_in(term, &RegistryCommand::Delete(key)).await.map_err(apply_error)?
-        };
+            };
+            Ok(match removal(&resource, Time::from_unix_millis(now.0)) {
+                Removal::Gone => (Some(RegistryCommand::Delete(key)), ()),
+                Removal::Marked(marked) => (Some(RegistryCommand::Put(vec![*marked])), ()),
+                Removal::Waits => (None, ()),
+            })
+        });
+        let ((), version) = deleted.await?;
         self.settled(version).await;
         Ok(())
+    }
+
+    async fn write(&self, write: Write) -> Result<u64, ApplyError> {
+        let written = self.change_registry(move |current, _now| {
+            write.check(current)?;
+            Ok(match write {
+                Write::Create(resource) | Write::Replace { resource, .. } => {
+                    (Some(RegistryCommand::Put(vec![*resource])), ())
+                }
+                Write::Delete { key, .. } => (Some(RegistryCommand::Delete(key)), ()),
+            })
+        });
+        written.await.map(|((), index)| index)
     }
 
     async fn warn(&self, trigger: TriggerId, warning: Option<Warning>) -> Result<(), ApplyError> {

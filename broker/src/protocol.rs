@@ -17,6 +17,10 @@
 //! | --- | --- | --- | --- | --- | --- | --- |
 //! | 1 | 3, reads 2 | kinds 16, 17 | 1, 2, reads documents of 1 | 2, reads 1 | 2, reads 1 | 1 |
 //!
+//! Version 1 has not been released: what it has besides, objects of core kinds and the `resourceVersion` that tells the
+//! changes of one entry apart, came into it without a number of its own, and data directories of programs before are not
+//! shared with programs since. From the first release on such a thing is a new version.
+//!
 //! [`Forms`] is that table for those who write. The last two stand around a state and are written by `pelton_consensus`;
 //! they have had one form, as votes and memberships have, and so have messages between nodes: those of `consensus.v1`
 //! are sent in the cluster's version, those of `broker.v1` and of reports with what the sender speaks, and whoever shares

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use pelton_resource::{Defaults, FieldErrors, Resource, Time};
+use pelton_resource::{Defaults, FieldErrors, RawJson, Resource, Time};
 
+use crate::version::CHANGES_PER_ENTRY;
+use crate::write::check_room;
 use crate::{ApplyError, Resources};
 
 /// Makes `incoming` ready to be stored over `current`: fills in defaults, checks every rule, gives uid, generation and
@@ -17,12 +19,15 @@ pub fn admit(
     now: Time,
     new_uid: &mut dyn FnMut() -> String,
 ) -> Result<Vec<Resource>, ApplyError> {
-    let defaults = Defaults::default();
+    if incoming.len() as u64 > CHANGES_PER_ENTRY {
+        let errors = format!("{} resources at once; at most {CHANGES_PER_ENTRY}: apply them in parts", incoming.len());
+        return Err(ApplyError::Invalid { kind: "List".to_owned(), name: "(all)".to_owned(), errors });
+    }
     let mut keys = BTreeSet::new();
     let mut invalid = Vec::new();
     let mut admitted = Vec::with_capacity(incoming.len());
     for mut resource in incoming {
-        resource.set_defaults(&defaults);
+        resource.set_defaults(&Defaults::default());
         let key = resource.key();
         let (kind, name) = (key.kind.to_string(), format!("{}/{}", key.namespace, key.name));
         if !keys.insert(key.clone()) {
@@ -30,30 +35,66 @@ pub fn admit(
             continue;
         }
         let old = current.find(&key);
-        let checked = match &old {
-            Some(old) => resource.validate_update(old, &defaults),
-            None => resource.validate(&defaults),
-        };
-        if let Err(errors) = checked {
-            invalid.push((kind, name, errors_of(&errors)));
+        if let Some(old) = &old {
+            keep_of_others(&mut resource, old);
+        } else if current.namespace(&key.namespace).is_some_and(|namespace| namespace.is_terminating()) {
+            invalid.push((kind, name, format!("namespace {} is being deleted", key.namespace)));
             continue;
         }
-        match old {
-            Some(old) => over(&mut resource, &old, kind, name)?,
-            None => {
-                if resource.meta().resource_version.is_some() {
-                    return Err(ApplyError::NotFound { kind, name });
-                }
-                let meta = resource.meta_mut();
-                meta.uid = Some(new_uid());
-                meta.generation = Some(1);
-                meta.creation_timestamp = Some(now);
+        match admit_one(old.as_ref(), resource.clone(), now, new_uid) {
+            Err(errors) => invalid.push((kind, name, errors_of(&errors))),
+            Ok(ready) => {
+                check_version(&resource, old.as_ref(), kind, name)?;
+                admitted.push(Box::new(ready));
             }
         }
-        admitted.push(resource);
     }
     refuse(invalid)?;
-    Ok(admitted)
+    check_room(&admitted, current)?;
+    Ok(admitted.into_iter().map(|resource| *resource).collect())
+}
+
+/// Makes one resource ready to be stored in the place of `old`: defaults, rules, and what the server writes in its
+/// metadata. The `status` that is there is kept. Whether `old` is what the resource was made from is not looked at.
+///
+/// # Errors
+/// Every mistake.
+pub fn admit_one(
+    old: Option<&Resource>,
+    mut resource: Resource,
+    now: Time,
+    new_uid: &mut dyn FnMut() -> String,
+) -> Result<Resource, FieldErrors> {
+    let defaults = Defaults::default();
+    resource.set_defaults(&defaults);
+    let has_generation = !resource.kind().is_core();
+    match old {
+        None => {
+            resource.validate(&defaults)?;
+            let meta = resource.meta_mut();
+            meta.uid = Some(new_uid());
+            meta.generation = has_generation.then_some(1);
+            meta.creation_timestamp = Some(now);
+            (meta.deletion_timestamp, meta.deletion_grace_period_seconds) = (None, None);
+        }
+        Some(old) => {
+            resource.validate_update(old, &defaults)?;
+            resource.keep_status_of(old);
+            let grown = old.meta().generation.unwrap_or(0) + i64::from(resource.spec_differs(old));
+            let (is, meta) = (old.meta(), resource.meta_mut());
+            meta.uid.clone_from(&is.uid);
+            meta.generation = has_generation.then_some(grown);
+            meta.creation_timestamp = is.creation_timestamp;
+            meta.deletion_timestamp = is.deletion_timestamp;
+            meta.deletion_grace_period_seconds = is.deletion_grace_period_seconds;
+            meta.generate_name.clone_from(&is.generate_name);
+            if meta.managed_fields.is_none() {
+                meta.managed_fields.clone_from(&is.managed_fields);
+            }
+        }
+    }
+    resource.meta_mut().resource_version = old.and_then(|old| old.meta().resource_version.clone());
+    Ok(resource)
 }
 
 /// All invalid resources as one error, so that a user mends them in one go.
@@ -79,22 +120,35 @@ fn errors_of(errors: &FieldErrors) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-fn over(resource: &mut Resource, old: &Resource, kind: String, name: String) -> Result<(), ApplyError> {
-    let is = old.meta();
-    let given = resource.meta();
+/// What a manifest does not speak of and others have set stays. Who owns which field is known no longer once it is
+/// changed past the API that keeps account of it.
+fn keep_of_others(resource: &mut Resource, old: &Resource) {
+    let (is, was) = (resource.meta(), old.meta());
+    let is_changed = resource.spec_differs(old) || is.labels != was.labels || is.annotations != was.annotations;
+    let managed = was.managed_fields.clone().filter(|_| !is_changed);
+    let none = || RawJson::from(&serde_json::Value::Array(Vec::new()));
+    let meta = resource.meta_mut();
+    meta.managed_fields = was.managed_fields.as_ref().map(|_| managed.unwrap_or_else(none));
+    if meta.finalizers.is_empty() {
+        meta.finalizers.clone_from(&was.finalizers);
+    }
+    if meta.owner_references.is_empty() {
+        meta.owner_references.clone_from(&was.owner_references);
+    }
+}
+
+/// A resource that says which one it was made from is made from the one that is there.
+fn check_version(given: &Resource, old: Option<&Resource>, kind: String, name: String) -> Result<(), ApplyError> {
+    let given = given.meta();
+    let Some(is) = old.map(Resource::meta) else {
+        return if given.resource_version.is_some() { Err(ApplyError::NotFound { kind, name }) } else { Ok(()) };
+    };
     let version_differs = given.resource_version.is_some() && given.resource_version != is.resource_version;
     let uid_differs = given.uid.is_some() && given.uid != is.uid;
     if version_differs || uid_differs {
         let current = is.resource_version.clone().unwrap_or_default();
         return Err(ApplyError::Conflict { kind, name, current });
     }
-    resource.keep_status_of(old);
-    let grown = is.generation.unwrap_or(0) + i64::from(resource.spec_differs(old));
-    let (uid, created) = (is.uid.clone(), is.creation_timestamp);
-    let meta = resource.meta_mut();
-    meta.uid = uid;
-    meta.generation = Some(grown);
-    meta.creation_timestamp = created;
     Ok(())
 }
 
@@ -160,9 +214,10 @@ mod tests {
     #[test]
     fn a_resource_changed_since_it_was_read_is_a_conflict() {
         let current = Resources::default().with(admit_all(&Resources::default(), BROKER).unwrap(), 7);
-        let stale = "apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {name: a, resourceVersion: '6'}\n";
+        let stale =
+            "apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {name: a, resourceVersion: '60000'}\n";
         assert!(matches!(admit_all(&current, stale), Err(ApplyError::Conflict { .. })));
-        assert!(admit_all(&current, &stale.replace("'6'", "'7'")).is_ok());
+        assert!(admit_all(&current, &stale.replace("'60000'", "'70000'")).is_ok());
         assert!(matches!(admit_all(&Resources::default(), stale), Err(ApplyError::NotFound { .. })));
     }
 }

@@ -12,7 +12,7 @@ use crate::serving::{RevisionsTold, Scales};
 use crate::{
     AppendError, ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch, Grant,
     GroupCursors, GroupId, Hops, NodeId, NodeReport, Offset, OperationError, Position, Progress, ReadError, Resources,
-    Selection, Session, Start, TriggerId,
+    Selection, Session, Start, TriggerId, Write,
 };
 
 /// An append that was acknowledged: a quorum has it in synced storage.
@@ -126,6 +126,10 @@ pub trait Client: Clone + Send + Sync + 'static {
 
     /// Deletes a resource.
     fn delete(&self, key: ResourceKey) -> impl Future<Output = Result<(), ApplyError>> + Send;
+
+    /// Changes one resource if it still is what the change was worked out from. Returns the log index of the change, once
+    /// it is seen here too, as a rule. Unlike with [`apply`](Self::apply) nothing is waited for that follows from it.
+    fn write(&self, write: Write) -> impl Future<Output = Result<u64, ApplyError>> + Send;
 
     /// The cluster as this client knows it, and how it changes.
     fn cluster(&self) -> watch::Receiver<Arc<ClusterView>>;

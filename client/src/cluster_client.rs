@@ -52,10 +52,11 @@ use crate::either::Either;
 use crate::retry::{Next, Refused, Tries};
 use crate::routing::{Deduplicating, Routes};
 use crate::serving::{RevisionsTold, Scales};
+use crate::version::index_of;
 use crate::{
     ApplyError, BrokerName, Client, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch, Grant,
     GroupCursors, GroupId, Hops, NodeClient, NodeId, NodeReport, Offset, OperationError, Position, Progress, ReadError,
-    Resources, Selection, Session, Start, TriggerId, Warning,
+    Resources, Selection, Session, Start, TriggerId, Warning, Write,
 };
 
 /// How long a change of resources made on another node may take to be seen here before its maker is answered all the same.
@@ -415,7 +416,7 @@ where
         };
         let stored: Vec<Resource> = self.0.ask(Place::Registry, false, apply).await?;
         let version = |resource: &Resource| resource.meta().resource_version.as_deref()?.parse::<u64>().ok();
-        let newest = stored.iter().filter_map(version).max().unwrap_or(0);
+        let newest = stored.iter().filter_map(version).max().map_or(0, index_of);
         self.0.seen(|seen| seen.version >= newest).await;
         Ok(stored)
     }
@@ -430,6 +431,16 @@ where
         self.0.ask::<(), ApplyError, _>(Place::Registry, false, delete).await?;
         self.0.seen(|seen| seen.find(&key).is_none_or(|found| found.meta().uid != before)).await;
         Ok(())
+    }
+
+    async fn write(&self, write: Write) -> Result<u64, ApplyError> {
+        let made = |node: NodeOf<L, C>| {
+            let write = write.clone();
+            async move { node.write(write).await }
+        };
+        let index: u64 = self.0.ask(Place::Registry, false, made).await?;
+        self.0.seen(|seen| seen.version >= index).await;
+        Ok(index)
     }
 
     fn cluster(&self) -> watch::Receiver<Arc<ClusterView>> {

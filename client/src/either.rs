@@ -11,7 +11,7 @@ use crate::serving::{RevisionsTold, Scales};
 use crate::{
     ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch, GroupCursors, GroupId,
     Hops, NodeClient, NodeReport, Offset, OperationError, Position, ProducerKey, Progress, ReadError, Resources,
-    Selection, Serving, Session, Start, TriggerId, Warning,
+    Selection, Serving, Session, Start, TriggerId, Warning, Write,
 };
 
 /// One of two kinds of node.
@@ -107,6 +107,10 @@ impl<L: NodeClient, R: NodeClient> NodeClient for Either<L, R> {
 
     async fn delete(&self, key: ResourceKey) -> Result<(), ApplyError> {
         either!(self, node => node.delete(key).await)
+    }
+
+    async fn write(&self, write: Write) -> Result<u64, ApplyError> {
+        either!(self, node => node.write(write).await)
     }
 
     async fn warn(&self, trigger: TriggerId, warning: Option<Warning>) -> Result<(), ApplyError> {

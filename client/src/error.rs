@@ -152,6 +152,22 @@ pub enum ApplyError {
         /// The version that is stored now.
         current: String,
     },
+    /// There is such a resource already. Nothing was stored.
+    #[error("{kind} {name} exists already")]
+    AlreadyExists {
+        /// The resource's kind.
+        kind: String,
+        /// `namespace/name`.
+        name: String,
+    },
+    /// Objects of core kinds would take more than they may together. Nothing was stored.
+    #[error("objects of core kinds take {bytes} bytes then; all together may take {limit}")]
+    TooMuch {
+        /// What they would take.
+        bytes: u64,
+        /// What they may.
+        limit: u64,
+    },
     /// There is no such resource to change.
     #[error("{kind} {name} does not exist")]
     NotFound {

@@ -18,11 +18,13 @@ mod either;
 mod error;
 mod group;
 pub mod grpc;
+pub mod history;
 pub mod memory;
 
 mod name;
 mod node_client;
 mod object_name;
+pub mod objects;
 mod position;
 mod range_set;
 mod resources;
@@ -30,6 +32,8 @@ mod retry;
 mod routing;
 pub mod serving;
 pub mod status;
+pub mod version;
+mod write;
 
 pub use batch::{BadBatch, DedupKey, EventBatch, Hops, RECORD_OVERHEAD_BYTES, Record, encode_record, records};
 pub use client::{Appended, Client, Warning};
@@ -48,3 +52,4 @@ pub use object_name::ObjectName;
 pub use position::{GroupId, NotAPosition, Offset, Position};
 pub use range_set::RangeSet;
 pub use resources::{Named, Resources};
+pub use write::Write;

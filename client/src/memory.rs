@@ -24,7 +24,7 @@ use crate::status::{Facts, reconcile};
 use crate::{
     AppendError, Appended, ApplyError, BrokerName, Client, ClusterChange, ClusterError, ClusterView, DeadLetter,
     EventBatch, Grant, GroupCursors, GroupId, GroupState, Hops, NodeId, NodeReport, Offset, OperationError, Position,
-    Progress, ReadError, Resources, Selection, Session, Start, TriggerId, Warning, encode_record,
+    Progress, ReadError, Resources, Selection, Session, Start, TriggerId, Warning, Write, encode_record,
 };
 
 pub use cluster::{MemoryCluster, MemoryNode};
@@ -313,7 +313,7 @@ impl MemoryClient {
         };
         let changed = reconcile(&resources, facts);
         state.index += 1;
-        resources = resources.with(changed, state.index);
+        resources = resources.put_at(changed, state.index);
         self.0.resources.send_replace(Arc::new(resources));
         if started {
             self.0.changes.lock().send_replace(state.index);
@@ -471,7 +471,7 @@ impl Client for MemoryClient {
         })?;
         let keys: Vec<_> = admitted.iter().map(Resource::key).collect();
         state.index += 1;
-        let next = current.with(admitted, state.index);
+        let next = current.put_at(admitted, state.index);
         self.settle(&mut state, next);
         let stored = self.0.resources.borrow().clone();
         Ok(keys.iter().filter_map(|key| stored.find(key)).collect())
@@ -485,9 +485,23 @@ impl Client for MemoryClient {
             return Err(ApplyError::NotFound { kind: key.kind.to_string(), name });
         }
         state.index += 1;
-        let next = current.without(&key, state.index);
+        let next = current.take_at(&key, state.index);
         self.settle(&mut state, next);
         Ok(())
+    }
+
+    async fn write(&self, write: Write) -> Result<u64, ApplyError> {
+        let mut state = self.0.state.lock();
+        let current = self.0.resources.borrow().clone();
+        write.check(&current)?;
+        state.index += 1;
+        let index = state.index;
+        let next = match write {
+            Write::Create(resource) | Write::Replace { resource, .. } => current.put_at(vec![*resource], index),
+            Write::Delete { key, .. } => current.take_at(&key, index),
+        };
+        self.settle(&mut state, next);
+        Ok(index)
     }
 
     fn cluster(&self) -> watch::Receiver<Arc<ClusterView>> {

@@ -11,7 +11,7 @@ use crate::serving::{RevisionsTold, Scales};
 use crate::{
     AppendError, Appended, ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch,
     GroupCursors, GroupId, Hops, NodeReport, Offset, OperationError, Position, ProducerKey, Progress, ReadError,
-    Resources, Selection, Serving, Session, Start, TriggerId, Warning,
+    Resources, Selection, Serving, Session, Start, TriggerId, Warning, Write,
 };
 
 /// One node: what it leads, it does; what it does not, it refuses with `NotLeader`, which says who does. In process it
@@ -109,6 +109,10 @@ pub trait NodeClient: Clone + Send + Sync + 'static {
 
     /// Deletes a resource; only the registry's leader does it.
     fn delete(&self, key: ResourceKey) -> impl Future<Output = Result<(), ApplyError>> + Send;
+
+    /// Changes one resource if it still is what the change was worked out from. Returns the log index of the change, once
+    /// it is applied at the leader.
+    fn write(&self, write: Write) -> impl Future<Output = Result<u64, ApplyError>> + Send;
 
     /// As [`crate::Client::warn`]; only the registry's leader does it.
     fn warn(&self, trigger: TriggerId, warning: Option<Warning>)

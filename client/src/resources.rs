@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pelton_resource::{
-    Broker, Configuration, DomainMapping, Kind, ObjectMeta, Resource, ResourceKey, Revision, Route, Service, Trigger,
+    Broker, Configuration, CoreObject, DomainMapping, Kind, ObjectMeta, Resource, ResourceKey, Revision, Route,
+    Service, Trigger,
 };
 
+use crate::history::{Change, History};
+use crate::version::version_at;
 use crate::{BrokerName, ObjectName, TriggerId};
 
 /// The resources of one kind, by namespace and name.
@@ -22,7 +25,7 @@ pub struct Resources {
     /// Triggers by identity.
     pub triggers: BTreeMap<TriggerId, Arc<Trigger>>,
     /// The identity of each trigger by `namespace/name`.
-    names: BTreeMap<String, TriggerId>,
+    names: BTreeMap<ObjectName, TriggerId>,
     /// Services.
     pub services: Named<Service>,
     /// Configurations.
@@ -33,6 +36,10 @@ pub struct Resources {
     pub routes: Named<Route>,
     /// DomainMappings.
     pub domain_mappings: Named<DomainMapping>,
+    /// Objects of the core kinds.
+    pub core: BTreeMap<(Kind, ObjectName), Arc<CoreObject>>,
+    /// What has changed lately. Unlike the rest it goes on: whoever applies changes notes them there.
+    pub history: History,
 }
 
 fn all<'a, K, T: Clone + 'a>(map: &'a BTreeMap<K, Arc<T>>) -> impl Iterator<Item = Resource> + 'a
@@ -53,7 +60,7 @@ impl Resources {
     /// The trigger with this namespace and name.
     #[must_use]
     pub fn trigger(&self, namespace: &str, name: &str) -> Option<(TriggerId, &Arc<Trigger>)> {
-        let id = *self.names.get(&format!("{namespace}/{name}"))?;
+        let id = *self.names.get(&ObjectName::new(namespace, name))?;
         self.triggers.get(&id).map(|trigger| (id, trigger))
     }
 
@@ -75,6 +82,7 @@ impl Resources {
             Kind::Revision => found(self.revisions.get(&name)),
             Kind::Route => found(self.routes.get(&name)),
             Kind::DomainMapping => found(self.domain_mappings.get(&name)),
+            core => found(self.core.get(&(core, name))),
         }
     }
 
@@ -83,8 +91,27 @@ impl Resources {
         Kind::ALL.into_iter().flat_map(|kind| self.of_kind(kind))
     }
 
+    /// What every one of them is and its metadata, without a copy of anything.
+    pub fn metas(&self) -> impl Iterator<Item = (Kind, &ObjectMeta)> {
+        Kind::ALL.into_iter().flat_map(|kind| self.metas_of(kind).map(move |meta| (kind, meta)))
+    }
+
+    /// The metadata of all of one kind, without a copy of anything.
+    pub fn metas_of(&self, kind: Kind) -> Box<dyn Iterator<Item = &ObjectMeta> + Send + '_> {
+        match kind {
+            Kind::Broker => Box::new(self.brokers.values().map(|it| &it.metadata)),
+            Kind::Trigger => Box::new(self.triggers.values().map(|it| &it.metadata)),
+            Kind::Service => Box::new(self.services.values().map(|it| &it.metadata)),
+            Kind::Configuration => Box::new(self.configurations.values().map(|it| &it.metadata)),
+            Kind::Revision => Box::new(self.revisions.values().map(|it| &it.metadata)),
+            Kind::Route => Box::new(self.routes.values().map(|it| &it.metadata)),
+            Kind::DomainMapping => Box::new(self.domain_mappings.values().map(|it| &it.metadata)),
+            core => Box::new(self.core_of(core).map(|it| &it.metadata)),
+        }
+    }
+
     /// All of one kind.
-    pub fn of_kind(&self, kind: Kind) -> Box<dyn Iterator<Item = Resource> + '_> {
+    pub fn of_kind(&self, kind: Kind) -> Box<dyn Iterator<Item = Resource> + Send + '_> {
         match kind {
             Kind::Broker => Box::new(all(&self.brokers)),
             Kind::Trigger => Box::new(all(&self.triggers)),
@@ -93,16 +120,29 @@ impl Resources {
             Kind::Revision => Box::new(all(&self.revisions)),
             Kind::Route => Box::new(all(&self.routes)),
             Kind::DomainMapping => Box::new(all(&self.domain_mappings)),
+            core => Box::new(self.core_of(core).map(|object| object.as_ref().clone().into())),
         }
     }
 
-    /// These resources with `stored` put in, as of `version`. Each of `stored` gets that resourceVersion. A Trigger
-    /// without a uid is left out: admission gives every one its own.
+    /// All objects of a core kind, by namespace and name.
+    pub fn core_of(&self, kind: Kind) -> impl Iterator<Item = &Arc<CoreObject>> {
+        let from = (kind, ObjectName::new("", ""));
+        self.core.range(from..).take_while(move |((of, _), _)| *of == kind).map(|(_, object)| object)
+    }
+
+    /// The Namespace of that name.
+    #[must_use]
+    pub fn namespace(&self, name: &str) -> Option<&Arc<CoreObject>> {
+        self.core.get(&(Kind::Namespace, ObjectName::new("", name)))
+    }
+
+    /// These resources with `stored` put in, as of log index `version`. Each of `stored` gets the resourceVersion of its
+    /// place. A Trigger without a uid is left out: admission gives every one its own.
     #[must_use]
     pub fn with(&self, stored: impl IntoIterator<Item = Resource>, version: u64) -> Self {
         let mut next = Self { version, ..self.clone() };
-        for mut resource in stored {
-            resource.meta_mut().resource_version = Some(version.to_string());
+        for (place, mut resource) in stored.into_iter().enumerate() {
+            resource.meta_mut().resource_version = Some(version_at(version, place).to_string());
             next.put(resource);
         }
         next
@@ -120,7 +160,7 @@ impl Resources {
             }
             Resource::Trigger(trigger) => {
                 if let Some(id) = trigger.metadata.uid.as_deref().and_then(TriggerId::parse) {
-                    let name = format!("{}/{}", trigger.metadata.namespace, trigger.metadata.name);
+                    let name = ObjectName::of(&trigger.metadata);
                     if let Some(former) = self.names.insert(name, id).filter(|former| *former != id) {
                         self.triggers.remove(&former);
                     }
@@ -132,7 +172,32 @@ impl Resources {
             Resource::Revision(it) => named(&mut self.revisions, it, |it| &it.metadata),
             Resource::Route(it) => named(&mut self.routes, it, |it| &it.metadata),
             Resource::DomainMapping(it) => named(&mut self.domain_mappings, it, |it| &it.metadata),
+            Resource::Core(it) => {
+                self.core.insert((it.kind, ObjectName::of(&it.metadata)), Arc::new(it));
+            }
         }
+    }
+
+    /// As [`with`](Self::with), and noted in the history: this is what has become of the resources.
+    #[must_use]
+    pub fn put_at(&self, stored: Vec<Resource>, index: u64) -> Self {
+        let keys: Vec<ResourceKey> = stored.iter().map(Resource::key).collect();
+        let next = self.with(stored, index);
+        for key in &keys {
+            if let Some(after) = next.find(key) {
+                self.history.record(Change::put(self.find(key).as_ref(), &after));
+            }
+        }
+        next
+    }
+
+    /// As [`without`](Self::without), and noted in the history.
+    #[must_use]
+    pub fn take_at(&self, key: &ResourceKey, index: u64) -> Self {
+        if let Some(before) = self.find(key) {
+            self.history.record(Change::take(before, version_at(index, 0)));
+        }
+        self.without(key, index)
     }
 
     /// These resources without the one named, as of `version`.
@@ -149,7 +214,7 @@ impl Resources {
         match key.kind {
             Kind::Broker => drop(self.brokers.remove(&BrokerName::new(&key.namespace, &key.name))),
             Kind::Trigger => {
-                if let Some(id) = self.names.remove(&format!("{}/{}", key.namespace, key.name)) {
+                if let Some(id) = self.names.remove(&name) {
                     self.triggers.remove(&id);
                 }
             }
@@ -158,6 +223,7 @@ impl Resources {
             Kind::Revision => drop(self.revisions.remove(&name)),
             Kind::Route => drop(self.routes.remove(&name)),
             Kind::DomainMapping => drop(self.domain_mappings.remove(&name)),
+            core => drop(self.core.remove(&(core, name))),
         }
     }
 }
@@ -178,16 +244,24 @@ mod tests {
     fn resources_of_every_kind_are_found_by_their_names() {
         let places = [("a", "x"), ("a", "y"), ("b", "x")];
         let every = Kind::ALL.into_iter().flat_map(|kind| places.map(|(namespace, name)| (kind, namespace, name)));
+        let is_one = |(kind, namespace, _): &(Kind, &str, &str)| kind.is_namespaced() || *namespace == "a";
+        let scope = |kind: Kind, namespace| if kind.is_namespaced() { namespace } else { "" };
+        let every = every.filter(is_one).map(|(kind, namespace, name)| (kind, scope(kind, namespace), name));
         let made = (1..).zip(every).map(|(uid, (kind, namespace, name))| resource(kind, namespace, name, uid));
         let made: Vec<Resource> = made.collect();
         let all = Resources::default().with(made.clone(), 7);
         assert_eq!((all.iter().count(), all.version), (made.len(), 7));
+        let metas = all.metas().map(|(kind, meta)| ResourceKey::new(kind, meta.namespace.as_str(), meta.name.as_str()));
+        let keys: std::collections::BTreeSet<_> = made.iter().map(Resource::key).collect();
+        assert_eq!(metas.collect::<std::collections::BTreeSet<_>>(), keys);
+        let mut versions = std::collections::BTreeSet::new();
         for resource in &made {
             let key = resource.key();
             let found = all.find(&key).unwrap();
             assert_eq!(found.key(), key);
-            assert_eq!(found.meta().resource_version.as_deref(), Some("7"));
-            assert_eq!(all.of_kind(key.kind).count(), places.len(), "{key}");
+            let version = found.meta().resource_version.as_ref().unwrap().parse().unwrap();
+            assert!(versions.insert(version) && crate::version::index_of(version) == 7, "{key} has {version}");
+            assert_eq!(all.of_kind(key.kind).count(), if key.kind.is_namespaced() { 3 } else { 2 }, "{key}");
             let fewer = all.without(&key, 8);
             assert_eq!((fewer.find(&key), fewer.iter().count()), (None, made.len() - 1), "{key}");
             assert_eq!(fewer.with([found], 9).iter().count(), made.len(), "{key}");

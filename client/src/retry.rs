@@ -103,7 +103,11 @@ impl Refused for ApplyError {
             Self::NotLeader { leader } => Verdict::Elsewhere(*leader),
             Self::Unavailable => Verdict::Later,
             Self::OutcomeUnknown => Verdict::Unknown,
-            Self::Invalid { .. } | Self::Conflict { .. } | Self::NotFound { .. } => Verdict::Final,
+            Self::Invalid { .. }
+            | Self::Conflict { .. }
+            | Self::AlreadyExists { .. }
+            | Self::TooMuch { .. }
+            | Self::NotFound { .. } => Verdict::Final,
         }
     }
 

@@ -38,9 +38,7 @@ pub fn reconcile(resources: &Resources, facts: Facts<'_>) -> Vec<Resource> {
         .collect();
     let address_of = |key: &ResourceKey| match key.kind {
         Kind::Broker => addresses.get(&BrokerName::new(&key.namespace, &key.name)).cloned(),
-        Kind::Trigger | Kind::Service | Kind::Configuration | Kind::Revision | Kind::Route | Kind::DomainMapping => {
-            stored_address(resources, key)
-        }
+        _ => stored_address(resources, key),
     };
     let mut changed = Vec::new();
     let mut ready: BTreeMap<&BrokerName, Condition> = BTreeMap::new();
@@ -68,7 +66,9 @@ fn stored_address(resources: &Resources, key: &ResourceKey) -> Option<String> {
         Kind::Service => resources.services.get(&name)?.status.address.as_ref(),
         Kind::Route => resources.routes.get(&name)?.status.address.as_ref(),
         Kind::DomainMapping => resources.domain_mappings.get(&name)?.status.address.as_ref(),
-        Kind::Broker | Kind::Trigger | Kind::Configuration | Kind::Revision => None,
+        // It has no status: its address is what it says.
+        Kind::CoreService => return resources.core.get(&(Kind::CoreService, name))?.external_url(),
+        _ => None,
     };
     address?.url.clone()
 }
@@ -271,6 +271,22 @@ mod tests {
             let status = &both.trigger("default", "t").unwrap().1.status;
             assert_eq!(status.subscriber_uri.as_deref(), want, "{kind}");
             assert_eq!(status.conditions.is_ready(), want.is_some(), "{kind}");
+        }
+    }
+
+    /// A core Service of type ExternalName is another name for a host.
+    #[test]
+    fn a_reference_to_an_external_name_is_resolved() {
+        let trigger =
+            TRIGGER.replace("uri: 'http://s.example/'", "ref: {apiVersion: v1, kind: Service, name: s}, uri: /in");
+        let service = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {type: ExternalName, externalName: \
+                       s.example, ports: [{port: 8080}]}\n";
+        for (text, want) in [
+            (format!("{BROKER}---\n{trigger}---\n{service}"), Some("http://s.example:8080/in")),
+            (format!("{BROKER}---\n{trigger}"), None),
+        ] {
+            let all = settle(stored(&text), Some("http://in"), true);
+            assert_eq!(all.trigger("default", "t").unwrap().1.status.subscriber_uri.as_deref(), want);
         }
     }
 

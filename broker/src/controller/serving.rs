@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use pelton_client::objects::{Removal, removal};
 use pelton_client::serving::Facts;
 use pelton_client::serving::reconcile::reconcile;
 use pelton_client::{OperationError, Resources};
 use pelton_log::Term;
-use pelton_resource::Resource;
+use pelton_resource::{Resource, Time};
 use tokio::time::Instant;
 
 use super::STATUSES_AT_ONCE;
@@ -37,8 +38,16 @@ pub(super) async fn settle(
     let current = shared.registry.state.current();
     for key in changes.delete {
         let uid = |of: &Resources| of.find(&key).and_then(|resource| resource.meta().uid.clone());
-        if uid(&current).is_some() && uid(&current) == uid(resources) {
-            shared.registry.commit_in(term, &RegistryCommand::Delete(key)).await?;
+        if uid(&current).is_none() || uid(&current) != uid(resources) {
+            continue;
+        }
+        let Some(resource) = current.find(&key) else { continue };
+        match removal(&resource, Time::from_unix_millis(shared.clock.now().0)) {
+            Removal::Gone => drop(shared.registry.commit_in(term, &RegistryCommand::Delete(key)).await?),
+            Removal::Marked(marked) => {
+                shared.registry.commit_in(term, &RegistryCommand::Put(vec![*marked])).await?;
+            }
+            Removal::Waits => {}
         }
     }
     let is_fresh = |resource: &Resource| {

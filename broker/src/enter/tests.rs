@@ -25,7 +25,7 @@ use crate::node::{RegistryStore, Retention};
 use net::Net;
 
 /// Long enough for any machine; a test that is right never waits so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Bytes of the segments of these logs.
 const SEGMENT_BYTES: u64 = 1 << 20;

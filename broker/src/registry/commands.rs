@@ -74,7 +74,8 @@ impl RegistryCommand {
         match self {
             Self::Put(resources) => (PUT, fold(version, &to_json(resources))),
             Self::Delete(key) => {
-                let key = Key { kind: key.kind.to_string(), namespace: key.namespace.clone(), name: key.name.clone() };
+                let key =
+                    Key { kind: key.kind.id().to_owned(), namespace: key.namespace.clone(), name: key.name.clone() };
                 (DELETE, fold(version, &to_json(&key)))
             }
             Self::Cluster(command) => (CLUSTER, fold(version, &to_json(command))),
@@ -88,7 +89,7 @@ impl RegistryCommand {
             PUT => Ok(Self::Put(serde_json::from_slice(&unfold(known, body)?)?)),
             DELETE => {
                 let key: Key = serde_json::from_slice(&unfold(known, body)?)?;
-                let kind: Kind = key.kind.parse().map_err(|_| Undecodable::Compressed)?;
+                let kind = Kind::of_id(&key.kind).ok_or(Undecodable::Compressed)?;
                 Ok(Self::Delete(ResourceKey::new(kind, key.namespace, key.name)))
             }
             CLUSTER => Ok(Self::Cluster(serde_json::from_slice(&unfold(known, body)?)?)),

@@ -9,11 +9,12 @@ use arc_swap::ArcSwap;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use foldhash::HashMap;
 use parking_lot::Mutex;
+use pelton_client::version::version_after;
 use pelton_client::{BrokerName, Resources};
 use pelton_consensus::{Applied, StateMachine, Watermark};
 use pelton_log::LogIndex;
 use pelton_peer::Versions;
-use pelton_resource::{Resource, broker_settings};
+use pelton_resource::{Broker, Resource, broker_settings};
 use serde::{Serialize, Serializer};
 use tokio::sync::watch;
 
@@ -128,7 +129,12 @@ impl RegistryState {
     }
 
     fn publish(&self, resources: Resources) {
-        self.windows.store(Arc::new(windows_of(&resources)));
+        let is_same = |(a, b): (&Arc<Broker>, &Arc<Broker>)| Arc::ptr_eq(a, b);
+        let current = self.resources.borrow().clone();
+        let (now, was) = (&resources.brokers, &current.brokers);
+        if now.len() != was.len() || !now.values().zip(was.values()).all(is_same) {
+            self.windows.store(Arc::new(windows_of(&resources)));
+        }
         self.resources.send_replace(Arc::new(resources));
     }
 
@@ -189,6 +195,8 @@ impl Inner {
 fn resources_of(stored: Vec<Resource>, version: u64) -> Resources {
     let mut resources = Resources::default();
     resources.version = version;
+    // What was before is not known.
+    resources.history.begin(version_after(version));
     stored.into_iter().for_each(|resource| resources.put(resource));
     resources
 }
@@ -213,14 +221,15 @@ impl StateMachine for RegistryState {
         let command = RegistryCommand::decode(applied.command.kind, &applied.command.body, self.protocol);
         match command {
             Ok(RegistryCommand::Put(resources)) => {
-                let next = current.with(resources.clone(), index);
-                let stored: Vec<_> = resources.iter().filter_map(|resource| next.find(&resource.key())).collect();
+                let keys: Vec<_> = resources.iter().map(Resource::key).collect();
+                let next = current.put_at(resources, index);
+                let stored: Vec<_> = keys.iter().filter_map(|key| next.find(key)).collect();
                 inner.write(index, Change { put: &stored, ..Change::default() });
                 self.publish(next);
             }
             Ok(RegistryCommand::Delete(key)) => {
                 inner.write(index, Change { take: Some(&key), ..Change::default() });
-                self.publish(current.without(&key, index));
+                self.publish(current.take_at(&key, index));
             }
             Ok(RegistryCommand::Cluster(command)) => {
                 let mut next = (*self.current_cluster()).clone();
@@ -230,6 +239,8 @@ impl StateMachine for RegistryState {
                 if next.version == index {
                     self.cluster.send_replace(Arc::new(next));
                 }
+                // They are true as of here too: a node that starts from here says so, and others must reach that version.
+                self.resources.send_replace(Arc::new(current.with([], index)));
             }
             // Applying what follows without this entry would make this replica differ from the others.
             Err(error) => panic!("entry {index} of the registry cannot be applied: it is {error}"),

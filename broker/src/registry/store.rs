@@ -172,7 +172,7 @@ fn read_value<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, Unusab
 }
 
 fn key_bytes(key: &ResourceKey) -> Vec<u8> {
-    format!("{}/{}/{}", key.kind, key.namespace, key.name).into_bytes()
+    format!("{}/{}/{}", key.kind.id(), key.namespace, key.name).into_bytes()
 }
 
 fn meta_bytes(index: u64, digest: Digest) -> Vec<u8> {

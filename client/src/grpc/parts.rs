@@ -2,14 +2,14 @@
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use pelton_proto::broker::v1 as wire;
-use pelton_resource::{Resource, ResourceKey};
+use pelton_resource::{Kind, Resource, ResourceKey};
 
 use super::PART_BYTES;
 use crate::codec::{
     Undecodable, get_cursor, get_letter, get_progress, get_selection, put_cursor, put_letter, put_progress,
     put_selection,
 };
-use crate::{DeadLetter, GroupCursors, GroupId, Offset, Progress, Selection, TriggerId};
+use crate::{DeadLetter, GroupCursors, GroupId, Offset, Progress, Selection, TriggerId, Write};
 
 /// The version of the binary forms.
 const VERSION: u8 = 1;
@@ -135,12 +135,32 @@ pub(super) fn resource_from_wire(bytes: &Bytes) -> Result<Resource, Undecodable>
 }
 
 pub(super) fn key_to_wire(key: &ResourceKey) -> wire::ResourceKey {
-    wire::ResourceKey { kind: key.kind.to_string(), namespace: key.namespace.clone(), name: key.name.clone() }
+    wire::ResourceKey { kind: key.kind.id().to_owned(), namespace: key.namespace.clone(), name: key.name.clone() }
 }
 
 pub(super) fn key_from_wire(key: wire::ResourceKey) -> Result<ResourceKey, Undecodable> {
-    let kind = key.kind.parse().map_err(|_| Undecodable::Malformed)?;
+    let kind = Kind::of_id(&key.kind).ok_or(Undecodable::Malformed)?;
     Ok(ResourceKey::new(kind, key.namespace, key.name))
+}
+
+pub(super) fn write_to_wire(write: &Write) -> wire::WriteRequest {
+    use wire::write_request::Write as Sent;
+    let (sent, version) = match write {
+        Write::Create(resource) => (Sent::Create(resource_to_wire(resource)), ""),
+        Write::Replace { resource, version } => (Sent::Replace(resource_to_wire(resource)), version.as_str()),
+        Write::Delete { key, version } => (Sent::Delete(key_to_wire(key)), version.as_str()),
+    };
+    wire::WriteRequest { write: Some(sent), version: version.to_owned() }
+}
+
+pub(super) fn write_from_wire(request: wire::WriteRequest) -> Result<Write, Undecodable> {
+    use wire::write_request::Write as Sent;
+    let wire::WriteRequest { write, version } = request;
+    Ok(match write.ok_or(Undecodable::Malformed)? {
+        Sent::Create(resource) => Write::Create(Box::new(resource_from_wire(&resource)?)),
+        Sent::Replace(resource) => Write::Replace { resource: Box::new(resource_from_wire(&resource)?), version },
+        Sent::Delete(key) => Write::Delete { key: key_from_wire(key)?, version },
+    })
 }
 
 pub(super) fn trigger_to_wire(trigger: TriggerId) -> Bytes {
@@ -206,6 +226,21 @@ mod tests {
         assert!(parts.len() > 1);
         assert_eq!(letters_from_wire(parts, GROUP), Ok(letters));
         assert_eq!(letters_from_wire(letters_to_wire(&[]), GROUP), Ok(vec![]));
+    }
+
+    #[test]
+    fn writes_come_back() {
+        let text = "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: n}\nspec: {type: ExternalName}\n";
+        let resource = Box::new(pelton_resource::parse_documents(text, "test").unwrap().remove(0));
+        let version = "70000".to_owned();
+        for write in [
+            Write::Create(resource.clone()),
+            Write::Replace { resource: resource.clone(), version: version.clone() },
+            Write::Delete { key: resource.key(), version },
+        ] {
+            assert_eq!(write_from_wire(write_to_wire(&write)).unwrap(), write);
+        }
+        assert!(write_from_wire(wire::WriteRequest::default()).is_err());
     }
 
     #[test]

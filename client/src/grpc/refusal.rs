@@ -139,6 +139,10 @@ impl Wire for ApplyError {
             Self::Invalid { kind, name, errors } => of(Reason::Invalid, kind, name, errors),
             Self::Conflict { kind, name, current } => of(Reason::Conflict, kind, name, current),
             Self::NotFound { kind, name } => of(Reason::NotFound, kind, name, ""),
+            Self::AlreadyExists { kind, name } => of(Reason::AlreadyExists, kind, name, ""),
+            Self::TooMuch { bytes, limit } => {
+                wire::Refusal { wanted: *bytes, limit: *limit, ..plain(Reason::TooLarge) }
+            }
             Self::NotLeader { leader } => not_leader(*leader),
             Self::Unavailable => plain(Reason::Unavailable),
             Self::OutcomeUnknown => plain(Reason::OutcomeUnknown),
@@ -148,11 +152,13 @@ impl Wire for ApplyError {
     fn from_wire(refusal: wire::Refusal) -> Self {
         let reason = refusal.reason();
         let named = leader(&refusal);
-        let wire::Refusal { kind, name, text, .. } = refusal;
+        let wire::Refusal { kind, name, text, wanted, limit, .. } = refusal;
         match reason {
             Reason::Invalid => Self::Invalid { kind, name, errors: text },
             Reason::Conflict => Self::Conflict { kind, name, current: text },
             Reason::NotFound => Self::NotFound { kind, name },
+            Reason::AlreadyExists => Self::AlreadyExists { kind, name },
+            Reason::TooLarge => Self::TooMuch { bytes: wanted, limit },
             Reason::NotLeader => Self::NotLeader { leader: named },
             Reason::OutcomeUnknown => Self::OutcomeUnknown,
             _ => Self::Unavailable,
@@ -226,6 +232,8 @@ mod tests {
             ApplyError::Invalid { kind: kind(), name: name(), errors: "spec.broker".to_owned() },
             ApplyError::Conflict { kind: kind(), name: name(), current: "12".to_owned() },
             ApplyError::NotFound { kind: kind(), name: name() },
+            ApplyError::AlreadyExists { kind: kind(), name: name() },
+            ApplyError::TooMuch { bytes: 9, limit: 8 },
             ApplyError::NotLeader { leader: some },
             ApplyError::Unavailable,
             ApplyError::OutcomeUnknown,

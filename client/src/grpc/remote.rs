@@ -19,7 +19,7 @@ use crate::serving::{RevisionsTold, Scales};
 use crate::{
     ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch, GroupCursors, GroupId,
     Hops, NodeClient, NodeId, NodeReport, Offset, OperationError, Position, ProducerKey, Progress, ReadError,
-    Resources, Selection, Serving, Session, Start, TriggerId, Warning,
+    Resources, Selection, Serving, Session, Start, TriggerId, Warning, Write,
 };
 
 /// Most bytes of an answer that is not a read: cursors of a group, dead letters, resources.
@@ -197,6 +197,15 @@ impl NodeClient for RemoteNode {
     async fn delete(&self, key: ResourceKey) -> Result<(), ApplyError> {
         let mut stub = self.caller().stub(Lane::Small);
         Caller::number(stub.delete(parts::key_to_wire(&key))).await.map(|_| ())
+    }
+
+    async fn write(&self, write: Write) -> Result<u64, ApplyError> {
+        let request = parts::write_to_wire(&write);
+        if prost::Message::encoded_len(&request) > MAX_MESSAGE_BYTES {
+            return Err(resources_too_large());
+        }
+        let mut stub = self.caller().stub(Lane::Reads);
+        Caller::number(stub.write(request)).await
     }
 
     async fn warn(&self, trigger: TriggerId, warning: Option<Warning>) -> Result<(), ApplyError> {

@@ -16,8 +16,8 @@ use super::{MAX_READ_BYTES, PART_BYTES, appending, parts, telling};
 use crate::codec::Undecodable;
 use crate::serving::Scales;
 use crate::{
-    EventBatch, GroupId, MAX_DEAD_LETTERS, NodeClient, NodeId, Offset, OperationError, Position, Session, Start,
-    Warning,
+    ApplyError, EventBatch, GroupId, MAX_DEAD_LETTERS, NodeClient, NodeId, Offset, OperationError, Position, Session,
+    Start, Warning,
 };
 
 /// Answers other nodes for a node of this process.
@@ -222,6 +222,11 @@ impl<N: NodeClient> Node for NodeService<N> {
     async fn delete(&self, request: Request<wire::ResourceKey>) -> Result<Response<wire::NumberResponse>, Status> {
         let key = parts::key_from_wire(self.admitted(request)?).map_err(unreadable)?;
         Ok(number(self.node.delete(key).await.map(|()| 0)))
+    }
+
+    async fn write(&self, request: Request<wire::WriteRequest>) -> Result<Response<wire::NumberResponse>, Status> {
+        let write = parts::write_from_wire(self.admitted(request)?).map_err(unreadable)?;
+        Ok(number::<ApplyError>(self.node.write(write).await))
     }
 
     async fn warn(&self, request: Request<wire::WarnRequest>) -> Result<Response<wire::NumberResponse>, Status> {

@@ -87,6 +87,7 @@ pub(super) fn changes(before: Option<&Resources>, now: &Resources) -> Vec<wire::
     told.of(before.map(|before| &before.revisions), &now.revisions);
     told.of(before.map(|before| &before.routes), &now.routes);
     told.of(before.map(|before| &before.domain_mappings), &now.domain_mappings);
+    told.of(before.map(|before| &before.core), &now.core);
     let Changes { stored, deleted } = told;
     let mut parts: Vec<_> = grouped(stored, bytes::Bytes::len)
         .into_iter()

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pelton_proto::broker::v1 as wire;
+use pelton_resource::{Resource, ResourceKey};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -18,6 +19,8 @@ use super::calls::{Caller, Lane};
 use super::parts::{key_from_wire, resource_from_wire};
 use super::refusal::Wire as _;
 use super::{CALL_TIMEOUT, WATCH_AGAIN_AFTER};
+use crate::history::Change;
+use crate::version::{version_after, version_at};
 use crate::{ClusterView, Grant, GroupId, Offset, ReadError, Resources, Serving, Session};
 
 /// A number of a group that only its leader knows.
@@ -142,9 +145,28 @@ fn show<T: PartialEq>(shown: &watch::Sender<T>, news: T) {
     });
 }
 
+/// Resources as they were told so far.
+#[derive(Default)]
+struct Building {
+    resources: Resources,
+    /// What changed since they were shown last.
+    changes: Vec<Change>,
+}
+
+impl Building {
+    /// One is gone. In which of the entries since is not told, so it counts as the first of them: whatever has come in its
+    /// place came later.
+    fn forget(&mut self, key: &ResourceKey) {
+        if let Some(gone) = self.resources.find(key) {
+            self.changes.push(Change::take(gone, version_at(self.resources.version + 1, 0)));
+            self.resources.take(key);
+        }
+    }
+}
+
 /// A stream begins from nothing: what was deleted before it is not told.
 fn take_resources(
-    building: &mut Option<Resources>,
+    building: &mut Option<Building>,
     news: Option<News>,
     shown: &watch::Sender<Arc<Resources>>,
 ) -> Result<(), Status> {
@@ -156,33 +178,52 @@ fn take_resources(
     Ok(())
 }
 
-/// Resources as they were told so far; they are shown with the last part.
+/// They are shown with the last part.
 fn take_changes(
-    building: &mut Option<Resources>,
+    building: &mut Option<Building>,
     changes: wire::ResourceChanges,
     shown: &watch::Sender<Arc<Resources>>,
 ) -> Result<(), Status> {
-    let mut resources = building.take().unwrap_or_default();
+    let mut built = building.take().unwrap_or_default();
     for key in changes.deleted {
-        resources.take(&key_from_wire(key).map_err(|_| bad("the name of a resource"))?);
+        let key = key_from_wire(key).map_err(|_| bad("the name of a resource"))?;
+        built.forget(&key);
     }
     for resource in &changes.stored {
-        resources.put(resource_from_wire(resource).map_err(|_| bad("a resource"))?);
+        let resource = resource_from_wire(resource).map_err(|_| bad("a resource"))?;
+        // Another one of the same name: the one before is gone.
+        let is_other = |before: &Resource| before.meta().uid != resource.meta().uid;
+        if built.resources.find(&resource.key()).is_some_and(|before| is_other(&before)) {
+            built.forget(&resource.key());
+        }
+        built.changes.push(Change::put(built.resources.find(&resource.key()).as_ref(), &resource));
+        built.resources.put(resource);
     }
     if changes.is_last_part {
-        resources.version = changes.version;
-        let news = Arc::new(resources.clone());
-        // Another node's or an older stream's: what is known is newer.
-        shown.send_if_modified(|current| {
-            let is_news = news.version > current.version || (current.version == 0 && news.version == 0);
-            if is_news {
-                *current = news;
-            }
-            is_news
-        });
+        show_resources(&mut built, changes.version, shown);
     }
-    *building = Some(resources);
+    *building = Some(built);
     Ok(())
+}
+
+fn show_resources(built: &mut Building, version: u64, shown: &watch::Sender<Arc<Resources>>) {
+    let mut changes = std::mem::take(&mut built.changes);
+    if built.resources.version == 0 {
+        built.resources.history.begin(version_after(version));
+    } else {
+        changes.sort_by_key(|change| change.version);
+        changes.into_iter().for_each(|change| built.resources.history.record(change));
+    }
+    built.resources.version = version;
+    let news = Arc::new(built.resources.clone());
+    // Another node's or an older stream's: what is known is newer.
+    shown.send_if_modified(|current| {
+        let is_news = news.version > current.version || (current.version == 0 && news.version == 0);
+        if is_news {
+            *current = news;
+        }
+        is_news
+    });
 }
 
 async fn open(caller: &Caller, lane: Lane, subject: Subject) -> Result<Streaming<wire::WatchResponse>, Status> {

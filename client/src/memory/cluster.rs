@@ -17,7 +17,7 @@ use crate::{
     AppendError, Appended, ApplyError, BrokerName, Client as _, ClusterChange, ClusterError, ClusterView, Connect,
     DeadLetter, EventBatch, GroupCursors, GroupId, GroupInfo, Hops, NodeClient, NodeId, NodeInfo, NodePhase,
     NodeReport, Offset, OperationError, Position, ProducerKey, Progress, ReadError, Resources, Role, Selection,
-    Serving, Session, Speaks, Start, TriggerId, Warning,
+    Serving, Session, Speaks, Start, TriggerId, Warning, Write,
 };
 
 /// A cluster in memory. What it stores is one and the same for all its nodes; what they do not share is who leads. Clones
@@ -508,6 +508,13 @@ impl NodeClient for MemoryNode {
         self.registry()?.delete(key).await?;
         self.cluster.0.adopt();
         Ok(())
+    }
+
+    async fn write(&self, write: Write) -> Result<u64, ApplyError> {
+        self.here().await;
+        let index = self.registry()?.write(write).await?;
+        self.cluster.0.adopt();
+        Ok(index)
     }
 
     async fn warn(&self, trigger: TriggerId, warning: Option<Warning>) -> Result<(), ApplyError> {

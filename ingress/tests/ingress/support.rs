@@ -215,6 +215,10 @@ impl Client for FakeLog {
         Err(ApplyError::Unavailable)
     }
 
+    async fn write(&self, _: pelton_client::Write) -> Result<u64, ApplyError> {
+        Err(ApplyError::Unavailable)
+    }
+
     async fn warn(&self, _: TriggerId, _: Option<Warning>) -> Result<(), ApplyError> {
         Err(ApplyError::Unavailable)
     }

@@ -107,7 +107,9 @@ impl<'a> World<'a> {
                 meta.uid.clone_from(&old.uid);
                 meta.creation_timestamp = old.creation_timestamp;
                 meta.deletion_timestamp = old.deletion_timestamp;
+                meta.deletion_grace_period_seconds = old.deletion_grace_period_seconds;
                 meta.finalizers.clone_from(&old.finalizers);
+                meta.managed_fields.clone_from(&old.managed_fields);
                 meta.resource_version.clone_from(&old.resource_version);
                 let grown = old.generation.unwrap_or(0) + i64::from(wanted.spec_differs(&is));
                 wanted.meta_mut().generation = Some(grown);
