@@ -1,6 +1,7 @@
-//! The administration API: resources, dead letters, cursors, the cluster, as JSON over HTTP.
+//! The API: resources as Kubernetes' clients speak of them ([`pelton_control_plane`]), and below `/v1` what they have no words
+//! for: dead letters, cursors, the cluster, logs.
 //!
-//! Thin on purpose: each route is one call of [`Client`]. It asks for no password, so it
+//! The latter is thin on purpose: each route is one call of [`Client`]. It asks for no password, so it
 //! listens on the loopback interface unless told otherwise, and refuses what a web page in a browser on the same
 //! machine could send ([`guard`]).
 //!
@@ -36,9 +37,11 @@ mod tests;
 pub mod view;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use pelton_client::Client;
-use pelton_env::Clock;
+use pelton_control_plane::ControlPlane;
+use pelton_env::{Chance, Clock};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -47,28 +50,45 @@ pub use gateway::OwnGateway;
 use crate::http::{Limits, Server};
 
 /// Manifests of thousands of resources fit; everything else is far smaller.
-const LIMITS: Limits = Limits { connections: 256, body_bytes: pelton_resource::limits::MAX_MANIFEST_BYTES };
+/// A watch takes a connection, and a controller has one for each kind.
+const LIMITS: Limits = Limits { connections: 1024, body_bytes: pelton_resource::limits::MAX_MANIFEST_BYTES };
 
 /// What the routes need.
 #[derive(Debug)]
 pub struct Api<C> {
     client: C,
+    control_plane: ControlPlane<C>,
     clock: Arc<dyn Clock>,
     hosts: Vec<String>,
     gateway: Option<OwnGateway>,
     log_readers: Arc<Semaphore>,
 }
 
-impl<C: Client> Api<C> {
+impl<C: Client + Clone> Api<C> {
     /// An API over `client` that may be called by an address, as `localhost`, or by one of `hosts`.
-    pub fn new(client: C, clock: Arc<dyn Clock>, hosts: Vec<String>) -> Self {
-        Self { client, clock, hosts, gateway: None, log_readers: Arc::new(Semaphore::new(logs::READERS)) }
+    pub fn new(client: C, clock: Arc<dyn Clock>, chance: Arc<dyn Chance>, hosts: Vec<String>) -> Self {
+        let control_plane = ControlPlane::new(client.clone(), Arc::clone(&clock), chance);
+        Self {
+            client,
+            control_plane,
+            clock,
+            hosts,
+            gateway: None,
+            log_readers: Arc::new(Semaphore::new(logs::READERS)),
+        }
     }
+}
 
+impl<C: Client> Api<C> {
     /// The same, with the gateway of its process, if that has one.
     #[must_use]
     pub fn with_gateway(self, gateway: Option<OwnGateway>) -> Self {
         Self { gateway, ..self }
+    }
+
+    /// What is set once it is known here what there is: clients of Kubernetes are told nothing before.
+    pub fn open(&self) -> Arc<AtomicBool> {
+        self.control_plane.open()
     }
 
     /// Serves from now on.

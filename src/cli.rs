@@ -5,9 +5,10 @@ use clap::{Parser, Subcommand};
 use crate::bench::BenchArgs;
 use crate::command::{
     apply::ApplyArgs, cert::CertArgs, cluster::ClusterArgs, deadletters::DeadLettersArgs, delete::DeleteArgs,
-    demo::DemoArgs, display::DisplayArgs, get::GetArgs, group::GroupArgs, log::LogArgs, logs::LogsArgs, node::NodeArgs,
-    ready::ReadyArgs, recover::RecoverArgs, revision::RevisionArgs, route::RouteArgs, send::SendArgs,
-    server::ServerCommandArgs, service::ServiceArgs, status::StatusArgs, trigger::TriggerArgs, up::UpArgs,
+    demo::DemoArgs, display::DisplayArgs, get::GetArgs, group::GroupArgs, kubeconfig::KubeconfigArgs, log::LogArgs,
+    logs::LogsArgs, node::NodeArgs, ready::ReadyArgs, recover::RecoverArgs, revision::RevisionArgs, route::RouteArgs,
+    send::SendArgs, server::ServerCommandArgs, service::ServiceArgs, status::StatusArgs, trigger::TriggerArgs,
+    up::UpArgs,
 };
 
 /// Knative Eventing without Kubernetes: takes CloudEvents in, keeps them in a log, and delivers them.
@@ -59,6 +60,8 @@ pub enum Command {
     Node(NodeArgs),
     /// List log groups, move their replicas and their leaders
     Group(GroupArgs),
+    /// Print a kubeconfig, by which kubectl finds the API
+    Kubeconfig(KubeconfigArgs),
     /// Ask a process whether it is ready, for health checks
     Ready(ReadyArgs),
     /// Make certificates for TLS between nodes
@@ -187,6 +190,8 @@ mod tests {
             ("recover --data d --yes-i-may-lose-events", true),
             ("recover", false),
             ("recover d", false),
+            ("kubeconfig", true),
+            ("kubeconfig --api http://127.0.0.1:1", true),
             ("version", true),
             ("", false),
         ];

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod display;
 pub mod get;
 pub mod group;
+pub mod kubeconfig;
 pub mod log;
 pub mod logs;
 pub mod node;

@@ -17,6 +17,7 @@ mod config;
 mod event_view;
 mod exit;
 mod http;
+mod kubeconfig;
 mod manifests;
 mod node;
 mod open_files;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Log(args) => command::log::run(&args),
         Command::Cert(args) => command::cert::run(&args),
         Command::Recover(args) => block_on(command::recover::run(args)),
+        Command::Kubeconfig(args) => command::kubeconfig::run(&args),
         Command::Version => command::version::run(),
         Command::Apply(args) => block_on(command::apply::run(args)),
         Command::Get(args) => block_on(command::get::run(args)),

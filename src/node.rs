@@ -26,6 +26,7 @@ mod versions;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pelton_broker::{Blocking, Ended, LocalNode, Member, OnWaiting, RegistryStore, Timing};
@@ -122,7 +123,8 @@ impl Node {
 
         let (broker, client) = open(settings, security, listeners.peer, &addresses, &clock, &health).await?;
         let own_gateway = gateway::known(settings, &clock)?;
-        let api = Api::new(client.clone(), Arc::clone(&clock), settings.api_hosts.clone());
+        let api = Api::new(client.clone(), Arc::clone(&clock), Arc::new(OsChance), settings.api_hosts.clone());
+        let opens = api.open();
         let api = api.with_gateway(own_gateway.clone()).start(listeners.api).map_err(StartError::Address)?;
         if makes_default_broker(settings, broker.as_ref()) {
             resources.extend(default_broker(&client, &resources));
@@ -136,6 +138,7 @@ impl Node {
         }
         // Before that a Broker may be unknown here that the cluster has, and a producer must not be told that there is none.
         readiness::wait(broker.as_ref(), &client, &health).await;
+        opens.store(true, Ordering::Release);
         let gateway = match listeners.gateway.zip(own_gateway) {
             Some((listener, known)) => Some(gateway::start(settings, listener, client.clone(), &known).await?),
             None => None,

@@ -58,6 +58,8 @@ impl From<ApplyError> for Problem {
             ApplyError::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             ApplyError::Conflict { .. } => StatusCode::CONFLICT,
             ApplyError::NotFound { .. } => StatusCode::NOT_FOUND,
+            ApplyError::AlreadyExists { .. } => StatusCode::CONFLICT,
+            ApplyError::TooMuch { .. } => StatusCode::FORBIDDEN,
             ApplyError::NotLeader { .. } | ApplyError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             ApplyError::OutcomeUnknown => StatusCode::GATEWAY_TIMEOUT,
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use pelton_client::memory::MemoryClient;
+use pelton_env::SeededChance;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -76,7 +77,7 @@ proptest! {
             .body(Bytes::from(body));
         let Ok(request) = request else { return Ok(()) };
         let client = MemoryClient::new();
-        let api = Api::new(client.clone(), Arc::new(client.clock().clone()), Vec::new());
+        let api = Api::new(client.clone(), Arc::new(client.clock().clone()), Arc::new(SeededChance::new(1)), Vec::new());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let answer = runtime.block_on(router::answer(&api, request));
         prop_assert_ne!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);

@@ -1,8 +1,10 @@
 //! Which route a request is for.
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use pelton_client::Client;
+use pelton_control_plane::ControlPlane;
 use pelton_resource::{Kind, ResourceKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,14 +19,23 @@ pub type Outcome = Result<Response<Body>, Problem>;
 /// Answers a request.
 pub async fn answer<C: Client>(api: &Api<C>, request: Request<Bytes>) -> Response<Body> {
     let outcome = match guard::same_site(request.headers(), &api.hosts) {
+        Ok(()) if ControlPlane::<C>::has(request.uri().path()) => Ok(objects(api, request).await),
         Ok(()) => route(api, &request).await,
         Err(problem) => Err(problem),
     };
     let mut response = outcome.unwrap_or_else(|problem| problem.into_response().map(Body::from));
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// What clients of Kubernetes ask.
+async fn objects<C: Client>(api: &Api<C>, request: Request<Bytes>) -> Response<Body> {
+    api.control_plane.answer(request).await.map(|body| match body {
+        pelton_control_plane::Body::Whole(bytes) => Body::from(bytes),
+        pelton_control_plane::Body::Stream(pieces) => Body::pieces(pieces.map(Ok)),
+    })
 }
 
 async fn route<C: Client>(api: &Api<C>, request: &Request<Bytes>) -> Outcome {

@@ -19,6 +19,12 @@ pub struct ApiArgs {
 }
 
 impl ApiArgs {
+    /// Its URL, without a slash at the end.
+    pub fn server(&self) -> Result<String, Failure> {
+        Url::parse(&self.api)?;
+        Ok(self.api.trim_end_matches('/').to_owned())
+    }
+
     /// The API. Nothing is sent yet.
     pub fn admin(&self) -> Result<Admin, Failure> {
         Ok(Admin::new(Url::parse(&self.api)?))

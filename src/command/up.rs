@@ -1,6 +1,6 @@
 //! `pelton up`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -10,6 +10,7 @@ use pelton_client::ApplyError;
 use super::print;
 use crate::config::{Settings, SettingsArgs};
 use crate::exit::{Failure, INTERRUPTED, with_causes};
+use crate::kubeconfig;
 use crate::node::{DEFAULT_BROKER, Node, StartError, reachable};
 use crate::open_files;
 use crate::ready_file::{Ready, ReadyFile};
@@ -76,7 +77,8 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
             }
         },
     };
-    print(&greeting(&settings, &node))?;
+    let kubeconfig = write_kubeconfig(&settings, &node);
+    print(&greeting(&settings, &node, kubeconfig.as_deref()))?;
     tracing::info!(addresses = ?node.addresses(), "ready");
     until_stopped(&node, &mut signals).await?;
     tracing::info!("stopping; a second signal ends at once");
@@ -133,6 +135,8 @@ fn explain(error: StartError) -> Failure {
                 ApplyError::Invalid { .. } => Failure::Usage(said),
                 ApplyError::Conflict { .. }
                 | ApplyError::NotFound { .. }
+                | ApplyError::AlreadyExists { .. }
+                | ApplyError::TooMuch { .. }
                 | ApplyError::NotLeader { .. }
                 | ApplyError::Unavailable => Failure::Failed(said),
                 ApplyError::OutcomeUnknown => Failure::NoAnswer(said),
@@ -159,7 +163,15 @@ fn ready(settings: &Settings, node: &Node) -> Ready {
     }
 }
 
-fn greeting(settings: &Settings, node: &Node) -> String {
+/// Beside the data, where there is any. Without it kubectl needs one word more, and nothing else is lost.
+fn write_kubeconfig(settings: &Settings, node: &Node) -> Option<PathBuf> {
+    let keeps = settings.cluster.as_ref().is_none_or(|cluster| cluster.keeps_replicas());
+    let server = format!("http://{}", reachable(node.addresses().api));
+    let written = keeps.then(|| kubeconfig::write(&settings.data, &server))?;
+    written.inspect_err(|error| tracing::warn!(%error, "the kubeconfig could not be written")).ok()
+}
+
+fn greeting(settings: &Settings, node: &Node, kubeconfig: Option<&Path>) -> String {
     let paint = Paint::stdout();
     let addresses = node.addresses();
     let who = settings.cluster.as_ref().map_or(String::new(), |cluster| format!(", node {},", cluster.name));
@@ -184,6 +196,9 @@ fn greeting(settings: &Settings, node: &Node) -> String {
     }
     if settings.cluster.as_ref().is_none_or(|cluster| cluster.keeps_replicas()) {
         line("data", settings.data.display().to_string());
+    }
+    if let Some(kubeconfig) = kubeconfig {
+        line("kubectl", format!("export KUBECONFIG={}", kubeconfig.display()));
     }
     out.push_str("Stop with Ctrl-C.\n");
     out

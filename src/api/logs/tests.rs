@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use pelton_client::Client as _;
 use pelton_client::memory::MemoryClient;
+use pelton_env::SeededChance;
 use pelton_resource::{Kind, ResourceKey};
 use pelton_serving_gateway::logs::{Followed, LogOptions, Logs, Stream};
 use pelton_serving_gateway::runtime::InstanceId;
@@ -37,7 +38,7 @@ impl Setup {
         let clock = Arc::new(client.clock().clone());
         let logs = Logs::open(folder.path(), LogOptions::default(), clock.clone()).unwrap();
         let gateway = has_gateway.then(|| OwnGateway::new(logs.clone()));
-        let api = Api::new(client.clone(), clock, Vec::new()).with_gateway(gateway);
+        let api = Api::new(client.clone(), clock, Arc::new(SeededChance::new(1)), Vec::new()).with_gateway(gateway);
         let server = api.start(bind("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
         Self { client, logs, server, _folder: folder }
     }

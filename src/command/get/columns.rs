@@ -6,7 +6,7 @@ use pelton_env::UnixMillis;
 use pelton_resource::annotations::PAUSED;
 use pelton_resource::conditions::{READY, Severity};
 use pelton_resource::serving::TrafficTarget;
-use pelton_resource::{ConditionStatus, Conditions, Kind, ObjectMeta, Resource, Trigger};
+use pelton_resource::{ConditionStatus, Conditions, CoreObject, Kind, ObjectMeta, Resource, Trigger};
 
 use crate::table::age;
 
@@ -20,6 +20,12 @@ pub fn head(kind: Kind, wide: bool) -> Vec<&'static str> {
         Kind::Revision => &["CONFIGURATION", "GENERATION", "ACTUAL", "DESIRED"],
         Kind::Route => &["URL", "TRAFFIC"],
         Kind::DomainMapping => &["URL", "TARGET"],
+        Kind::Namespace => &["STATUS"],
+        Kind::ConfigMap => &["DATA"],
+        Kind::Secret => &["TYPE", "DATA"],
+        Kind::ServiceAccount => &[],
+        Kind::CoreService => &["EXTERNAL NAME"],
+        Kind::Event => &["TYPE", "REASON", "OBJECT", "MESSAGE"],
     };
     let more: &[&str] = match kind {
         Kind::Broker => &["DEAD LETTER SINK"],
@@ -28,6 +34,7 @@ pub fn head(kind: Kind, wide: bool) -> Vec<&'static str> {
         Kind::Configuration => &["RUNTIME"],
         Kind::Revision => &["RUNTIME", "ROUTING STATE", "RUNS"],
         Kind::Route | Kind::DomainMapping => &["ADDRESS"],
+        _ => &[],
     };
     let common = ["NAMESPACE", "NAME", "READY", "REASON"];
     let more = more.iter().chain(&["WARNINGS"]).filter(|_| wide);
@@ -77,6 +84,23 @@ fn own(item: &Resource) -> Vec<String> {
             let target = &it.spec.reference;
             vec![or_dash(it.status.url.as_deref()), format!("{} {}", target.kind, target.name)]
         }
+        Resource::Core(it) => core(it),
+    }
+}
+
+fn core(it: &CoreObject) -> Vec<String> {
+    let text = |at| or_dash(it.text(at));
+    let count = |field: &str| it.content.get(field).and_then(|data| data.as_object()).map_or(0, |data| data.len());
+    match it.kind {
+        Kind::Namespace => vec![text("/status/phase")],
+        Kind::ConfigMap => vec![(count("data") + count("binaryData")).to_string()],
+        Kind::Secret => vec![text("/type"), count("data").to_string()],
+        Kind::CoreService => vec![text("/spec/externalName")],
+        Kind::Event => {
+            let object = format!("{}/{}", text("/involvedObject/kind"), text("/involvedObject/name"));
+            vec![text("/type"), text("/reason"), object.to_lowercase(), text("/message")]
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -106,6 +130,7 @@ fn more(item: &Resource) -> Vec<String> {
         }
         Resource::Route(it) => address(&it.status.address),
         Resource::DomainMapping(it) => address(&it.status.address),
+        Resource::Core(_) => Vec::new(),
     }
 }
 

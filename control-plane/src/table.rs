@@ -1,0 +1,133 @@
+//! What `kubectl get` prints: objects as a Table of `meta.k8s.io/v1`, whose cells the server renders.
+
+use serde_json::{Value, json};
+
+use crate::kinds::{Column, ColumnType, Row};
+
+mod age;
+mod partial;
+mod path;
+
+pub use age::age;
+pub use partial::{partial, partial_list};
+pub use path::Path;
+
+/// What a row has of its object besides the cells (`includeObject`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Include {
+    /// The metadata: kubectl takes namespace and labels from there.
+    #[default]
+    Metadata,
+    /// All of it: kubectl sorts by it, and Helm reads it.
+    Object,
+    /// Nothing.
+    None,
+}
+
+impl Include {
+    /// Reads the value of `includeObject`; an empty one is the default.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "" | "Metadata" => Some(Self::Metadata),
+            "Object" => Some(Self::Object),
+            "None" => Some(Self::None),
+            _ => None,
+        }
+    }
+}
+
+/// The objects of a row of the table of kinds as a Table, under the metadata of their list. A watch sends the columns
+/// with the first of its tables only.
+///
+/// # Panics
+/// When a column's path cannot be read, which the tests rule out for every row there is.
+#[must_use]
+pub fn table(
+    row: &Row,
+    objects: &[Value],
+    list_metadata: &Value,
+    include: Include,
+    with_columns: bool,
+    now_unix_millis: u64,
+) -> Value {
+    let columns: Vec<_> = row
+        .columns
+        .iter()
+        .map(|column| (column, Path::parse(column.path).expect("the paths of the table of kinds can be read")))
+        .collect();
+    let rows = objects.iter().map(|object| {
+        let name = object["metadata"]["name"].clone();
+        let others = columns.iter().map(|(column, path)| cell(column, path.look_up(object), now_unix_millis));
+        let object = match include {
+            Include::Metadata => partial(object),
+            Include::Object => object.clone(),
+            Include::None => Value::Null,
+        };
+        Value::from_iter([("cells", std::iter::once(name).chain(others).collect()), ("object", object)])
+    });
+    Value::from_iter([
+        ("apiVersion", "meta.k8s.io/v1".into()),
+        ("kind", "Table".into()),
+        ("metadata", list_metadata.clone()),
+        ("columnDefinitions", if with_columns { definitions(row) } else { json!([]) }),
+        ("rows", rows.collect()),
+    ])
+}
+
+fn definitions(row: &Row) -> Value {
+    let name = json!({
+        "name": "Name",
+        "type": "string",
+        "format": "name",
+        "description": "Name of the object, which is unique within its namespace",
+        "priority": 0,
+    });
+    let others = row.columns.iter().map(|column| {
+        let ty = match column.ty {
+            // An age is a text by the time it is in a cell.
+            ColumnType::String | ColumnType::Date => "string",
+            ColumnType::Integer | ColumnType::Count => "integer",
+        };
+        json!({
+            "name": column.name,
+            "type": ty,
+            "format": "",
+            "description": "",
+            "priority": u8::from(column.wide),
+        })
+    });
+    std::iter::once(name).chain(others).collect()
+}
+
+fn cell(column: &Column, value: Option<&Value>, now_unix_millis: u64) -> Value {
+    match (column.ty, value) {
+        (ColumnType::String, Some(value)) => text(value).into(),
+        (ColumnType::Integer, Some(Value::Number(number))) => {
+            // JSON has one kind of number, and some writers put `.0` behind a whole one.
+            number.as_i64().or_else(|| number.as_f64().map(|float| float as i64)).into()
+        }
+        (ColumnType::Count, Some(Value::Object(map))) => map.len().into(),
+        (ColumnType::Count, Some(Value::Array(list))) => list.len().into(),
+        (ColumnType::Count, _) => 0.into(),
+        (ColumnType::Date, Some(value)) => age(value.as_str().unwrap_or_default(), now_unix_millis).into(),
+        // Kubernetes says so of an object's own age, and leaves the cells of other times empty.
+        (ColumnType::Date, None) if column.path.ends_with(".metadata.creationTimestamp") => "<unknown>".into(),
+        (ColumnType::String | ColumnType::Integer | ColumnType::Date, _) => Value::Null,
+    }
+}
+
+/// A text as it is, a reference to an object as `kind/name`, and anything else as JSON.
+fn text(value: &Value) -> String {
+    if let Value::String(text) = value {
+        return text.clone();
+    }
+    match (value["kind"].as_str(), value["name"].as_str()) {
+        (Some(kind), None | Some("")) => kind.to_lowercase(),
+        (Some(kind), Some(name)) => format!("{}/{name}", kind.to_lowercase()),
+        (None, _) => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+//! kubectl and Helm as they are against the built binary: command lines, how they end, and what they print.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/pelton.rs"]
+mod command;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod apply;
+mod bodies;
+mod cluster;
+mod creating;
+mod deleting;
+mod describing;
+mod editing;
+mod events;
+mod explaining;
+mod helm;
+mod informer;
+mod metadata;
+mod namespaces;
+mod prune;
+mod reading;
+mod scene;
+mod server_side;
+mod status;
+mod tools;
+mod validation;
+mod waiting;
+mod watching;
+mod words;
