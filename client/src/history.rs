@@ -7,12 +7,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use pelton_resource::{Kind, Resource, ResourceKey};
+use serde_json::Value;
 
 /// Changes that are kept at most.
 pub const MAX_CHANGES: usize = 10_000;
 
-/// Bytes of objects that are kept at most, in JSON. A few large Secrets must not take the memory of a node.
-pub const MAX_CHANGES_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes that they may take. A few large Secrets must not take the memory of a node, nor a thousand Services that were made.
+pub const MAX_CHANGES_BYTES: usize = 5 * 1024 * 1024;
+
+/// What a change takes besides its object.
+const CHANGE_BYTES: usize = 256;
 
 /// One change of one resource.
 #[derive(Clone, PartialEq, Eq)]
@@ -21,20 +25,28 @@ pub struct Change {
     pub version: u64,
     /// What was changed.
     pub key: ResourceKey,
-    /// What may be selected by, as it was. `None` when it was not there.
-    pub before: Option<Selectable>,
-    /// The same as it is now. `None` when it is gone.
-    pub after: Option<Selectable>,
-    /// The object in JSON, as it is now; as it was last, with this version, when it is gone.
-    pub object: Bytes,
+    before: Before,
+    is_there: bool,
+    /// JSON, compressed: most of it is never asked for.
+    object: Bytes,
+}
+
+/// What a resource was before a change.
+#[derive(Clone, PartialEq, Eq)]
+enum Before {
+    /// It was not there.
+    Absent,
+    /// It was selected by what it is selected by now.
+    Same,
+    Other(Box<Selectable>),
 }
 
 /// What it is about and no more: a Secret is not for logs.
 impl fmt::Debug for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Change");
-        shown.field("version", &self.version).field("key", &self.key);
-        shown.field("before", &self.before.is_some()).field("after", &self.after.is_some()).finish_non_exhaustive()
+        shown.field("version", &self.version).field("key", &self.key).field("is_there", &self.is_there);
+        shown.finish_non_exhaustive()
     }
 }
 
@@ -57,31 +69,74 @@ impl Selectable {
         };
         Self { labels: resource.meta().labels.clone(), phase }
     }
+
+    /// That of an object.
+    fn of_object(object: &Value) -> Self {
+        let labels = object.pointer("/metadata/labels").and_then(|labels| serde_json::from_value(labels.clone()).ok());
+        let phase = object.pointer("/status/phase").and_then(Value::as_str).map(str::to_owned);
+        Self { labels: labels.unwrap_or_default(), phase }
+    }
 }
 
 impl Change {
     /// A resource was put in the place of another, or of none. It has its version.
     #[must_use]
     pub fn put(before: Option<&Resource>, after: &Resource) -> Self {
-        Self {
-            version: version_of(after),
-            key: after.key(),
-            before: before.map(Selectable::of),
-            after: Some(Selectable::of(after)),
-            object: json(after),
-        }
+        let is = Selectable::of(after);
+        let before = match before.map(Selectable::of) {
+            None => Before::Absent,
+            Some(was) if was == is => Before::Same,
+            Some(was) => Before::Other(Box::new(was)),
+        };
+        Self { version: version_of(after), key: after.key(), before, is_there: true, object: folded(after) }
     }
 
-    /// A resource was taken out.
+    /// A resource was taken out. The change has it as it was last, with the version of its end.
     #[must_use]
-    pub fn take(mut before: Resource, version: u64) -> Self {
-        before.meta_mut().resource_version = Some(version.to_string());
-        Self { version, key: before.key(), before: Some(Selectable::of(&before)), after: None, object: json(&before) }
+    pub fn take(mut last: Resource, version: u64) -> Self {
+        last.meta_mut().resource_version = Some(version.to_string());
+        Self { version, key: last.key(), before: Before::Same, is_there: false, object: folded(&last) }
+    }
+
+    /// The object in JSON: as it is now, or as it was last when it is gone.
+    #[must_use]
+    pub fn object(&self) -> Vec<u8> {
+        lz4_flex::block::decompress_size_prepended(&self.object).expect("it was compressed here")
+    }
+
+    /// Whether the resource was not there before.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.before == Before::Absent
+    }
+
+    /// Whether the resource is gone.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        !self.is_there
+    }
+
+    /// What may be selected by: as it was before the change, and as it is after it. `None` when it is not there. `object` is
+    /// that of the change.
+    #[must_use]
+    pub fn selectable(&self, object: &Value) -> (Option<Selectable>, Option<Selectable>) {
+        let is = Selectable::of_object(object);
+        let was = match &self.before {
+            Before::Absent => None,
+            Before::Same => Some(is.clone()),
+            Before::Other(was) => Some(was.as_ref().clone()),
+        };
+        (was, self.is_there.then_some(is))
+    }
+
+    fn bytes(&self) -> usize {
+        self.object.len() + CHANGE_BYTES
     }
 }
 
-fn json(resource: &Resource) -> Bytes {
-    serde_json::to_vec(resource).expect("a resource has no map whose keys are no texts").into()
+fn folded(resource: &Resource) -> Bytes {
+    let json = serde_json::to_vec(resource).expect("a resource has no map whose keys are no texts");
+    lz4_flex::block::compress_prepend_size(&json).into()
 }
 
 fn version_of(resource: &Resource) -> u64 {
@@ -110,11 +165,11 @@ impl History {
     /// Notes a change. Versions grow.
     pub fn record(&self, change: Change) {
         let mut kept = self.0.lock();
-        kept.bytes += change.object.len();
+        kept.bytes += change.bytes();
         kept.changes.push_back(Arc::new(change));
         while kept.changes.len() > MAX_CHANGES || kept.bytes > MAX_CHANGES_BYTES {
             let Some(oldest) = kept.changes.pop_front() else { break };
-            kept.bytes -= oldest.object.len();
+            kept.bytes -= oldest.bytes();
             kept.since = oldest.version;
         }
     }
@@ -158,8 +213,8 @@ mod tests {
         Change {
             version,
             key: ResourceKey::new(Kind::Broker, "default", format!("b{version}")),
-            before: None,
-            after: Some(Selectable::default()),
+            before: Before::Absent,
+            is_there: true,
             object: vec![b' '; bytes].into(),
         }
     }
@@ -204,8 +259,31 @@ mod tests {
         assert_eq!(versions(&history, 0, 1), None);
         assert_eq!(versions(&history, 1, 1), Some(vec![2]));
         let next = MAX_CHANGES as u64 + 2;
-        history.record(change(next, MAX_CHANGES_BYTES));
+        history.record(change(next, MAX_CHANGES_BYTES - CHANGE_BYTES));
         assert_eq!(versions(&history, next - 1, 10), Some(vec![next]));
         assert_eq!(versions(&history, next - 2, 10), None);
+    }
+
+    #[test]
+    fn a_change_knows_what_was_and_what_is() {
+        let broker = |label: &str| {
+            let text = format!(
+                "apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {{name: b, labels: {{l: {label}}}}}\n"
+            );
+            pelton_resource::parse_documents(&text, "test").unwrap().remove(0)
+        };
+        let labels = |of: &Option<Selectable>| of.as_ref().map(|it| it.labels["l"].clone());
+        for (change, want) in [
+            (Change::put(None, &broker("a")), (None, Some("a"))),
+            (Change::put(Some(&broker("a")), &broker("a")), (Some("a"), Some("a"))),
+            (Change::put(Some(&broker("a")), &broker("z")), (Some("a"), Some("z"))),
+            (Change::take(broker("a"), 7), (Some("a"), None)),
+        ] {
+            let object = serde_json::from_slice(&change.object()).unwrap();
+            let (was, is) = change.selectable(&object);
+            assert_eq!((labels(&was).as_deref(), labels(&is).as_deref()), want, "{change:?}");
+            assert_eq!((change.is_new(), change.is_end()), (want.0.is_none(), want.1.is_none()));
+        }
+        assert_eq!(Change::take(broker("a"), 7).version, 7);
     }
 }

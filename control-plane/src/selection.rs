@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use pelton_client::history::Selectable;
+use pelton_client::history::{Change, Selectable};
 use pelton_resource::{Kind, ResourceKey};
 use serde_json::Value;
 
@@ -125,9 +125,17 @@ impl Selection {
         })
     }
 
-    /// The same as it was or is at a change. What only the object shows does not change.
-    pub fn meant(&self, key: &ResourceKey, it: Option<&Selectable>, object: impl FnOnce() -> Value) -> bool {
-        it.is_some_and(|it| self.means(key, &it.labels, it.phase.as_deref(), object))
+    /// Whether the object of a change was meant before it, and is after it. What only the object shows does not change.
+    #[must_use]
+    pub fn meant(&self, change: &Change, object: &Value) -> (bool, bool) {
+        if self.is_all() {
+            return (!change.is_new(), !change.is_end());
+        }
+        let (was, is) = change.selectable(object);
+        let means = |it: Option<Selectable>| {
+            it.is_some_and(|it| self.means(&change.key, &it.labels, it.phase.as_deref(), || object.clone()))
+        };
+        (means(was), means(is))
     }
 }
 

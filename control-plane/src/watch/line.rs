@@ -46,19 +46,23 @@ impl Lines {
         if !selection.may_mean(key.kind, &key.namespace, &key.name) {
             return;
         }
-        let parsed = || serde_json::from_slice::<Value>(&change.object).expect("the history holds objects");
-        let was = selection.meant(key, change.before.as_ref(), parsed);
-        let is = selection.meant(key, change.after.as_ref(), parsed);
-        let what = match (was, is) {
+        let json = change.object();
+        let is_plain = self.form == Form::Plain && self.row.store != Store::NewEvents;
+        // The object is looked at only where that is needed.
+        let object = match is_plain && selection.is_all() {
+            true => Value::Null,
+            false => serde_json::from_slice(&json).expect("the history holds objects"),
+        };
+        let what = match selection.meant(change, &object) {
             (false, true) => "ADDED",
             (true, true) => "MODIFIED",
             (true, false) => "DELETED",
             (false, false) => return,
         };
-        if self.form == Form::Plain && self.row.store != Store::NewEvents {
-            write(what, &change.object, out);
+        if is_plain {
+            write(what, &json, out);
         } else {
-            let object = self.formed(in_words_of(self.row, parsed()), now_unix_millis);
+            let object = self.formed(in_words_of(self.row, object), now_unix_millis);
             write(what, object.to_string().as_bytes(), out);
         }
     }
