@@ -4,6 +4,7 @@
 mod body;
 mod client;
 mod server;
+mod stall;
 
 pub use body::Body;
 pub use client::{Answer, BadUrl, CallError, Connection, Streamed, Url};

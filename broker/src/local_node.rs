@@ -32,6 +32,9 @@ use crate::sessions::Caller;
 /// How long `apply` waits for its resources to become ready before it answers with what there is.
 const SETTLE_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long a change of the resources waits for its turn: less than those who ask wait for their answer.
+const TURN_WITHIN: Duration = Duration::from_secs(2);
+
 /// A handle to the broker in this process.
 #[derive(Clone)]
 pub struct LocalNode {
@@ -107,7 +110,9 @@ impl LocalNode {
         let shared = self.shared.clone();
         let change = tokio::spawn(async move {
             let registry = &shared.registry;
-            let _one_at_a_time = registry.writing.lock().await;
+            // Where many wait, nothing was done for this one yet: that is not the same as a change of which nobody knows.
+            let turn = tokio::time::timeout(TURN_WITHIN, registry.writing.lock()).await;
+            let Ok(_one_at_a_time) = turn else { return Err(ApplyError::Unavailable) };
             let term = registry.confirm().await.map_err(apply_error)?;
             let current = registry.state.current();
             let (command, also) = work_out(&current, shared.clock.now())?;

@@ -134,7 +134,8 @@ fn old_events(resources: &Resources, now: UnixMillis, changes: &mut ObjectChange
     let mut events: Vec<(u64, ResourceKey)> = Vec::new();
     for event in resources.core_of(Kind::Event) {
         let seen = ["/lastTimestamp", "/eventTime", "/firstTimestamp"].iter().find_map(|at| event.text(at));
-        let seen = seen.and_then(Time::parse).or(event.metadata.creation_timestamp).map_or(0, Time::unix_millis);
+        // Whatever the clock of who tells it says, it is kept for a while.
+        let seen = seen.and_then(Time::parse).max(event.metadata.creation_timestamp).map_or(0, Time::unix_millis);
         // One that is dated in the future has the present age.
         let meta = &event.metadata;
         events.push((seen.min(now.0), ResourceKey::new(Kind::Event, meta.namespace.as_str(), meta.name.as_str())));

@@ -2,6 +2,7 @@
 
 use pelton_client::admission::admit_one;
 use pelton_client::objects::may_go;
+use pelton_resource::limits::MAX_OBJECT_BYTES;
 use pelton_resource::{RawJson, Resource, Time};
 use serde_json::{Map, Value};
 
@@ -89,7 +90,9 @@ impl Edit<'_> {
         let admitted = self.admitted(None, new)?;
         let managed =
             ownership::update(None, &self.shown(&admitted), &ManagedFields::default(), &self.writer(&self.time()));
-        Ok(Edited { resource: with_managed(admitted, &managed), next: Next::Store, warnings })
+        let resource = with_managed(admitted, &managed);
+        check_size(&resource)?;
+        Ok(Edited { resource, next: Next::Store, warnings })
     }
 
     /// The object with another in its place.
@@ -136,8 +139,7 @@ impl Edit<'_> {
     /// Others own what would change, or what it makes cannot be.
     pub fn apply(&self, old: Option<&Resource>, body: &Value) -> Result<Edited, ApiError> {
         if !self.options.names_manager {
-            let why = "Required value: is required for apply patch";
-            return Err(ApiError::invalid_options("fieldManager", why));
+            return Err(ApiError::no_manager());
         }
         let mut object = incoming::object_of(self.row(), body.clone())?;
         incoming::place(&mut object, self.target)?;
@@ -149,10 +151,7 @@ impl Edit<'_> {
         match old {
             Some(old) => self.check_identity(old, &object)?,
             // It is the one that is gone that was meant.
-            None if meta_text(&object, "uid").is_some() || meta_text(&object, "resourceVersion").is_some() => {
-                return Err(ApiError::not_found(self.row(), &self.target.name));
-            }
-            None => {}
+            None => self.check_absent(&object)?,
         }
         // Mistakes are told of what was sent, not of what it is merged into.
         let warnings = incoming::resource(self.row(), object.clone(), self.options.validation)?.1;
@@ -170,7 +169,9 @@ impl Edit<'_> {
             let object = incoming::object_of(self.row(), merged)?;
             let (new, _) = incoming::resource(self.row(), object, Validation::Ignore)?;
             let admitted = self.admitted(None, new)?;
-            return Ok(Edited { resource: with_managed(admitted, &managed), next: Next::Store, warnings });
+            let resource = with_managed(admitted, &managed);
+            check_size(&resource)?;
+            return Ok(Edited { resource, next: Next::Store, warnings });
         };
         let new = match self.target.part {
             Part::Main => {
@@ -180,7 +181,7 @@ impl Edit<'_> {
             }
             Part::Status => self.with_status(old, &merged)?,
         };
-        Ok(edited(old, with_managed(new, &managed), warnings))
+        edited(old, with_managed(new, &managed), warnings)
     }
 
     /// What `object` makes of the one that is there, with who owns what then.
@@ -199,7 +200,7 @@ impl Edit<'_> {
         };
         let time = self.time();
         let managed = ownership::update(Some(&self.shown(old)), &self.shown(&new), &managed, &self.writer(&time));
-        Ok(edited(old, with_managed(new, &managed), warnings))
+        edited(old, with_managed(new, &managed), warnings)
     }
 
     /// Whether an object is of the one that is there, as far as it says.
@@ -218,7 +219,25 @@ impl Edit<'_> {
         Ok(())
     }
 
+    /// Whether an object that is not there may be made of one that is applied.
+    fn check_absent(&self, object: &Map<String, Value>) -> Result<(), ApiError> {
+        let named = ["uid", "resourceVersion"].into_iter().find_map(|field| Some((field, meta_text(object, field)?)));
+        let Some((field, value)) = named else { return Ok(()) };
+        let why = format!(
+            "{field} mismatch: the provided object specified {field} {value}, and no existing object was found"
+        );
+        Err(ApiError::conflict(self.row(), &self.target.name, &why))
+    }
+
     fn admitted(&self, old: Option<&Resource>, new: Resource) -> Result<Resource, ApiError> {
+        if let Some(old) = old.map(Resource::meta).filter(|old| old.deletion_timestamp.is_some())
+            && let Some(added) = new.meta().finalizers.iter().find(|it| !old.finalizers.contains(it))
+        {
+            let (reason, field) = ("FieldValueForbidden", "metadata.finalizers");
+            let why =
+                format!("Forbidden: no new finalizers can be added if the object is being deleted, found {added:?}");
+            return Err(ApiError::invalid_field(self.row(), &self.target.name, reason, field, &why));
+        }
         let admitted = admit_one(old, new, self.now, &mut || self.uid.to_owned());
         admitted.map_err(|errors| ApiError::invalid(self.row(), &self.target.name, causes(&errors)))
     }
@@ -276,7 +295,16 @@ fn api_version(row: &'static Row) -> &'static str {
     all.get(&(row.group, row.version)).expect("the table has every row")
 }
 
-fn edited(old: &Resource, new: Resource, warnings: Vec<String>) -> Edited {
+/// Whether an object is not too large to be kept.
+///
+/// # Errors
+/// 413.
+fn check_size(resource: &Resource) -> Result<(), ApiError> {
+    let bytes = serde_json::to_vec(resource).expect("a resource has no map whose keys are no texts").len();
+    if bytes <= MAX_OBJECT_BYTES { Ok(()) } else { Err(ApiError::too_large(bytes, MAX_OBJECT_BYTES)) }
+}
+
+fn edited(old: &Resource, new: Resource, warnings: Vec<String>) -> Result<Edited, ApiError> {
     let next = if may_go(&new) {
         Next::Delete
     } else if new == *old {
@@ -284,7 +312,10 @@ fn edited(old: &Resource, new: Resource, warnings: Vec<String>) -> Edited {
     } else {
         Next::Store
     };
-    Edited { resource: new, next, warnings }
+    if next == Next::Store {
+        check_size(&new)?;
+    }
+    Ok(Edited { resource: new, next, warnings })
 }
 
 /// Who owns what of an object.

@@ -47,7 +47,7 @@ pub struct Column {
     /// How it is shown.
     pub ty: ColumnType,
     /// Where the value is: `.status.url`, `.metadata.labels['a.b/c']`, `.status.conditions[?(@.type=="Ready")].status`. Of
-    /// several separated by `|` the first that is there.
+    /// several separated by `|` the first that is there, or the sum of all where entries are counted.
     pub path: &'static str,
     /// Only with `-o wide`.
     pub wide: bool,
@@ -142,6 +142,7 @@ pub static ROWS: &[Row] = &[
         singular: "namespace",
         short_names: &["ns"],
         is_namespaced: false,
+        has_status: true,
         columns: &[text("Status", ".status.phase"), AGE],
         store: Store::Stored(Kind::Namespace),
         description: "Namespace provides a scope for names: within one, a name is used once for each kind.",
@@ -152,7 +153,7 @@ pub static ROWS: &[Row] = &[
         plural: "configmaps",
         singular: "configmap",
         short_names: &["cm"],
-        columns: &[count("Data", ".data"), AGE],
+        columns: &[count("Data", ".data|.binaryData"), AGE],
         store: Store::Stored(Kind::ConfigMap),
         description: "ConfigMap holds configuration for others to read.",
         ..CORE

@@ -193,10 +193,25 @@ impl ApiError {
         error
     }
 
+    /// An apply that does not say whose it is.
+    pub fn no_manager() -> Self {
+        let message =
+            "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
+        let mut error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message);
+        (error.details.group, error.details.kind) = ("meta.k8s.io".to_owned(), "PatchOptions".to_owned());
+        error.with_cause("FieldValueRequired", "Required value: is required for apply patch", "fieldManager")
+    }
+
     /// The patch does not fit the object.
     pub fn patch_failed(message: impl Into<String>) -> Self {
         let message = format!("the server rejected our request due to an error in our request: {}", message.into());
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+    }
+
+    /// The object is too large to be kept.
+    pub fn too_large(bytes: usize, limit: usize) -> Self {
+        let message = format!("Request entity too large: the object has {bytes} bytes, and {limit} are allowed");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
     }
 
     /// Nobody takes changes now, or too much is asked at once. Nothing was done.

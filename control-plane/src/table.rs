@@ -58,13 +58,16 @@ pub fn table(
         .collect();
     let rows = objects.iter().map(|object| {
         let name = object["metadata"]["name"].clone();
-        let others = columns.iter().map(|(column, path)| cell(column, path.look_up(object), now_unix_millis));
+        let others = columns.iter().map(|(column, path)| match column.ty {
+            ColumnType::Count => path.all(object).map(count).sum::<usize>().into(),
+            _ => cell(column, path.look_up(object), now_unix_millis),
+        });
         let object = match include {
             Include::Metadata => partial(object),
             Include::Object => object.clone(),
             Include::None => Value::Null,
         };
-        Value::from_iter([("cells", std::iter::once(name).chain(others).collect()), ("object", object)])
+        Value::from_iter([("cells", with_name(row, name, others)), ("object", object)])
     });
     Value::from_iter([
         ("apiVersion", "meta.k8s.io/v1".into()),
@@ -81,7 +84,7 @@ fn definitions(row: &Row) -> Value {
         "type": "string",
         "format": "name",
         "description": "Name of the object, which is unique within its namespace",
-        "priority": 0,
+        "priority": u8::from(is_name_last(row)),
     });
     let others = row.columns.iter().map(|column| {
         let ty = match column.ty {
@@ -97,7 +100,26 @@ fn definitions(row: &Row) -> Value {
             "priority": u8::from(column.wide),
         })
     });
-    std::iter::once(name).chain(others).collect()
+    with_name(row, name, others)
+}
+
+/// The name comes first. That of an Event says nothing, so it is the last, and wide.
+fn with_name(row: &Row, name: Value, others: impl Iterator<Item = Value>) -> Value {
+    let name = std::iter::once(name);
+    if is_name_last(row) { others.chain(name).collect() } else { name.chain(others).collect() }
+}
+
+fn is_name_last(row: &Row) -> bool {
+    row.kind == "Event"
+}
+
+/// How many entries a map or a list has.
+fn count(value: &Value) -> usize {
+    match value {
+        Value::Object(map) => map.len(),
+        Value::Array(list) => list.len(),
+        _ => 0,
+    }
 }
 
 fn cell(column: &Column, value: Option<&Value>, now_unix_millis: u64) -> Value {
@@ -107,9 +129,7 @@ fn cell(column: &Column, value: Option<&Value>, now_unix_millis: u64) -> Value {
             // JSON has one kind of number, and some writers put `.0` behind a whole one.
             number.as_i64().or_else(|| number.as_f64().map(|float| float as i64)).into()
         }
-        (ColumnType::Count, Some(Value::Object(map))) => map.len().into(),
-        (ColumnType::Count, Some(Value::Array(list))) => list.len().into(),
-        (ColumnType::Count, _) => 0.into(),
+        (ColumnType::Count, value) => value.map_or(0, count).into(),
         (ColumnType::Date, Some(value)) => age(value.as_str().unwrap_or_default(), now_unix_millis).into(),
         // Kubernetes says so of an object's own age, and leaves the cells of other times empty.
         (ColumnType::Date, None) if column.path.ends_with(".metadata.creationTimestamp") => "<unknown>".into(),

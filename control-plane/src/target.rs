@@ -159,7 +159,7 @@ mod tests {
             ("/apis/eventing.knative.dev/v2/brokers", "nothing"),
             ("/api/v1/namespaces", "namespaces in all"),
             ("/api/v1/namespaces/n", "namespaces /n Main"),
-            ("/api/v1/namespaces/n/status", "nothing"),
+            ("/api/v1/namespaces/n/status", "namespaces /n Status"),
             ("/api/v1/namespaces/n/secrets", "secrets in n"),
             ("/api/v1/namespaces/n/secrets/a%2Eb", "secrets n/a.b Main"),
             ("/api/v1/namespaces/n/serviceaccounts/s/token", "tokens of n/s"),

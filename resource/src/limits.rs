@@ -44,3 +44,15 @@ pub const MAX_ENV_VARS: usize = 4096;
 
 /// Most bytes of keys and values of one ConfigMap or Secret, as they are written: base64 of 1 MiB and some.
 pub const MAX_CORE_DATA_BYTES: usize = 1536 * 1024;
+
+/// Most labels of one resource.
+pub const MAX_LABELS: usize = 1024;
+
+/// Most finalizers of one resource. Who owns which is looked up one by one.
+pub const MAX_FINALIZERS: usize = 128;
+
+/// Most owners of one resource.
+pub const MAX_OWNERS: usize = 128;
+
+/// Most bytes of one resource in JSON: what a ConfigMap or Secret may hold, and half a MiB for the rest of it.
+pub const MAX_OBJECT_BYTES: usize = MAX_CORE_DATA_BYTES + 512 * 1024;

@@ -1,15 +1,16 @@
 //! What every resource has: a kind, a name, a place, labels and annotations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::field_error::{FieldError, FieldErrors, child};
-use crate::limits::{MAX_ANNOTATIONS_BYTES, MAX_DOMAIN_BYTES, MAX_NAME_BYTES};
+use crate::limits::{MAX_ANNOTATIONS_BYTES, MAX_DOMAIN_BYTES, MAX_FINALIZERS, MAX_LABELS, MAX_NAME_BYTES, MAX_OWNERS};
 use crate::raw_json::RawJson;
 use crate::time::Time;
+use crate::trigger::BROKER_LABEL;
 
 /// The namespace of a resource that names none.
 pub const DEFAULT_NAMESPACE: &str = "default";
@@ -327,8 +328,89 @@ impl ObjectMeta {
         for (value, path) in [(&self.name, "metadata.name"), (&self.namespace, "metadata.namespace")] {
             validate_name(value, path, errors);
         }
-        validate_annotations_size(&self.annotations, "metadata", errors);
+        self.validate_rest(errors);
     }
+
+    /// Everything but name and namespace, whose shapes differ: labels, annotations, finalizers, owners.
+    pub(crate) fn validate_rest(&self, errors: &mut FieldErrors) {
+        validate_annotations_size(&self.annotations, "metadata", errors);
+        for key in self.annotations.keys().filter(|key| !is_qualified_name(&key.to_ascii_lowercase())) {
+            errors.push(FieldError::invalid_key(key, "metadata.annotations"));
+        }
+        if self.labels.len() > MAX_LABELS {
+            let why = format!("at most {MAX_LABELS} labels");
+            errors.push(FieldError::new("invalid value", "metadata.labels").with_details(why));
+        }
+        // That of a Trigger's Broker is its name, which has a rule of its own.
+        for (key, value) in self.labels.iter().filter(|(key, _)| *key != BROKER_LABEL) {
+            if !is_qualified_name(key) {
+                errors.push(FieldError::invalid_key(key, "metadata.labels"));
+            }
+            if !is_label_value(value) {
+                let error = FieldError::invalid(value, format!("metadata.labels[{key}]"));
+                errors.push(error.with_details("a label value has up to 63 letters, digits, '-', '_' and '.'"));
+            }
+        }
+        self.validate_finalizers(errors);
+        self.validate_owners(errors);
+    }
+
+    fn validate_finalizers(&self, errors: &mut FieldErrors) {
+        const PATH: &str = "metadata.finalizers";
+        if self.finalizers.len() > MAX_FINALIZERS {
+            errors.push(FieldError::new("invalid value", PATH).with_details(format!("at most {MAX_FINALIZERS}")));
+            return;
+        }
+        let mut seen = BTreeSet::new();
+        for (i, finalizer) in self.finalizers.iter().enumerate() {
+            if !is_qualified_name(finalizer) {
+                errors.push(FieldError::invalid(finalizer, format!("{PATH}[{i}]")));
+            }
+            if !seen.insert(finalizer) {
+                errors.push(FieldError::new(format!("{finalizer:?} is given more than once"), format!("{PATH}[{i}]")));
+            }
+        }
+    }
+
+    fn validate_owners(&self, errors: &mut FieldErrors) {
+        const PATH: &str = "metadata.ownerReferences";
+        if self.owner_references.len() > MAX_OWNERS {
+            errors.push(FieldError::new("invalid value", PATH).with_details(format!("at most {MAX_OWNERS}")));
+            return;
+        }
+        for (i, owner) in self.owner_references.iter().enumerate() {
+            let OwnerReference { api_version, kind, name, uid, .. } = owner;
+            for (field, value) in [("apiVersion", api_version), ("kind", kind), ("name", name), ("uid", uid)] {
+                if value.is_empty() {
+                    errors.push(FieldError::missing(format!("{PATH}[{i}].{field}")));
+                }
+            }
+        }
+        if self.owner_references.iter().filter(|owner| owner.controller == Some(true)).count() > 1 {
+            let why = "only one reference can have controller set to true";
+            errors.push(FieldError::new("invalid value", PATH).with_details(why));
+        }
+    }
+}
+
+/// Whether a text is a qualified name of Kubernetes: up to 63 letters, digits, `-`, `_` and `.` with a letter or digit at either
+/// end, after a DNS subdomain and a slash or without.
+#[must_use]
+pub fn is_qualified_name(text: &str) -> bool {
+    match text.split_once('/') {
+        Some((prefix, name)) => is_dns_subdomain(prefix) && !name.is_empty() && is_label_value(name),
+        None => !text.is_empty() && is_label_value(text),
+    }
+}
+
+/// Whether a text may be the value of a label. It may be empty.
+fn is_label_value(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_end = |b: Option<&u8>| b.is_none_or(u8::is_ascii_alphanumeric);
+    bytes.len() <= MAX_NAME_BYTES
+        && is_end(bytes.first())
+        && is_end(bytes.last())
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 /// Whether a text is a lower-case DNS label (RFC 1123): letters, digits and inner hyphens, 1 to 63 bytes.
@@ -393,6 +475,38 @@ mod tests {
         let too_long = "a".repeat(64);
         for bad in ["", "-", "a-", "-a", "A", "a.b", "a_b", "a/b", "ä", "a b", "..", too_long.as_str()] {
             assert!(!is_dns_label(bad), "{bad}");
+        }
+    }
+
+    /// Kubernetes, "Labels and Selectors", "Finalizers", "Owners and Dependents".
+    #[test]
+    fn metadata_is_what_kubernetes_takes() {
+        let errors = |json: serde_json::Value| {
+            let meta: ObjectMeta = serde_json::from_value(json).unwrap();
+            let mut errors = FieldErrors::new();
+            meta.validate_rest(&mut errors);
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        };
+        let owner = serde_json::json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u", "controller": true});
+        let many = |count: usize| (0..count).map(|i| format!("a/f{i}")).collect::<Vec<_>>();
+        for (json, want) in [
+            (serde_json::json!({"labels": {"a.b/c": "D_e.f-9", "x": ""}, "annotations": {"A/b": "any thing"}}), ""),
+            (serde_json::json!({"labels": {"-a": "b"}}), "metadata.labels"),
+            (serde_json::json!({"labels": {"a/": "b"}}), "metadata.labels"),
+            (serde_json::json!({"labels": {"a": "b c"}}), "metadata.labels[a]"),
+            (serde_json::json!({"labels": {"a": "x".repeat(64)}}), "metadata.labels[a]"),
+            (serde_json::json!({"annotations": {"a b": ""}}), "metadata.annotations"),
+            (serde_json::json!({"finalizers": ["orphan", "a.b/c"]}), ""),
+            (serde_json::json!({"finalizers": ["a b"]}), "metadata.finalizers[0]"),
+            (serde_json::json!({"finalizers": ["a/b", "a/b"]}), "more than once: metadata.finalizers[1]"),
+            (serde_json::json!({"finalizers": many(MAX_FINALIZERS)}), ""),
+            (serde_json::json!({"finalizers": many(MAX_FINALIZERS + 1)}), "metadata.finalizers"),
+            (serde_json::json!({"ownerReferences": [owner]}), ""),
+            (serde_json::json!({"ownerReferences": [owner, owner]}), "only one reference"),
+            (serde_json::json!({"ownerReferences": [{"apiVersion": "v1", "kind": "K", "name": "n"}]}), "[0].uid"),
+        ] {
+            let found = errors(json.clone());
+            assert!(found.contains(want) && found.is_empty() == want.is_empty(), "{json}: {found}");
         }
     }
 

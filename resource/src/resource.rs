@@ -243,7 +243,14 @@ impl Resource {
         if let Some(object) = object.as_object_mut() {
             object.insert("status".to_owned(), status);
         }
-        Self::of_kind(self.kind(), object)
+        let mut with = Self::of_kind(self.kind(), object)?;
+        // Nobody but the server says whether a Namespace is to go.
+        if let Self::Core(namespace) = &mut with
+            && namespace.kind == Kind::Namespace
+        {
+            namespace.tell_phase();
+        }
+        Ok(with)
     }
 
     /// The kind of an object, the object without what is ignored in it, and its mistakes of shape.

@@ -110,20 +110,19 @@ fn told() -> Vec<(String, String)> {
     (0..OBJECTS).flat_map(of).collect()
 }
 
-/// Watches as an informer does: when a connection is lost, goes on at the next node from the last version that it knows.
-/// Gives the events, and how often it went on.
+/// Watches as an informer does: when a connection is lost, goes on at the next node from the last version that it
+/// knows. Gives the events, and how often it went on.
 fn inform(nodes: &[SocketAddr], from: u64, until: usize) -> (Vec<Event>, usize) {
     let (mut events, mut version, mut at) = (Vec::<Event>::new(), from, 0);
     let mut moves = 0;
     while events.len() < until {
         let query = format!("{PATH}?watch=true&allowWatchBookmarks=true&{SELECTED}&resourceVersion={version}");
-        let watch = wait_for("a watch", || {
+        let mut watch = wait_for("a watch", || {
             Watch::open(nodes[at % nodes.len()], &query).map_err(|error| {
                 at += 1;
                 error.to_string()
             })
         });
-        let mut watch = watch;
         while events.len() < until {
             let Ok(Some(json)) = watch.next() else { break };
             let event = Event::of(&json);

@@ -70,7 +70,8 @@ fn a_marked_object_gets_no_new_finalizers() {
         scene.file("held.yaml", &config_map("held", ", finalizers: [example.com/hold]", ""));
         scene.ok("apply -f held.yaml");
         scene.ok("delete cm held --wait=false");
-        let more = "patch cm held --type=merge -p '{\"metadata\":{\"finalizers\":[\"example.com/hold\",\"example.com/more\"]}}'";
+        let more = r#"patch cm held --type=json
+            -p '[{"op":"add","path":"/metadata/finalizers/-","value":"example.com/more"}]'"#;
         scene.rows(&[(more, 1, &[], &["no new finalizers can be added if the object is being deleted"])]);
     });
 }

@@ -13,8 +13,9 @@ fn events_are_shown_with_their_object() {
         scene.file(
             "event.yaml",
             &format!(
-                "apiVersion: v1\nkind: Event\nmetadata: {{name: shop.1}}\nreason: Tested\nmessage: it was looked at\ntype: Warning\n\
-                 involvedObject: {{apiVersion: eventing.knative.dev/v1, kind: Broker, name: shop, namespace: default, uid: {uid}}}\n\
+                "apiVersion: v1\nkind: Event\nmetadata: {{name: shop.1}}\nreason: Tested\nmessage: it was looked at\n\
+                 type: Warning\ninvolvedObject: {{apiVersion: eventing.knative.dev/v1, kind: Broker, name: shop, \
+                 namespace: default, uid: {uid}}}\n\
                  firstTimestamp: '{now}'\nlastTimestamp: '{now}'\ncount: 3\nsource: {{component: tester}}\n"
             ),
         );

@@ -22,6 +22,7 @@ mod informer;
 mod metadata;
 mod namespaces;
 mod prune;
+mod python;
 mod reading;
 mod scene;
 mod server_side;

@@ -23,7 +23,7 @@ fn a_namespace_goes_with_its_content() {
                 "create cm late -n apart --from-literal=a=b",
                 1,
                 &[],
-                &["configmaps \"late\" is forbidden: unable to create new content in namespace apart because it is being terminated"],
+                &["configmaps \"late\" is forbidden: unable to create new content in namespace apart because"],
             ),
             ("patch cm held -n apart --type=merge -p '{\"metadata\":{\"finalizers\":null}}'", 0, &["patched\n"], &[]),
         ]);

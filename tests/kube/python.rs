@@ -50,5 +50,6 @@ fn done(package: &str, step: &mut Command) -> Result<(), Unable> {
         return Ok(());
     }
     eprintln!("{step:?}: {}", String::from_utf8_lossy(&output.stderr));
-    Err(Unable::Missing(package.to_owned()))
+    // Without a way to the index nothing can be done about it.
+    Err(Unable::Refused(format!("{package} cannot be had")))
 }

@@ -8,8 +8,8 @@ use crate::support::skipped;
 use crate::tools;
 use crate::words::words;
 
-/// A command line without the program, its exit code, and what standard output and standard error must hold. Where nothing
-/// is named, nothing may be printed.
+/// A command line without the program, its exit code, and what standard output and standard error must hold. Where
+/// nothing is named, nothing may be printed.
 ///
 /// A line may begin with variables: `EDITOR='sed -i s/a/b/' edit cm c`.
 pub type Row<'a> = (&'a str, i32, &'a [&'a str], &'a [&'a str]);
@@ -121,8 +121,9 @@ fn variable(word: &str) -> Option<(String, String)> {
 /// A Trigger of the Broker `shop` with that type and `more` lines of its `spec`, each indented by two.
 pub fn trigger(name: &str, ty: &str, more: &str) -> String {
     format!(
-        "apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {{name: {name}, labels: {{app: shop}}}}\nspec:\n  \
-         broker: shop\n  filter: {{attributes: {{type: {ty}}}}}\n  subscriber: {{uri: 'http://127.0.0.1:9/'}}\n{more}"
+        "apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {{name: {name}, labels: {{app: shop}}}}\n\
+         spec:\n  broker: shop\n  filter: {{attributes: {{type: {ty}}}}}\n\
+         \x20 subscriber: {{uri: 'http://127.0.0.1:9/'}}\n{more}"
     )
 }
 

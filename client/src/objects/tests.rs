@@ -111,7 +111,13 @@ fn events_are_kept_for_an_hour() {
     let at = |age: u64| NOW.0 - age;
     let text =
         [event("old", at(EVENTS_KEPT_MILLIS)), event("new", at(1_000)), event("later", NOW.0 + 5_000)].join("---\n");
-    let changes = settle_at(&stored(&text), NOW);
+    let all = stored(&text);
+    assert_eq!(names(&settle_at(&all, NOW)).1, Vec::<String>::new(), "they have just been told");
+    let long_ago = all.iter().map(|mut event| {
+        event.meta_mut().creation_timestamp = Some(Time::from_unix_millis(0));
+        event
+    });
+    let changes = settle_at(&all.with(long_ago, 2), NOW);
     assert_eq!(names(&changes).1, ["Event default/old"]);
     assert_eq!(changes.wake_at, Some(UnixMillis(at(1_000) + EVENTS_KEPT_MILLIS)));
     let old = stored(&event("e", at(1_000))).find(&ResourceKey::new(Kind::Event, "default", "e")).unwrap();

@@ -56,6 +56,11 @@ impl<'a> Path<'a> {
         }
     }
 
+    /// The values at all of its places.
+    pub fn all<'v>(&'v self, object: &'v Value) -> impl Iterator<Item = &'v Value> {
+        self.alternatives.iter().filter_map(move |steps| steps.iter().try_fold(object, |value, step| step.take(value)))
+    }
+
     /// The value there. A null is as good as nothing, since Go's clients write times that are not set so.
     #[must_use]
     pub fn look_up<'v>(&self, object: &'v Value) -> Option<&'v Value> {

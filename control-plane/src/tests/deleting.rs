@@ -32,6 +32,9 @@ async fn a_finalizer_is_waited_for() {
     assert_eq!((marked.text("/kind"), marked.at("/metadata/generation")), ("Broker", &json!(2)));
     assert_eq!(api.delete(&path, json!({})).await.expect(200).text("/kind"), "Broker", "a second time changes nothing");
     api.get(&path).await.expect(200);
+    let more = json!({"metadata": {"finalizers": ["example.com/work", "example.com/more"]}});
+    let refused = api.patch(&path, "merge-patch+json", more).await;
+    assert!(refused.code == 422 && refused.text("/message").contains("no new finalizers"), "{}", refused.value);
     api.patch(&path, "merge-patch+json", json!({"metadata": {"finalizers": null}})).await.expect(200);
     assert_eq!(api.get(&path).await.code, 404);
     let mut seen = Vec::new();

@@ -128,6 +128,18 @@ async fn an_update_is_made_of_what_was_read() {
 }
 
 #[tokio::test]
+async fn an_object_has_a_largest_size() {
+    let api = Api::new().await;
+    api.post(BROKERS, broker("b")).await.expect(201);
+    let status = json!({"status": {"annotations": {"a": "x".repeat(pelton_resource::limits::MAX_OBJECT_BYTES)}}});
+    let refused = api.patch(&format!("{BROKERS}/b/status"), "merge-patch+json", status).await;
+    assert_eq!((refused.code, refused.text("/reason")), (413, "RequestEntityTooLarge"));
+    let many: Vec<_> = (0..100_000).map(|i| format!("a/{i}")).collect();
+    let patch = json!({"metadata": {"finalizers": many}});
+    assert_eq!(api.patch(&format!("{BROKERS}/b"), "merge-patch+json", patch).await.code, 422);
+}
+
+#[tokio::test]
 async fn patches_of_each_form_change_what_they_name() {
     let api = Api::new().await;
     api.post(BROKERS, broker("b")).await.expect(201);
@@ -221,6 +233,9 @@ async fn objects_come_into_namespaces_that_are_there() {
     assert_eq!(made.text("/metadata/labels/kubernetes.io~1metadata.name"), "shop");
     assert_eq!((made.text("/status/phase"), made.text("/spec/finalizers/0")), ("Active", "kubernetes"));
     api.post(path, broker("b")).await.expect(201);
+    let phase = json!({"status": {"phase": "Terminating"}});
+    let written = api.patch("/api/v1/namespaces/shop/status", "merge-patch+json", phase).await.expect(200);
+    assert_eq!(written.text("/status/phase"), "Active", "only a deletion ends it");
     let deleted = api.delete("/api/v1/namespaces/shop", json!({})).await.expect(200);
     assert_eq!(deleted.text("/status/phase"), "Terminating");
     let refused = api.post(path, broker("c")).await;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::CoreObject;
 use crate::field_error::{FieldError, FieldErrors};
 use crate::limits::{MAX_CORE_DATA_BYTES, MAX_DOMAIN_BYTES};
-use crate::meta::{Kind, is_dns_label, is_dns_subdomain, validate_annotations_size};
+use crate::meta::{Kind, is_dns_label, is_dns_subdomain};
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and \
                          must start and end with an alphanumeric character";
@@ -18,7 +18,7 @@ const KEY: &str = "a valid config key must consist of alphanumeric characters, '
 /// Every mistake of the object.
 pub(super) fn check(object: &CoreObject, errors: &mut FieldErrors) {
     names(object, errors);
-    validate_annotations_size(&object.metadata.annotations, "metadata", errors);
+    object.metadata.validate_rest(errors);
     match object.kind {
         Kind::ConfigMap => config_map(object, errors),
         Kind::Secret => data(object, "data", true, errors),
