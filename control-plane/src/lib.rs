@@ -1,7 +1,7 @@
 //! The API that kubectl speaks, over the registry of resources (kube-api.md).
 //!
 //! One generic server, driven by the table of kinds ([`kinds`]). Reads come from what this node has applied of the registry;
-//! a write is worked out here ([`edit`](crate::edit), pure) from the object as it is known here, and the registry's leader
+//! a write is worked out here (`edit`, pure) from the object as it is known here, and the registry's leader
 //! stores it if the object still is that one ([`pelton_client::Write`]). When it is not, it is worked out anew. A watch is a
 //! position in the history of changes that every node keeps ([`pelton_client::history`]), so any node goes on where another
 //! has stopped.
