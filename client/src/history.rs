@@ -12,8 +12,11 @@ use serde_json::Value;
 /// Changes that are kept at most.
 pub const MAX_CHANGES: usize = 10_000;
 
-/// Bytes that they may take. A few large Secrets must not take the memory of a node, nor a thousand Services that were made.
-pub const MAX_CHANGES_BYTES: usize = 5 * 1024 * 1024;
+/// Bytes that they may take: a few large Secrets must not take the memory of a node.
+pub const MAX_CHANGES_BYTES: usize = 16 * 1024 * 1024;
+
+/// The same as long as nobody has asked for them: enough for who reads a version and watches from there.
+pub const UNASKED_BYTES: usize = 3 * 512 * 1024;
 
 /// What a change takes besides its object.
 const CHANGE_BYTES: usize = 256;
@@ -153,6 +156,14 @@ struct Kept {
     since: u64,
     changes: VecDeque<Arc<Change>>,
     bytes: usize,
+    /// Whether anybody has asked for them.
+    is_asked: bool,
+}
+
+impl Kept {
+    fn bound(&self) -> usize {
+        if self.is_asked { MAX_CHANGES_BYTES } else { UNASKED_BYTES }
+    }
 }
 
 impl History {
@@ -167,7 +178,7 @@ impl History {
         let mut kept = self.0.lock();
         kept.bytes += change.bytes();
         kept.changes.push_back(Arc::new(change));
-        while kept.changes.len() > MAX_CHANGES || kept.bytes > MAX_CHANGES_BYTES {
+        while kept.changes.len() > MAX_CHANGES || kept.bytes > kept.bound() {
             let Some(oldest) = kept.changes.pop_front() else { break };
             kept.bytes -= oldest.bytes();
             kept.since = oldest.version;
@@ -176,14 +187,16 @@ impl History {
 
     /// What was before `version` is not known any more, as when everything came anew.
     pub fn begin(&self, version: u64) {
-        *self.0.lock() = Kept { since: version, ..Kept::default() };
+        let mut kept = self.0.lock();
+        *kept = Kept { since: version, is_asked: kept.is_asked, ..Kept::default() };
     }
 
     /// The changes after `version`, the oldest first, about `limit` of them: those of one version come together. `None` when
     /// it is too long ago.
     #[must_use]
     pub fn after(&self, version: u64, limit: usize) -> Option<Vec<Arc<Change>>> {
-        let kept = self.0.lock();
+        let mut kept = self.0.lock();
+        kept.is_asked = true;
         if version < kept.since {
             return None;
         }
@@ -253,6 +266,14 @@ mod tests {
     #[test]
     fn changes_have_a_bound_in_number_and_in_bytes() {
         let history = History::default();
+        // Before anybody asks, less is kept.
+        let half = UNASKED_BYTES / 2 - CHANGE_BYTES;
+        (1..=3).for_each(|version| history.record(change(version, half)));
+        assert_eq!(versions(&history, 0, 9), None);
+        assert_eq!(versions(&history, 1, 9), Some(vec![2, 3]));
+        (4..=9).for_each(|version| history.record(change(version, half)));
+        assert_eq!(versions(&history, 1, 9), Some((2..=9).collect()), "and more from then on");
+        history.begin(0);
         for version in 1..=MAX_CHANGES as u64 + 1 {
             history.record(change(version, 1));
         }
