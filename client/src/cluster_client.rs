@@ -52,7 +52,7 @@ use crate::either::Either;
 use crate::retry::{Next, Refused, Tries};
 use crate::routing::{Deduplicating, Routes};
 use crate::serving::{RevisionsTold, Scales};
-use crate::version::index_of;
+use crate::version::{index_of, version_of};
 use crate::{
     ApplyError, BrokerName, Client, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch, Grant,
     GroupCursors, GroupId, Hops, NodeClient, NodeId, NodeReport, Offset, OperationError, Position, Progress, ReadError,
@@ -415,8 +415,7 @@ where
             async move { node.apply(resources).await }
         };
         let stored: Vec<Resource> = self.0.ask(Place::Registry, false, apply).await?;
-        let version = |resource: &Resource| resource.meta().resource_version.as_deref()?.parse::<u64>().ok();
-        let newest = stored.iter().filter_map(version).max().map_or(0, index_of);
+        let newest = stored.iter().filter_map(version_of).max().map_or(0, index_of);
         self.0.seen(|seen| seen.version >= newest).await;
         Ok(stored)
     }

@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 use pelton_resource::{Kind, Resource, ResourceKey};
 use serde_json::Value;
 
+use crate::version::version_of;
+
 /// Changes that are kept at most.
 pub const MAX_CHANGES: usize = 10_000;
 
@@ -91,7 +93,13 @@ impl Change {
             Some(was) if was == is => Before::Same,
             Some(was) => Before::Other(Box::new(was)),
         };
-        Self { version: version_of(after), key: after.key(), before, is_there: true, object: folded(after) }
+        Self {
+            version: version_of(after).unwrap_or(0),
+            key: after.key(),
+            before,
+            is_there: true,
+            object: folded(after),
+        }
     }
 
     /// A resource was taken out. The change has it as it was last, with the version of its end.
@@ -140,10 +148,6 @@ impl Change {
 fn folded(resource: &Resource) -> Bytes {
     let json = serde_json::to_vec(resource).expect("a resource has no map whose keys are no texts");
     lz4_flex::block::compress_prepend_size(&json).into()
-}
-
-fn version_of(resource: &Resource) -> u64 {
-    resource.meta().resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 
 /// The last changes, in order. Clones are handles of the same one.

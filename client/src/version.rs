@@ -3,6 +3,8 @@
 //! One entry may change many resources, as a manifest of several documents does. With the index alone they would share a
 //! version, and who has seen the first of them and asks for what came after it would miss the others.
 
+use pelton_resource::Resource;
+
 /// Changes that one entry of the registry may hold. Beyond, resources must be given in parts.
 pub const CHANGES_PER_ENTRY: u64 = 10_000;
 
@@ -22,6 +24,12 @@ pub fn version_after(index: u64) -> u64 {
 #[must_use]
 pub fn index_of(version: u64) -> u64 {
     version / CHANGES_PER_ENTRY
+}
+
+/// The version that a resource has, when it was stored.
+#[must_use]
+pub fn version_of(resource: &Resource) -> Option<u64> {
+    resource.meta().resource_version.as_deref()?.parse().ok()
 }
 
 #[cfg(test)]

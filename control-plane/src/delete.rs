@@ -13,9 +13,7 @@ use crate::query::Query;
 use crate::selection::Selection;
 use crate::status::{ApiError, row_of};
 use crate::target::{Part, Target};
-
-/// How often a deletion is tried anew when others change the object.
-const TRIES: usize = 16;
+use crate::write::TRIES;
 
 /// Holds an object until what it owns has lost it as an owner. Kubernetes' own name.
 const ORPHAN: &str = "orphan";

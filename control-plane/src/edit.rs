@@ -88,11 +88,10 @@ impl Edit<'_> {
         }
         let (new, warnings) = incoming::resource(self.row(), object, self.options.validation)?;
         let admitted = self.admitted(None, new)?;
-        let managed =
-            ownership::update(None, &self.shown(&admitted), &ManagedFields::default(), &self.writer(&self.time()));
-        let resource = with_managed(admitted, &managed);
-        check_size(&resource)?;
-        Ok(Edited { resource, next: Next::Store, warnings })
+        let (time, api_version) = (self.time(), self.row().api_version());
+        let writer = self.writer(&time, &api_version);
+        let managed = ownership::update(None, &self.shown(&admitted), &ManagedFields::default(), &writer);
+        made(with_managed(admitted, &managed), warnings)
     }
 
     /// The object with another in its place.
@@ -160,8 +159,8 @@ impl Edit<'_> {
             Some(old) => (Some(self.shown(old)), managed_of(old)?),
             None => (None, ManagedFields::default()),
         };
-        let time = self.time();
-        let (anyway, writer) = (self.taken_over(live.as_ref()), self.writer(&time));
+        let (time, api_version) = (self.time(), self.row().api_version());
+        let (anyway, writer) = (self.taken_over(live.as_ref()), self.writer(&time, &api_version));
         let merged = ownership::apply(live.as_ref(), &applied, &managed, &writer, self.options.force, &anyway);
         let (mut merged, managed) = merged.map_err(|conflicts| of_conflicts(&conflicts))?;
         self.renew_last_applied(&mut merged, &applied);
@@ -169,9 +168,7 @@ impl Edit<'_> {
             let object = incoming::object_of(self.row(), merged)?;
             let (new, _) = incoming::resource(self.row(), object, Validation::Ignore)?;
             let admitted = self.admitted(None, new)?;
-            let resource = with_managed(admitted, &managed);
-            check_size(&resource)?;
-            return Ok(Edited { resource, next: Next::Store, warnings });
+            return made(with_managed(admitted, &managed), warnings);
         };
         let new = match self.target.part {
             Part::Main => {
@@ -198,8 +195,9 @@ impl Edit<'_> {
             }
             (_, object) => (self.with_status(old, &object)?, Vec::new()),
         };
-        let time = self.time();
-        let managed = ownership::update(Some(&self.shown(old)), &self.shown(&new), &managed, &self.writer(&time));
+        let (time, api_version) = (self.time(), self.row().api_version());
+        let writer = self.writer(&time, &api_version);
+        let managed = ownership::update(Some(&self.shown(old)), &self.shown(&new), &managed, &writer);
         edited(old, with_managed(new, &managed), warnings)
     }
 
@@ -279,20 +277,9 @@ impl Edit<'_> {
         self.now.to_string()
     }
 
-    fn writer<'a>(&'a self, time: &'a str) -> Writer<'a> {
-        let api_version = crate::edit::api_version(self.row());
+    fn writer<'a>(&'a self, time: &'a str, api_version: &'a str) -> Writer<'a> {
         Writer { manager: &self.options.manager, api_version, subresource: self.target.part.subresource(), now: time }
     }
-}
-
-/// `v1`, or `eventing.knative.dev/v1`, for as long as the program runs: there are as many as there are rows.
-fn api_version(row: &'static Row) -> &'static str {
-    use std::collections::BTreeMap;
-    use std::sync::OnceLock;
-    static ALL: OnceLock<BTreeMap<(&'static str, &'static str), String>> = OnceLock::new();
-    let all = ALL
-        .get_or_init(|| crate::kinds::ROWS.iter().map(|row| ((row.group, row.version), row.api_version())).collect());
-    all.get(&(row.group, row.version)).expect("the table has every row")
 }
 
 /// Whether an object is not too large to be kept.
@@ -302,6 +289,12 @@ fn api_version(row: &'static Row) -> &'static str {
 fn check_size(resource: &Resource) -> Result<(), ApiError> {
     let bytes = serde_json::to_vec(resource).expect("a resource has no map whose keys are no texts").len();
     if bytes <= MAX_OBJECT_BYTES { Ok(()) } else { Err(ApiError::too_large(bytes, MAX_OBJECT_BYTES)) }
+}
+
+/// What was not there is stored.
+fn made(resource: Resource, warnings: Vec<String>) -> Result<Edited, ApiError> {
+    check_size(&resource)?;
+    Ok(Edited { resource, next: Next::Store, warnings })
 }
 
 fn edited(old: &Resource, new: Resource, warnings: Vec<String>) -> Result<Edited, ApiError> {

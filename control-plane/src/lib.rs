@@ -42,13 +42,14 @@ mod versions;
 mod watch;
 mod write;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::Request;
 use pelton_client::{Client, Resources};
 use pelton_env::{Chance, Clock};
+use serde_json::Value;
 
 pub use body::{Answer, Body};
 pub use status::ApiError;
@@ -59,6 +60,8 @@ pub struct ControlPlane<C> {
     client: C,
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
+    /// Where the schemas are. To know it every one of them is made.
+    schemas: OnceLock<Value>,
     /// Whether it is known what there is.
     is_open: Arc<AtomicBool>,
     /// When it began: what is made from the table of kinds is as old.
@@ -69,7 +72,7 @@ impl<C: Client> ControlPlane<C> {
     /// An API over `client`.
     pub fn new(client: C, clock: Arc<dyn Clock>, chance: Arc<dyn Chance>) -> Self {
         let began_unix_millis = clock.now().0;
-        Self { client, clock, chance, is_open: Arc::default(), began_unix_millis }
+        Self { client, clock, chance, schemas: OnceLock::new(), is_open: Arc::default(), began_unix_millis }
     }
 
     /// What is set once it is known here what there is. Until then only what is the same everywhere is told: to whom sees an

@@ -5,8 +5,8 @@
 //! of `pelton_resource`, with their comments ([`knative`]); those of the others are written down in short ([`short`]).
 //! A document has the schemas that something in it refers to, and no more.
 //!
-//! A document depends on nothing but the program, so every node answers with the same one under the same hash. Whoever
-//! serves them makes each once.
+//! A document depends on nothing but the program, so every node answers with the same one under the same hash. The index takes all of
+//! them, so whoever serves it makes it once.
 
 use std::hash::Hasher as _;
 

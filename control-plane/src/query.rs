@@ -1,5 +1,7 @@
 //! What the query of a request says.
 
+use percent_encoding::percent_decode_str;
+
 use crate::status::ApiError;
 
 /// The members of a query, decoded. Those that nobody knows are nobody's business.
@@ -60,34 +62,13 @@ fn decoded((key, value): (&str, &str)) -> (String, String) {
 
 /// Undoes percent-coding and `+`; bytes that are no UTF-8 are replaced, and what is no code stays.
 fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let code = bytes.get(at + 1..at + 3).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
-        let code = code.and_then(|digits| std::str::from_utf8(digits).ok());
-        match (bytes[at], code.and_then(|digits| u8::from_str_radix(digits, 16).ok())) {
-            (b'%', Some(byte)) => {
-                out.push(byte);
-                at += 3;
-            }
-            (b'+', _) => {
-                out.push(b' ');
-                at += 1;
-            }
-            (byte, _) => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    decode_segment(&text.replace('+', " "))
 }
 
 /// A segment of a path, decoded. A `+` is a plus there.
 #[must_use]
 pub fn decode_segment(text: &str) -> String {
-    decode(&text.replace('+', "%2B"))
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -108,5 +89,6 @@ mod tests {
         assert!(Query::parse("watch=maybe").flag("watch").is_err());
         assert_eq!(Query::parse(""), Query::default());
         assert_eq!(decode_segment("a%2fb+c"), "a/b+c");
+        assert_eq!(Query::parse("x=%zz%+f%").text("x"), Some("%zz% f%"));
     }
 }

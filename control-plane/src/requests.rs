@@ -1,5 +1,6 @@
 //! Which request is which.
 
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -43,7 +44,7 @@ impl<C: Client> ControlPlane<C> {
             return Err(ApiError::no_impersonation());
         }
         let (path, query) = (parts.uri.path(), Query::parse(parts.uri.query().unwrap_or_default()));
-        if let Some(document) = document(path, &query, &parts.headers) {
+        if let Some(document) = document(path, &query, &parts.headers, &self.schemas) {
             let is_read = matches!(parts.method, Method::GET | Method::HEAD);
             return if is_read { Ok(document) } else { Err(ApiError::method_not_allowed()) };
         }
@@ -242,7 +243,7 @@ impl<C: Client> ControlPlane<C> {
 }
 
 /// Documents that are the same for everybody.
-fn document(path: &str, query: &Query, headers: &HeaderMap) -> Option<Answer> {
+fn document(path: &str, query: &Query, headers: &HeaderMap, schemas: &OnceLock<Value>) -> Option<Answer> {
     let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
     if let Some(rest) = path.strip_prefix("/openapi/v3/") {
         let (group, version) = match rest.split('/').collect::<Vec<_>>().as_slice() {
@@ -264,7 +265,10 @@ fn document(path: &str, query: &Query, headers: &HeaderMap) -> Option<Answer> {
             return Some(body::whole(StatusCode::OK, "text/plain; charset=utf-8", Bytes::from_static(b"ok")));
         }
         "/openapi/v2" => return Some(body::whole(StatusCode::OK, OPENAPI_V2, Bytes::new())),
-        "/openapi/v3" => return Some(cached(&openapi::index(), "application/json", headers)),
+        "/openapi/v3" => {
+            let index = schemas.get_or_init(openapi::index);
+            return Some(cached(index, "application/json", headers));
+        }
         _ => {}
     }
     let aggregated = match accept::discovery(headers) {

@@ -1,6 +1,6 @@
 //! Watches: what is there, and then every change, one line of JSON each (kube-api.md, section 7).
 //!
-//! A watcher is a position in the history of changes and holds nothing else. One that is slower than the changes come loses
+//! A watcher is a position in the history of changes, and holds nothing else once it was told what is there. One that is slower than the changes come loses
 //! its place when the history goes on beyond it, and is told to list anew.
 
 mod line;
@@ -53,7 +53,8 @@ struct Watcher {
     is_over: bool,
 }
 
-/// What was there at the beginning: names alone, so that one who reads slowly holds no more.
+/// What was there at the beginning: the names, and the state that they are of, which is shared. Objects are written when they
+/// can be sent.
 struct There {
     resources: Arc<Resources>,
     keys: std::vec::IntoIter<ResourceKey>,

@@ -16,7 +16,7 @@ use crate::target::{Collection, Part, Target};
 use crate::versions::{self, Wanted};
 
 /// How often a change is worked out anew when others come between.
-const TRIES: usize = 16;
+pub(crate) const TRIES: usize = 16;
 
 /// Letters and digits that the end of a generated name is made of: no vowels, so that it makes no words.
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";

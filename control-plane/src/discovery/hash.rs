@@ -1,5 +1,7 @@
 //! Short names for texts, the same on every node and after every start.
 
+use pelton_client::TriggerId;
+
 /// A strong ETag: the FNV-1a hash of the document, of 64 bits, in quotes.
 ///
 /// It is not cryptographic, and need not be: the documents are ours, so nobody can choose two that collide.
@@ -14,8 +16,7 @@ pub(super) fn uid(name: &str) -> String {
     let bits = half(0) << 64 | half(1);
     let bits = bits & !(0xf << 76) | 0x8 << 76;
     let bits = bits & !(0x3 << 62) | 0x2 << 62;
-    let hex = format!("{bits:032x}");
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    TriggerId(bits).to_string()
 }
 
 /// FNV-1a of 64 bits over the parts, one behind the other.
