@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use pelton_consensus::{NodeId, Role};
+use pelton_consensus::{NodeId, ProposeError, Role};
 
 use super::cluster::*;
 
@@ -134,7 +134,6 @@ pub async fn the_leader_is_handed_over<F: Fabric>(fabric: F) {
     cluster.converge(2).await;
 }
 
-/// Many entries near the size of a record: a request has 1 MiB at most, and all arrive.
 pub async fn a_voter_finds_out_whom_it_reaches<F: Fabric>(fabric: F) {
     let mut cluster = Cluster::of(fabric, 3).await;
     cluster.commit(body(0)).await;
@@ -158,6 +157,7 @@ pub async fn a_voter_finds_out_whom_it_reaches<F: Fabric>(fabric: F) {
     cluster.stop().await;
 }
 
+/// Many entries near the size of a record: a request has 1 MiB at most, and all arrive.
 pub async fn large_entries_get_through_in_bounded_requests<F: Fabric>(fabric: F) {
     let mut cluster = Cluster::new(fabric);
     let mib = 1 << 20;
@@ -169,14 +169,24 @@ pub async fn large_entries_get_through_in_bounded_requests<F: Fabric>(fabric: F)
     }
     cluster.initialize(1..=3).await;
     let leader = cluster.leader().await;
+    let large = |n: usize| Bytes::from(vec![n as u8; if n % 8 == 0 { 3 << 20 } else { 300 << 10 }]);
     let mut fates = Vec::new();
-    for n in 0..24usize {
-        let bytes = if n % 8 == 0 { 3 << 20 } else { 300 << 10 };
-        fates.push(propose(cluster.group(leader), Bytes::from(vec![n as u8; bytes]), 1).await);
+    for n in 0..24 {
+        fates.push(propose(cluster.group(leader), large(n), 1).await);
     }
-    for fate in fates {
-        within("a large commit", fate).await.unwrap().unwrap();
+    for (n, fate) in fates.into_iter().enumerate() {
+        match within("the fate of a large entry", fate).await.unwrap() {
+            Ok(_) => {}
+            // Where time is real, a machine that is busy with so many bytes may change its leader under them.
+            Err(ProposeError::NotLeader { .. } | ProposeError::Discarded) => {
+                cluster.commit(large(n)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
     }
     let lines = cluster.converge(24).await;
-    assert!(lines.iter().enumerate().all(|(n, line)| line.body.iter().all(|byte| usize::from(*byte) == n)));
+    let mut numbers: Vec<usize> = lines.iter().map(|line| usize::from(line.body[0])).collect();
+    assert!(lines.iter().zip(&numbers).all(|(line, n)| line.body == large(*n)));
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..24).collect::<Vec<_>>());
 }
