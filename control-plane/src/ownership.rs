@@ -15,6 +15,7 @@
 //! **Invariant:** a write that changes no ownership leaves the managed fields as they were, times and order included,
 //! so that it can be told to be no write. (`model.rs`)
 
+mod ancient;
 mod apply;
 mod conflict;
 mod fields_v1;

@@ -373,3 +373,26 @@ fn kubectl_moves_from_client_side_to_server_side_apply() {
     let managers: Vec<_> = owned.entries().iter().map(|entry| entry.manager.as_str()).collect();
     assert_eq!(managers, ["kubectl", "kubectl-last-applied"]);
 }
+
+/// apimachinery, `capmanagers.go`: ten updaters, and what the oldest own is not lost.
+#[test]
+fn the_oldest_of_many_updaters_are_put_together() {
+    let (mut live, mut owned) = (broker(json!({})), managed(json!([])));
+    let applied = broker(json!({"applied": 1}));
+    (live, owned) = apply(Some(&live), &applied, &owned, &writer("ci", EARLY), false, &PathSet::default()).unwrap();
+    for number in 0..30 {
+        let mut next = live.clone();
+        next["spec"][format!("f{number:02}")] = json!(1);
+        let (name, now) = (format!("m{number:02}"), format!("2026-02-01T00:00:{number:02}Z"));
+        owned = update(Some(&live), &next, &owned, &writer(&name, &now));
+        live = next;
+        let updaters = owned.entries().iter().filter(|entry| entry.operation == Operation::Update).count();
+        assert_eq!(updaters, 10.min(number + 1));
+        let paths: usize = owned.entries().iter().map(|entry| entry.fields.iter().count()).sum();
+        assert_eq!(paths, number + 2, "nothing that is owned is forgotten");
+    }
+    let names: Vec<&str> = owned.entries().iter().map(|entry| entry.manager.as_str()).collect();
+    assert_eq!(names, ["ci", "ancient-changes", "m21", "m22", "m23", "m24", "m25", "m26", "m27", "m28", "m29"]);
+    assert_eq!(owned.entries()[1].time.as_deref(), Some("2026-02-01T00:00:20Z"));
+    assert_eq!(update(Some(&live), &live, &owned, &writer("m00", LATE)), owned, "a write that changes nothing");
+}
