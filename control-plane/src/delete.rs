@@ -53,7 +53,7 @@ impl DeleteOptions {
                 let why = format!(
                     "Unsupported value: {other:?}: supported values: \"Background\", \"Foreground\", \"Orphan\""
                 );
-                return Err(ApiError::invalid_options("propagationPolicy", &why));
+                return Err(ApiError::invalid_options("DeleteOptions", "propagationPolicy", &why));
             }
         }
         options.orphans |=
@@ -61,7 +61,7 @@ impl DeleteOptions {
         let listed = body.get("dryRun").and_then(Value::as_array);
         let listed = listed.into_iter().flatten().map(|value| value.as_str().unwrap_or_default());
         for value in listed.chain(query.all("dryRun")).filter(|value| !value.is_empty()) {
-            check_dry_run(value)?;
+            check_dry_run("DeleteOptions", value)?;
             options.is_dry_run = true;
         }
         Ok(options)

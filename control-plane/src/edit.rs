@@ -76,7 +76,8 @@ impl Edit<'_> {
     /// # Errors
     /// It cannot be.
     pub fn create(&self, mut object: Map<String, Value>) -> Result<Edited, ApiError> {
-        if meta_text(&object, "resourceVersion").is_some() {
+        // Zero is what clients write that know none.
+        if meta_text(&object, "resourceVersion").is_some_and(|version| version != "0") {
             return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
         }
         incoming::place(&mut object, self.target)?;

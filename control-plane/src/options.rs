@@ -34,14 +34,14 @@ pub struct WriteOptions {
     pub force: bool,
 }
 
-/// What a query and headers ask for.
+/// What a query and headers ask for. `kind` is what Kubernetes calls the options of the request: `CreateOptions`.
 ///
 /// # Errors
 /// They cannot be read.
-pub fn write_options(query: &Query, headers: &HeaderMap) -> Result<WriteOptions, ApiError> {
+pub fn write_options(kind: &str, query: &Query, headers: &HeaderMap) -> Result<WriteOptions, ApiError> {
     let mut is_dry_run = false;
     for value in query.all("dryRun").filter(|value| !value.is_empty()) {
-        check_dry_run(value)?;
+        check_dry_run(kind, value)?;
         is_dry_run = true;
     }
     let validation = match query.text("fieldValidation") {
@@ -50,14 +50,14 @@ pub fn write_options(query: &Query, headers: &HeaderMap) -> Result<WriteOptions,
         Some("Ignore") => Validation::Ignore,
         Some(other) => {
             let why = format!("Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\"");
-            return Err(ApiError::invalid_options("fieldValidation", &why));
+            return Err(ApiError::invalid_options(kind, "fieldValidation", &why));
         }
     };
     let named = query.text("fieldManager");
     let manager = named.map_or_else(|| manager_of(headers), str::to_owned);
     if manager.len() > MAX_MANAGER_BYTES || manager.chars().any(char::is_control) {
         let why = format!("Invalid value: it may have {MAX_MANAGER_BYTES} printable bytes");
-        return Err(ApiError::invalid_options("fieldManager", &why));
+        return Err(ApiError::invalid_options(kind, "fieldManager", &why));
     }
     let (names_manager, force) = (named.is_some(), query.flag("force")?);
     Ok(WriteOptions { manager, names_manager, validation, is_dry_run, force })
@@ -67,12 +67,12 @@ pub fn write_options(query: &Query, headers: &HeaderMap) -> Result<WriteOptions,
 ///
 /// # Errors
 /// It is another one.
-pub fn check_dry_run(value: &str) -> Result<(), ApiError> {
+pub fn check_dry_run(kind: &str, value: &str) -> Result<(), ApiError> {
     if value == "All" {
         return Ok(());
     }
     let why = format!("Unsupported value: {value:?}: supported values: \"All\"");
-    Err(ApiError::invalid_options("dryRun", &why))
+    Err(ApiError::invalid_options(kind, "dryRun", &why))
 }
 
 /// The program that asks, by its `User-Agent`.
@@ -90,7 +90,7 @@ mod tests {
     fn options_are_read() {
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, "kubectl/v1.33.0 (linux/amd64)".parse().unwrap());
-        let read = |query: &str| write_options(&Query::parse(query), &headers);
+        let read = |query: &str| write_options("PatchOptions", &Query::parse(query), &headers);
         let all = read("fieldManager=m&fieldValidation=Strict&dryRun=All&force=true").unwrap();
         let want = WriteOptions {
             manager: "m".to_owned(),
@@ -102,10 +102,14 @@ mod tests {
         assert_eq!(all, want);
         let none = read("").unwrap();
         assert_eq!((none.manager.as_str(), none.names_manager, none.validation), ("kubectl", false, Validation::Warn));
-        assert_eq!(write_options(&Query::default(), &HeaderMap::new()).unwrap().manager, "unknown");
+        assert_eq!(write_options("PatchOptions", &Query::default(), &HeaderMap::new()).unwrap().manager, "unknown");
         let long = format!("fieldManager={}", "m".repeat(MAX_MANAGER_BYTES + 1));
         for bad in ["dryRun=Some", "fieldValidation=Loose", "force=maybe", &long] {
-            assert!(read(bad).is_err(), "{bad}");
+            let error = read(bad).unwrap_err().to_string();
+            assert!(
+                bad == "force=maybe" || error.starts_with("PatchOptions.meta.k8s.io \"\" is invalid: "),
+                "{bad}: {error}"
+            );
         }
     }
 }

@@ -78,7 +78,7 @@ impl<C: Client> ControlPlane<C> {
             Method::GET if query.flag("watch")? => self.watch(collection, query, &parts.headers).await,
             Method::GET => self.list(collection, query, &parts.headers).await,
             Method::POST if row.may("create") => {
-                let options = write_options(query, &parts.headers)?;
+                let options = write_options("CreateOptions", query, &parts.headers)?;
                 let value = incoming::decode(&incoming::media_type(&parts.headers), body).await?;
                 let written = self.create(collection, value, &options).await?;
                 self.written(row, written, query, &parts.headers)
@@ -147,13 +147,13 @@ impl<C: Client> ControlPlane<C> {
             }
             Method::GET => self.show(target, query, headers).await,
             Method::PUT if row.may("update") => {
-                let options = write_options(query, headers)?;
+                let options = write_options("UpdateOptions", query, headers)?;
                 let value = incoming::decode(&incoming::media_type(headers), body).await?;
                 let written = self.replace(target, value, &options).await?;
                 self.written(row, written, query, headers)
             }
             Method::PATCH if row.may("patch") => {
-                let options = write_options(query, headers)?;
+                let options = write_options("PatchOptions", query, headers)?;
                 let how = patch_type(&incoming::media_type(headers), row)?;
                 let patch = incoming::text(body).await?;
                 let written = self.patch(target, how, &patch, &options).await?;

@@ -184,11 +184,11 @@ impl ApiError {
     }
 
     /// Options of a request that cannot be.
-    pub fn invalid_options(field: &str, message: &str) -> Self {
-        let text = format!("ListOptions.meta.k8s.io \"\" is invalid: {field}: {message}");
+    pub fn invalid_options(kind: &str, field: &str, message: &str) -> Self {
+        let text = format!("{kind}.meta.k8s.io \"\" is invalid: {field}: {message}");
         let mut error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", text);
         let cause = Cause { reason: "FieldValueForbidden", message: message.to_owned(), field: field.to_owned() };
-        let (group, kind) = ("meta.k8s.io".to_owned(), "ListOptions".to_owned());
+        let (group, kind) = ("meta.k8s.io".to_owned(), kind.to_owned());
         error.details = Details { group, kind, causes: vec![cause], ..Details::default() };
         error
     }

@@ -105,6 +105,7 @@ pub fn named(path: &str) -> Option<Named> {
 fn resource(group: &str, version: &str, rest: &[&str]) -> Option<Named> {
     let row = |plural: &str| kinds::find(group, version, plural);
     match rest {
+        ["namespaces", "", _, ..] => None,
         ["namespaces", namespace, plural, rest @ ..] if row(plural).is_some_and(|row| row.is_namespaced) => {
             within(row(plural)?, (*namespace).to_owned(), rest)
         }
@@ -161,6 +162,8 @@ mod tests {
             ("/api/v1/namespaces/n", "namespaces /n Main"),
             ("/api/v1/namespaces/n/status", "namespaces /n Status"),
             ("/api/v1/namespaces/n/secrets", "secrets in n"),
+            ("/api/v1/namespaces//secrets", "nothing"),
+            ("/api/v1/namespaces//secrets/a", "nothing"),
             ("/api/v1/namespaces/n/secrets/a%2Eb", "secrets n/a.b Main"),
             ("/api/v1/namespaces/n/serviceaccounts/s/token", "tokens of n/s"),
             ("/api/v1/namespaces/n/pods", "nothing"),

@@ -35,16 +35,17 @@ pub fn wanted(query: &Query) -> Result<Wanted, ApiError> {
         (None | Some("NotOlderThan"), Some(version)) => Ok(Wanted::AtLeast(version)),
         (Some("Exact"), Some(version)) if version > 0 => Ok(Wanted::Exactly(version)),
         (Some("Exact"), Some(_)) => Err(ApiError::invalid_options(
+            "ListOptions",
             "resourceVersionMatch",
             "Forbidden: \"Exact\" is forbidden for resourceVersion \"0\"",
         )),
         (Some("Exact" | "NotOlderThan"), None) => {
             let why = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided";
-            Err(ApiError::invalid_options("resourceVersionMatch", why))
+            Err(ApiError::invalid_options("ListOptions", "resourceVersionMatch", why))
         }
         (Some(other), _) => {
             let why = format!("Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\"");
-            Err(ApiError::invalid_options("resourceVersionMatch", &why))
+            Err(ApiError::invalid_options("ListOptions", "resourceVersionMatch", &why))
         }
     }
 }

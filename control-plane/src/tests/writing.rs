@@ -17,6 +17,7 @@ async fn what_is_created_has_an_identity() {
     // Clients of Go send what they know nothing of as zero.
     let mut typed = broker("c");
     typed["metadata"]["creationTimestamp"] = Value::Null;
+    typed["metadata"]["resourceVersion"] = json!("0");
     typed["status"] = json!({});
     api.post(BROKERS, typed).await.expect(201);
     let mut generated = broker("");

@@ -59,7 +59,7 @@ pub fn options(query: &Query, chance: &dyn Chance) -> Result<Options, ApiError> 
     if query.text("sendInitialEvents").is_none() {
         if matching.is_some() {
             let why = "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
-            return Err(ApiError::invalid_options("resourceVersionMatch", why));
+            return Err(ApiError::invalid_options("ListOptions", "resourceVersionMatch", why));
         }
         return Ok(match version {
             None | Some(0) => Options { start: Start::Everything, ..base },
@@ -69,7 +69,7 @@ pub fn options(query: &Query, chance: &dyn Chance) -> Result<Options, ApiError> 
     let sends = query.flag("sendInitialEvents")?;
     if matching != Some("NotOlderThan") {
         let why = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
-        return Err(ApiError::invalid_options("resourceVersionMatch", why));
+        return Err(ApiError::invalid_options("ListOptions", "resourceVersionMatch", why));
     }
     let at_least = version.unwrap_or(0);
     Ok(match (sends, version) {
