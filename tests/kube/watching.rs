@@ -3,6 +3,8 @@
 use crate::command::Running;
 use crate::informer::Watch;
 use crate::scene::{config_map, with_every_kubectl};
+use crate::support::http::call;
+use crate::support::{Node, Start};
 
 const EVENTS: &str = "-w --output-watch-events --no-headers";
 
@@ -90,4 +92,37 @@ fn nothing_is_told_of_no_change() {
         // `replace` takes the annotation of `apply` away, and the next `apply` puts it back.
         assert_eq!(seen, ["MODIFIED", "MODIFIED"]);
     });
+}
+
+/// What changed before the server was started is not known any more, and whoever asks for it is told to list anew.
+#[test]
+fn a_watch_from_before_a_restart_is_told_to_list_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = Start::new(folder.path());
+    let path = "/api/v1/namespaces/default/configmaps";
+    let make = |node: &Node, name: &str| {
+        let body = format!("{{\"metadata\": {{\"name\": {name:?}}}}}");
+        let answer = call(node.api, "POST", path, "content-type: application/json\r\n", body.as_bytes());
+        let made: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        made["metadata"]["resourceVersion"].as_str().unwrap().to_owned()
+    };
+    let node = start.node();
+    let (old, newest) = (make(&node, "one"), make(&node, "two"));
+    node.process.stop();
+    let node = start.node();
+    let first = |from: &str| {
+        let watch = format!("{path}?watch=true&timeoutSeconds=1&allowWatchBookmarks=true&resourceVersion={from}");
+        Watch::open(node.api, &watch).unwrap().next().unwrap().unwrap()
+    };
+    let told = first(&old);
+    assert_eq!((&told["type"], &told["object"]["code"]), (&"ERROR".into(), &410.into()), "{told}");
+    assert_eq!(told["object"]["reason"], "Expired");
+    assert_ne!(first(&newest)["type"], "DELETED", "nothing was taken away");
+    let listed = call(node.api, "GET", path, "", b"");
+    let listed: serde_json::Value = serde_json::from_slice(&listed.body).unwrap();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 2);
+    let from = listed["metadata"]["resourceVersion"].as_str().unwrap();
+    let mut watch = Watch::open(node.api, &format!("{path}?watch=true&resourceVersion={from}")).unwrap();
+    make(&node, "three");
+    assert_eq!(watch.next().unwrap().unwrap()["object"]["metadata"]["name"], "three");
 }
