@@ -1,5 +1,6 @@
 //! The name of a broker, as it stands inside every stored record.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,6 +28,20 @@ impl BrokerName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// How it compares to the name made of two parts, without making that.
+    #[must_use]
+    pub fn cmp_parts(&self, namespace: &str, name: &str) -> Ordering {
+        let mut rest = self.0.as_bytes();
+        for part in [namespace, "/", name].map(str::as_bytes) {
+            let (begin, behind) = rest.split_at(part.len().min(rest.len()));
+            match begin.cmp(part) {
+                Ordering::Equal => rest = behind,
+                other => return other,
+            }
+        }
+        if rest.is_empty() { Ordering::Equal } else { Ordering::Greater }
     }
 
     /// The part before the slash.
@@ -57,5 +72,23 @@ impl fmt::Debug for BrokerName {
 impl fmt::Display for BrokerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_name_compares_to_parts_as_to_the_name_made_of_them(
+            one in ("[a-c-]{0,3}", "[a-c-]{0,3}"),
+            other in ("[a-c-]{0,3}", "[a-c-]{0,3}"),
+        ) {
+            let (a, b) = (BrokerName::new(&one.0, &one.1), BrokerName::new(&other.0, &other.1));
+            prop_assert_eq!(a.cmp_parts(&other.0, &other.1), a.cmp(&b));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What names a resource of Knative Serving among those of its kind.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
@@ -19,6 +20,12 @@ impl ObjectName {
     #[must_use]
     pub fn new(namespace: &str, name: &str) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// How it compares to the name made of two parts, without making that.
+    #[must_use]
+    pub fn cmp_parts(&self, namespace: &str, name: &str) -> Ordering {
+        self.namespace.as_ref().cmp(namespace).then_with(|| self.name.as_ref().cmp(name))
     }
 
     /// The name that metadata gives.

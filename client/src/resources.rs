@@ -1,6 +1,5 @@
 //! The resources as of one moment, for roles to work from.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pelton_resource::{
@@ -10,22 +9,23 @@ use pelton_resource::{
 
 use crate::history::{Change, History};
 use crate::version::version_at;
-use crate::{BrokerName, ObjectName, TriggerId};
+use crate::{BrokerName, ObjectName, SharedMap, TriggerId};
 
 /// The resources of one kind, by namespace and name.
-pub type Named<T> = BTreeMap<ObjectName, Arc<T>>;
+pub type Named<T> = SharedMap<ObjectName, Arc<T>>;
 
-/// Every resource as of one version of the registry. Immutable; a change makes a new one.
+/// Every resource as of one version of the registry. Immutable; a change makes a new one, which shares with this what did
+/// not change.
 #[derive(Debug, Clone, Default)]
 pub struct Resources {
     /// The registry's log index as of which this is true.
     pub version: u64,
     /// Brokers by `namespace/name`.
-    pub brokers: BTreeMap<BrokerName, Arc<Broker>>,
+    pub brokers: SharedMap<BrokerName, Arc<Broker>>,
     /// Triggers by identity.
-    pub triggers: BTreeMap<TriggerId, Arc<Trigger>>,
+    pub triggers: SharedMap<TriggerId, Arc<Trigger>>,
     /// The identity of each trigger by `namespace/name`.
-    names: BTreeMap<ObjectName, TriggerId>,
+    names: SharedMap<ObjectName, TriggerId>,
     /// Services.
     pub services: Named<Service>,
     /// Configurations.
@@ -37,12 +37,37 @@ pub struct Resources {
     /// DomainMappings.
     pub domain_mappings: Named<DomainMapping>,
     /// Objects of the core kinds.
-    pub core: BTreeMap<(Kind, ObjectName), Arc<CoreObject>>,
+    pub core: SharedMap<(Kind, ObjectName), Arc<CoreObject>>,
+    /// What `core` takes.
+    core_bytes: usize,
     /// What has changed lately. Unlike the rest it goes on: whoever applies changes notes them there.
     pub history: History,
 }
 
-fn all<'a, K, T: Clone + 'a>(map: &'a BTreeMap<K, Arc<T>>) -> impl Iterator<Item = Resource> + 'a
+/// One resource that is another than it was, by its metadata.
+#[derive(Debug, Clone, Copy)]
+pub struct Changed<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// As it was; `None` when it was not there.
+    pub before: Option<&'a ObjectMeta>,
+    /// As it is; `None` when it is gone.
+    pub now: Option<&'a ObjectMeta>,
+}
+
+impl Changed<'_> {
+    /// What names it.
+    ///
+    /// # Panics
+    /// When it neither was nor is.
+    #[must_use]
+    pub fn key(&self) -> ResourceKey {
+        let meta = self.now.or(self.before).expect("what changed was there before or is now");
+        ResourceKey::new(self.kind, meta.namespace.as_str(), meta.name.as_str())
+    }
+}
+
+fn all<'a, K, T: Clone + 'a>(map: &'a SharedMap<K, Arc<T>>) -> impl Iterator<Item = Resource> + 'a
 where
     Resource: From<T>,
 {
@@ -60,29 +85,35 @@ impl Resources {
     /// The trigger with this namespace and name.
     #[must_use]
     pub fn trigger(&self, namespace: &str, name: &str) -> Option<(TriggerId, &Arc<Trigger>)> {
-        let id = *self.names.get(&ObjectName::new(namespace, name))?;
+        let id = *self.names.get_by(|is| is.cmp_parts(namespace, name))?;
         self.triggers.get(&id).map(|trigger| (id, trigger))
+    }
+
+    /// The broker with this namespace and name.
+    #[must_use]
+    pub fn broker(&self, namespace: &str, name: &str) -> Option<&Arc<Broker>> {
+        self.brokers.get_by(|is| is.cmp_parts(namespace, name))
     }
 
     /// The broker that a trigger names.
     #[must_use]
     pub fn broker_of(&self, trigger: &Trigger) -> Option<&Arc<Broker>> {
-        self.brokers.get(&BrokerName::new(&trigger.metadata.namespace, trigger.broker_name()))
+        self.broker(&trigger.metadata.namespace, trigger.broker_name())
     }
 
     /// The resource with this key.
     #[must_use]
     pub fn find(&self, key: &ResourceKey) -> Option<Resource> {
-        let name = ObjectName::new(&key.namespace, &key.name);
+        let (namespace, name) = (key.namespace.as_str(), key.name.as_str());
         match key.kind {
-            Kind::Broker => found(self.brokers.get(&BrokerName::new(&key.namespace, &key.name))),
-            Kind::Trigger => found(self.trigger(&key.namespace, &key.name).map(|(_, trigger)| trigger)),
-            Kind::Service => found(self.services.get(&name)),
-            Kind::Configuration => found(self.configurations.get(&name)),
-            Kind::Revision => found(self.revisions.get(&name)),
-            Kind::Route => found(self.routes.get(&name)),
-            Kind::DomainMapping => found(self.domain_mappings.get(&name)),
-            core => found(self.core.get(&(core, name))),
+            Kind::Broker => found(self.broker(namespace, name)),
+            Kind::Trigger => found(self.trigger(namespace, name).map(|(_, trigger)| trigger)),
+            Kind::Service => found(self.service(namespace, name)),
+            Kind::Configuration => found(self.configuration(namespace, name)),
+            Kind::Revision => found(self.revision(namespace, name)),
+            Kind::Route => found(self.route(namespace, name)),
+            Kind::DomainMapping => found(self.domain_mapping(namespace, name)),
+            core => found(self.core_object(core, namespace, name)),
         }
     }
 
@@ -127,13 +158,89 @@ impl Resources {
     /// All objects of a core kind, by namespace and name.
     pub fn core_of(&self, kind: Kind) -> impl Iterator<Item = &Arc<CoreObject>> {
         let from = (kind, ObjectName::new("", ""));
-        self.core.range(from..).take_while(move |((of, _), _)| *of == kind).map(|(_, object)| object)
+        self.core.iter_from(&from).take_while(move |((of, _), _)| *of == kind).map(|(_, object)| object)
+    }
+
+    /// The object of a core kind with this namespace and name.
+    #[must_use]
+    pub fn core_object(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Arc<CoreObject>> {
+        self.core.get_by(|(of, is)| of.cmp(&kind).then_with(|| is.cmp_parts(namespace, name)))
+    }
+
+    /// What all objects of core kinds take ([`CoreObject::size_bytes`]).
+    #[must_use]
+    pub const fn core_bytes(&self) -> usize {
+        self.core_bytes
+    }
+
+    /// Whether anything is in a namespace.
+    #[must_use]
+    pub fn is_inhabited(&self, namespace: &str) -> bool {
+        fn has<T>(map: &SharedMap<ObjectName, T>, namespace: &str) -> bool {
+            let first = map.iter_from(&ObjectName::new(namespace, "")).next();
+            first.is_some_and(|(name, _)| *name.namespace == *namespace)
+        }
+        let has_core = |kind: Kind| {
+            let first = self.core.iter_from(&(kind, ObjectName::new(namespace, ""))).next();
+            first.is_some_and(|((of, name), _)| *of == kind && *name.namespace == *namespace)
+        };
+        let first_broker = self.brokers.iter_from(&BrokerName::new(namespace, "")).next();
+        first_broker.is_some_and(|(name, _)| name.namespace() == namespace)
+            || has(&self.names, namespace)
+            || has(&self.services, namespace)
+            || has(&self.configurations, namespace)
+            || has(&self.revisions, namespace)
+            || has(&self.routes, namespace)
+            || has(&self.domain_mappings, namespace)
+            || Kind::ALL.into_iter().filter(|kind| kind.is_core() && kind.is_namespaced()).any(has_core)
+    }
+
+    /// Whether both have the same of Knative Serving's resources in memory.
+    #[must_use]
+    pub fn has_serving_of(&self, other: &Self) -> bool {
+        self.services.is(&other.services)
+            && self.configurations.is(&other.configurations)
+            && self.revisions.is(&other.revisions)
+            && self.routes.is(&other.routes)
+            && self.domain_mappings.is(&other.domain_mappings)
+    }
+
+    /// What is another than it was in `before`. A trigger that was deleted and made again under its name is one that is
+    /// gone and one that is new.
+    #[must_use]
+    pub fn changed_since<'a>(&'a self, before: &'a Self) -> Vec<Changed<'a>> {
+        fn of<'a, K: Ord, T>(
+            kind: Kind,
+            (now, before): (&'a SharedMap<K, Arc<T>>, &'a SharedMap<K, Arc<T>>),
+            meta: impl Fn(&'a T) -> &'a ObjectMeta,
+        ) -> impl Iterator<Item = Changed<'a>> {
+            let changed = now.diff(before).into_iter();
+            changed.map(move |it| Changed {
+                kind,
+                before: it.before.map(|it| meta(it)),
+                now: it.now.map(|it| meta(it)),
+            })
+        }
+        let mut all = Vec::new();
+        all.extend(of(Kind::Broker, (&self.brokers, &before.brokers), |it| &it.metadata));
+        all.extend(of(Kind::Trigger, (&self.triggers, &before.triggers), |it| &it.metadata));
+        all.extend(of(Kind::Service, (&self.services, &before.services), |it| &it.metadata));
+        all.extend(of(Kind::Configuration, (&self.configurations, &before.configurations), |it| &it.metadata));
+        all.extend(of(Kind::Revision, (&self.revisions, &before.revisions), |it| &it.metadata));
+        all.extend(of(Kind::Route, (&self.routes, &before.routes), |it| &it.metadata));
+        all.extend(of(Kind::DomainMapping, (&self.domain_mappings, &before.domain_mappings), |it| &it.metadata));
+        all.extend(self.core.diff(&before.core).into_iter().map(|it| Changed {
+            kind: it.key.0,
+            before: it.before.map(|it| &it.metadata),
+            now: it.now.map(|it| &it.metadata),
+        }));
+        all
     }
 
     /// The Namespace of that name.
     #[must_use]
     pub fn namespace(&self, name: &str) -> Option<&Arc<CoreObject>> {
-        self.core.get(&(Kind::Namespace, ObjectName::new("", name)))
+        self.core_object(Kind::Namespace, "", name)
     }
 
     /// These resources with `stored` put in, as of log index `version`. Each of `stored` gets the resourceVersion of its
@@ -173,7 +280,9 @@ impl Resources {
             Resource::Route(it) => named(&mut self.routes, it, |it| &it.metadata),
             Resource::DomainMapping(it) => named(&mut self.domain_mappings, it, |it| &it.metadata),
             Resource::Core(it) => {
-                self.core.insert((it.kind, ObjectName::of(&it.metadata)), Arc::new(it));
+                self.core_bytes += it.size_bytes();
+                let before = self.core.insert((it.kind, ObjectName::of(&it.metadata)), Arc::new(it));
+                self.core_bytes -= before.map_or(0, |before| before.size_bytes());
             }
         }
     }
@@ -223,7 +332,10 @@ impl Resources {
             Kind::Revision => drop(self.revisions.remove(&name)),
             Kind::Route => drop(self.routes.remove(&name)),
             Kind::DomainMapping => drop(self.domain_mappings.remove(&name)),
-            core => drop(self.core.remove(&(core, name))),
+            core => {
+                let before = self.core.remove(&(core, name));
+                self.core_bytes -= before.map_or(0, |before| before.size_bytes());
+            }
         }
     }
 }
@@ -250,6 +362,10 @@ mod tests {
         let made = (1..).zip(every).map(|(uid, (kind, namespace, name))| resource(kind, namespace, name, uid));
         let made: Vec<Resource> = made.collect();
         let all = Resources::default().with(made.clone(), 7);
+        let core = all.core.values().map(|object| object.size_bytes());
+        assert_eq!(all.core_bytes(), core.sum::<usize>());
+        assert_eq!((all.is_inhabited("a"), all.is_inhabited("b"), all.is_inhabited("")), (true, true, false));
+        assert_eq!(all.changed_since(&Resources::default()).len(), made.len());
         assert_eq!((all.iter().count(), all.version), (made.len(), 7));
         let metas = all.metas().map(|(kind, meta)| ResourceKey::new(kind, meta.namespace.as_str(), meta.name.as_str()));
         let keys: std::collections::BTreeSet<_> = made.iter().map(Resource::key).collect();
@@ -264,6 +380,11 @@ mod tests {
             assert_eq!(all.of_kind(key.kind).count(), if key.kind.is_namespaced() { 3 } else { 2 }, "{key}");
             let fewer = all.without(&key, 8);
             assert_eq!((fewer.find(&key), fewer.iter().count()), (None, made.len() - 1), "{key}");
+            let changed: Vec<_> = fewer.changed_since(&all).iter().map(|it| (it.key(), it.now.is_some())).collect();
+            assert_eq!(changed, [(key.clone(), false)]);
+            let alone = Resources::default().with([found.clone()], 8);
+            assert_eq!(alone.is_inhabited(&key.namespace), key.kind.is_namespaced(), "{key}");
+            assert_eq!(alone.without(&key, 9).core_bytes(), 0);
             assert_eq!(fewer.with([found], 9).iter().count(), made.len(), "{key}");
         }
         assert_eq!(all.services.keys().map(ToString::to_string).collect::<Vec<_>>(), ["a/x", "a/y", "b/x"]);

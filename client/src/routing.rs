@@ -5,7 +5,7 @@ use std::hash::Hasher;
 use std::sync::Arc;
 
 use pelton_event::Event;
-use pelton_resource::broker_settings;
+use pelton_resource::{Broker, broker_settings};
 use siphasher::sip::SipHasher24;
 
 use crate::{BrokerName, ClusterView, GroupId, NodeId, Resources};
@@ -26,15 +26,17 @@ pub(crate) struct Deduplicating(Arc<BTreeSet<BrokerName>>);
 
 impl Deduplicating {
     pub(crate) fn of(resources: &Resources) -> Self {
-        let deduplicates = |broker: &pelton_resource::Broker| broker_settings(broker).deduplication_window.is_some();
+        let deduplicates = |broker: &Broker| broker_settings(broker).deduplication_window.is_some();
         let brokers = resources.brokers.iter().filter(|(_, broker)| deduplicates(broker));
         Self(Arc::new(brokers.map(|(name, _)| name.clone()).collect()))
     }
 
-    /// Whether both have the same Brokers, and none is another than before.
+    /// Whether both have the same, as far as can be said without reading every Broker's annotations.
     pub(crate) fn is_of_both(old: &Resources, new: &Resources) -> bool {
-        let same = |(old, new): (&Arc<_>, &Arc<_>)| Arc::ptr_eq(old, new);
-        old.brokers.len() == new.brokers.len() && old.brokers.values().zip(new.brokers.values()).all(same)
+        let deduplicates = |broker: Option<&Arc<Broker>>| {
+            broker.is_some_and(|broker| broker_settings(broker).deduplication_window.is_some())
+        };
+        new.brokers.diff(&old.brokers).iter().all(|it| deduplicates(it.before) == deduplicates(it.now))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use pelton_resource::{Defaults, Kind, Resource, ResourceKey};
 
-use crate::{ApplyError, ObjectName, Resources};
+use crate::{ApplyError, Resources};
 
 /// Most bytes that objects of core kinds may take together: a checkpoint of the registry holds them twice, and a record of the
 /// log has 28 MiB.
@@ -96,8 +96,8 @@ pub(crate) fn check_room<'a>(
     });
     let (mut added, mut replaced) = (0, 0);
     for object in core {
-        let name = ObjectName::of(&object.metadata);
-        let before = current.core.get(&(object.kind, name)).map_or(0, |before| before.size_bytes());
+        let (namespace, name) = (&object.metadata.namespace, &object.metadata.name);
+        let before = current.core_object(object.kind, namespace, name).map_or(0, |before| before.size_bytes());
         let bytes = object.size_bytes();
         // What does not grow always has room.
         added += bytes.max(before);
@@ -106,8 +106,7 @@ pub(crate) fn check_room<'a>(
     if added == replaced {
         return Ok(());
     }
-    let all: usize = current.core.values().map(|object| object.size_bytes()).sum();
-    let bytes = all - replaced + added;
+    let bytes = current.core_bytes() - replaced + added;
     if bytes <= MAX_CORE_BYTES {
         return Ok(());
     }

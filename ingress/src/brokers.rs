@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use metrics::Counter;
 use parking_lot::Mutex;
-use pelton_client::{BrokerName, Resources};
+use pelton_client::{BrokerName, Resources, SharedMap};
 use pelton_event::http::HeaderEncoding;
 use pelton_http_front::Budget;
 use pelton_resource::{Broker, broker_settings};
@@ -27,7 +27,7 @@ pub(crate) struct Entry {
 
 /// All Brokers as of one version of the resources. Immutable.
 struct Table {
-    made_of: Arc<Resources>,
+    made_of: SharedMap<BrokerName, Arc<Broker>>,
     // The keys come from those who may create Brokers, so a fast hash will do.
     entries: HashMap<BrokerName, Arc<Entry>, RandomState>,
 }
@@ -42,7 +42,7 @@ pub(crate) struct Brokers {
 
 impl Brokers {
     pub(crate) fn new(source: watch::Receiver<Arc<Resources>>, bytes_in_flight: usize) -> Self {
-        let empty = Table { made_of: Arc::default(), entries: HashMap::default() };
+        let empty = Table { made_of: SharedMap::default(), entries: HashMap::default() };
         let brokers = Self { table: ArcSwap::from_pointee(empty), source, series: Mutex::default(), bytes_in_flight };
         brokers.refresh();
         brokers
@@ -58,20 +58,17 @@ impl Brokers {
         self.find(key).or_else(|| self.refresh().then(|| self.find(key)).flatten())
     }
 
-    /// Takes in the present resources. Whether they had changed.
+    /// Takes in the present Brokers. Whether they had changed.
     pub(crate) fn refresh(&self) -> bool {
         // One refresh at a time, and each looks at what is there when its turn comes, so none puts back an older table.
         let mut series = self.series.lock();
-        let now = Arc::clone(&self.source.borrow());
+        let now = self.source.borrow().brokers.clone();
         let old = self.table.load();
-        if Arc::ptr_eq(&old.made_of, &now) {
+        if now.is(&old.made_of) {
             return false;
         }
-        let entries = now
-            .brokers
-            .iter()
-            .map(|(name, resource)| (name.clone(), self.entry(&old, name, resource, &mut series)))
-            .collect();
+        let entries =
+            now.iter().map(|(name, resource)| (name.clone(), self.entry(&old, name, resource, &mut series))).collect();
         self.table.store(Arc::new(Table { made_of: now, entries }));
         true
     }

@@ -333,7 +333,8 @@ impl Gateway {
             options,
         });
         let mut resources = client.resources();
-        shared.follow(&resources.borrow_and_update());
+        let mut before = Arc::clone(&resources.borrow_and_update());
+        shared.follow(&before);
         let heads = Arc::new(Budget::new(shared.options.head_bytes));
         let serving = Arc::new(Serving::new(Arc::clone(&shared)));
         let front = Front::serve(listeners, shared.options.front.clone(), heads, serving)?;
@@ -345,8 +346,11 @@ impl Gateway {
                 let follow = async {
                     while resources.changed().await.is_ok() {
                         let now = Arc::clone(&resources.borrow_and_update());
-                        shared.follow(&now);
-                        shared.changed.notify_one();
+                        if !now.has_serving_of(&before) {
+                            shared.follow(&now);
+                            shared.changed.notify_one();
+                        }
+                        before = now;
                     }
                 };
                 tokio::select! {

@@ -1,15 +1,16 @@
 //! Services that are started when an event for them comes in, while it is still on its way into the log.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use pelton_client::{BrokerName, Client, Resources};
+use pelton_client::{BrokerName, Client, Difference, Resources, TriggerId};
 use pelton_dispatcher::matching::MatchIndex;
 use pelton_event::Event;
 use pelton_ingress::OnAppend;
+use pelton_resource::{Broker, Trigger};
 use pelton_serving_gateway::Deliveries;
 use tokio::time::{Instant, sleep};
 
@@ -25,21 +26,33 @@ const LOOKED_AT_EVERY: Duration = Duration::from_millis(100);
 pub struct EarlyStarts {
     /// Whether any is: nothing else is looked at for an event where none is.
     are_any: AtomicBool,
-    brokers: RwLock<Arc<HashMap<BrokerName, ForServices>>>,
+    brokers: RwLock<HashMap<BrokerName, ForServices>>,
     hosts: ServiceHosts,
 }
 
 /// The Triggers of one Broker that lead to services.
 #[derive(Default)]
 struct ForServices {
-    index: MatchIndex<usize>,
-    services: Vec<Service>,
+    index: MatchIndex<TriggerId>,
+    services: HashMap<TriggerId, Service>,
 }
 
 struct Service {
     host: Box<str>,
+    port: u16,
     /// When it was told last, in milliseconds.
     told_at: AtomicU64,
+}
+
+impl ForServices {
+    fn remove(&mut self, id: TriggerId) {
+        self.index.remove(id);
+        self.services.remove(&id);
+    }
+}
+
+fn broker_name(trigger: &Trigger) -> BrokerName {
+    BrokerName::new(&trigger.metadata.namespace, trigger.broker_name())
 }
 
 impl EarlyStarts {
@@ -48,12 +61,14 @@ impl EarlyStarts {
     pub fn begin<C: Client>(client: &C, hosts: ServiceHosts, deliveries: Deliveries) -> OnAppend {
         let starts = Arc::new(Self::new(hosts));
         let mut resources = client.resources();
-        starts.follow(&resources.borrow_and_update());
+        let mut before = Arc::clone(&resources.borrow_and_update());
+        starts.follow(&Resources::default(), &before);
         let following = Arc::clone(&starts);
         tokio::spawn(async move {
             while resources.changed().await.is_ok() {
                 let now = Arc::clone(&resources.borrow_and_update());
-                following.follow(&now);
+                following.follow(&before, &now);
+                before = now;
                 sleep(LOOKED_AT_EVERY).await;
             }
         });
@@ -67,31 +82,48 @@ impl EarlyStarts {
         Self { are_any: AtomicBool::new(false), brokers: RwLock::default(), hosts }
     }
 
-    fn follow(&self, resources: &Resources) {
-        let mut brokers: HashMap<BrokerName, ForServices> = HashMap::new();
-        for trigger in resources.triggers.values() {
-            let Some(host) = trigger.status.subscriber_uri.as_deref().and_then(|url| self.host_of(url)) else {
-                continue;
-            };
-            let Some(broker) = resources.broker_of(trigger) else { continue };
-            if pelton_resource::effective_settings(trigger, broker).paused {
-                continue;
+    /// Takes in how the resources changed.
+    fn follow(&self, before: &Resources, now: &Resources) {
+        let mut brokers = self.brokers.write();
+        let mut changed: BTreeSet<TriggerId> = BTreeSet::new();
+        for it in now.triggers.diff(&before.triggers) {
+            changed.insert(*it.key);
+            if let Some(of) = it.before.and_then(|was| brokers.get_mut(&broker_name(was))) {
+                of.remove(*it.key);
             }
-            let name = BrokerName::new(&trigger.metadata.namespace, trigger.broker_name());
-            let of = brokers.entry(name).or_default();
-            of.index.insert(of.services.len(), &trigger.filter_expr());
-            of.services.push(Service { host, told_at: AtomicU64::new(0) });
         }
-        let are_any = !brokers.is_empty();
-        *self.brokers.write() = Arc::new(brokers);
-        self.are_any.store(are_any, Ordering::Release);
+        let is_other = |it: &Difference<'_, BrokerName, Broker>| match (it.before, it.now) {
+            (Some(was), Some(is)) => was.metadata.annotations != is.metadata.annotations || was.spec != is.spec,
+            _ => true,
+        };
+        let others: BTreeSet<_> =
+            now.brokers.diff(&before.brokers).into_iter().filter(is_other).map(|it| it.key).collect();
+        if !others.is_empty() {
+            let theirs = now.triggers.iter().filter(|(_, trigger)| others.contains(&broker_name(trigger)));
+            changed.extend(theirs.map(|(id, _)| *id));
+        }
+        for id in changed {
+            let Some(trigger) = now.triggers.get(&id) else { continue };
+            let name = broker_name(trigger);
+            if let Some(service) = self.service_of(trigger, now.brokers.get(&name)) {
+                let of = brokers.entry(name).or_default();
+                of.index.insert(id, &trigger.filter_expr());
+                of.services.insert(id, service);
+            } else if let Some(of) = brokers.get_mut(&name) {
+                of.remove(id);
+            }
+        }
+        brokers.retain(|_, of| !of.services.is_empty());
+        self.are_any.store(!brokers.is_empty(), Ordering::Release);
     }
 
-    /// The host of a URL that leads to a service.
-    fn host_of(&self, url: &str) -> Option<Box<str>> {
-        let url: http::Uri = url.parse().ok()?;
-        let host = url.host()?;
-        self.hosts.have(host, url.port_u16().unwrap_or(80)).then(|| host.into())
+    /// The service that a Trigger leads to, if it does to one and is not paused.
+    fn service_of(&self, trigger: &Trigger, broker: Option<&Arc<Broker>>) -> Option<Service> {
+        let url: http::Uri = trigger.status.subscriber_uri.as_deref()?.parse().ok()?;
+        let host = url.host().filter(|host| self.hosts.may_have(host))?;
+        let is_on = !pelton_resource::effective_settings(trigger, broker?).paused;
+        let port = url.port_u16().unwrap_or(80);
+        is_on.then(|| Service { host: host.into(), port, told_at: AtomicU64::new(0) })
     }
 
     fn on_append(
@@ -104,15 +136,16 @@ impl EarlyStarts {
         if !self.are_any.load(Ordering::Acquire) {
             return;
         }
-        let brokers = Arc::clone(&self.brokers.read());
+        let brokers = self.brokers.read();
         let Some(of) = brokers.get(broker) else { return };
         // The first moment is not 0, which says that a service was never told.
         let now = (now() + TOLD_EVERY).as_millis() as u64;
         for event in events {
-            of.index.matches(event, |at| {
-                let service = &of.services[at];
+            of.index.matches(event, |id| {
+                let service = &of.services[&id];
                 let told_at = service.told_at.load(Ordering::Relaxed);
-                if now >= told_at + TOLD_EVERY.as_millis() as u64 {
+                let is_due = now >= told_at + TOLD_EVERY.as_millis() as u64;
+                if is_due && self.hosts.have(&service.host, service.port) {
                     service.told_at.store(now, Ordering::Relaxed);
                     tell(&service.host);
                 }
@@ -123,7 +156,7 @@ impl EarlyStarts {
 
 #[cfg(test)]
 mod tests {
-    use pelton_resource::{Resource, Time, Trigger, parse_documents};
+    use pelton_resource::{Resource, Time, parse_documents};
 
     use super::*;
 
@@ -174,21 +207,29 @@ mod tests {
             told
         };
         assert!(told(0, "b", &["a"]).is_empty(), "no Trigger leads to a service");
-        starts.follow(&resources(&[
+        let first = resources(&[
             ("a", "http://one.default.localhost:8081", false),
             ("a", "http://two.default.svc.cluster.local/path", false),
             ("a", "http://elsewhere.example:8081", false),
             ("b", "http://three.default.localhost:8081", true),
             ("c", "http://four.default.localhost:8081", false),
-        ]));
-        let mut first = told(0, "b", &["a", "a", "b"]);
-        first.sort();
-        assert_eq!(first, ["one.default.localhost", "two.default.svc.cluster.local"]);
+        ]);
+        starts.follow(&Resources::default(), &first);
+        let mut told_first = told(0, "b", &["a", "a", "b"]);
+        told_first.sort();
+        assert_eq!(told_first, ["one.default.localhost", "two.default.svc.cluster.local"]);
         assert!(told(19, "b", &["a"]).is_empty(), "just told");
         assert_eq!(told(19, "b", &["c"]), ["four.default.localhost"]);
         assert!(told(20, "other", &["a"]).is_empty());
         assert_eq!(told(20, "b", &["a"]).len(), 2);
-        starts.follow(&resources(&[("a", "http://elsewhere.example", false)]));
-        assert!(told(60, "b", &["a"]).is_empty());
+        let broker = pelton_resource::ResourceKey::new(pelton_resource::Kind::Broker, "default", "b");
+        let without = first.without(&broker, 2);
+        starts.follow(&first, &without);
+        assert!(told(60, "b", &["a"]).is_empty(), "without its Broker");
+        starts.follow(&without, &first);
+        assert_eq!(told(60, "b", &["a"]).len(), 2);
+        starts.follow(&first, &resources(&[("a", "http://elsewhere.example", false)]));
+        assert!(told(90, "b", &["a"]).is_empty());
+        assert!(starts.brokers.read().is_empty(), "nothing is kept of what leads nowhere");
     }
 }

@@ -36,16 +36,28 @@ impl ServiceHosts {
 
     /// Whether gateways are asked for that host at that port.
     pub fn have(&self, host: &str, port: u16) -> bool {
+        (self.is_below_domain(host) && self.ports.have(port)) || is_in_cluster(host)
+    }
+
+    /// Whether gateways may be asked for that host, depending on the port and on where gateways are then.
+    pub fn may_have(&self, host: &str) -> bool {
+        self.is_below_domain(host) || is_in_cluster(host)
+    }
+
+    fn is_below_domain(&self, host: &str) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host);
-        let is_below = |domain: &str| host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
-        (is_below(&self.domain) && self.ports.have(port))
-            || host.strip_suffix(CLUSTER_DOMAIN).is_some_and(|rest| rest.ends_with(".svc."))
+        host.strip_suffix(self.domain.as_str()).is_some_and(|rest| rest.ends_with('.'))
     }
 
     /// Where gateways are.
     pub fn ports(&self) -> &GatewayPorts {
         &self.ports
     }
+}
+
+fn is_in_cluster(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    host.strip_suffix(CLUSTER_DOMAIN).is_some_and(|rest| rest.ends_with(".svc."))
 }
 
 /// The services of a gateway in this process.

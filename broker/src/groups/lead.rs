@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pelton_client::{GroupId, Offset};
+use pelton_client::{GroupId, Offset, Resources};
 
 use super::{DataGroup, Started, Wanted, members, quorum};
 use crate::ids;
@@ -67,17 +67,22 @@ async fn keep_gate(shared: &Shared, group: &DataGroup) {
 async fn start_triggers(shared: &Shared, group: &DataGroup) {
     let mut resources = shared.registry.state.watch();
     let mut leadership = group.raft.leadership();
+    // What the group's triggers are those of, and the term.
+    let mut done: Option<(u64, Arc<Resources>)> = None;
     loop {
         let leader = *leadership.borrow_and_update();
+        done = done.filter(|(term, _)| leader.serves && *term == leader.term.0);
         // Read before the resources, which are that new or newer.
         let applied = shared.registry.raft.applied().borrow().0;
         let seen = resources.borrow_and_update().clone();
         let version = applied.max(seen.version);
         let mut is_behind = false;
         if leader.serves {
-            match triggers::start_and_drop(shared, group, &seen, version).await {
+            let before = done.as_ref().map(|(_, resources)| resources.as_ref());
+            match triggers::start_and_drop(shared, group, before, &seen, version).await {
                 Ok(false) => is_behind = true,
                 Ok(true) => {
+                    done = Some((leader.term.0, Arc::clone(&seen)));
                     group.started.send_replace(Started { term: leader.term.0, version });
                     shared.reports.nudge();
                 }

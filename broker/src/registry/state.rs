@@ -129,10 +129,9 @@ impl RegistryState {
     }
 
     fn publish(&self, resources: Resources) {
-        let is_same = |(a, b): (&Arc<Broker>, &Arc<Broker>)| Arc::ptr_eq(a, b);
         let current = self.resources.borrow().clone();
-        let (now, was) = (&resources.brokers, &current.brokers);
-        if now.len() != was.len() || !now.values().zip(was.values()).all(is_same) {
+        let window = |broker: Option<&Arc<Broker>>| broker_settings(broker?).deduplication_window;
+        if resources.brokers.diff(&current.brokers).iter().any(|it| window(it.before) != window(it.now)) {
             self.windows.store(Arc::new(windows_of(&resources)));
         }
         self.resources.send_replace(Arc::new(resources));

@@ -1,6 +1,6 @@
 //! The node's end of a watch: only the newest is told, whenever it can be.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_util::stream::{BoxStream, once, unfold};
@@ -13,7 +13,7 @@ use wire::watch_response::News;
 
 use super::parts::{grouped, key_to_wire, resource_to_wire};
 use super::refusal::Wire as _;
-use crate::{Grant, ReadError, Resources, Serving, Session};
+use crate::{Grant, ReadError, Resources, Serving, Session, SharedMap};
 
 pub(super) type Told = BoxStream<'static, Result<wire::WatchResponse, Status>>;
 
@@ -78,16 +78,17 @@ pub(super) fn resources(receiver: watch::Receiver<Arc<Resources>>) -> Told {
 
 /// What makes `now` out of what there was before, in at least one part.
 pub(super) fn changes(before: Option<&Resources>, now: &Resources) -> Vec<wire::ResourceChanges> {
-    let mut told = Changes::default();
-    told.of(before.map(|before| &before.brokers), &now.brokers);
+    let (mut told, nothing) = (Changes::default(), Resources::default());
+    let before = before.unwrap_or(&nothing);
+    told.of(&before.brokers, &now.brokers);
     // One that was deleted and made again under its name has another id; it is deleted first and then stored.
-    told.of(before.map(|before| &before.triggers), &now.triggers);
-    told.of(before.map(|before| &before.services), &now.services);
-    told.of(before.map(|before| &before.configurations), &now.configurations);
-    told.of(before.map(|before| &before.revisions), &now.revisions);
-    told.of(before.map(|before| &before.routes), &now.routes);
-    told.of(before.map(|before| &before.domain_mappings), &now.domain_mappings);
-    told.of(before.map(|before| &before.core), &now.core);
+    told.of(&before.triggers, &now.triggers);
+    told.of(&before.services, &now.services);
+    told.of(&before.configurations, &now.configurations);
+    told.of(&before.revisions, &now.revisions);
+    told.of(&before.routes, &now.routes);
+    told.of(&before.domain_mappings, &now.domain_mappings);
+    told.of(&before.core, &now.core);
     let Changes { stored, deleted } = told;
     let mut parts: Vec<_> = grouped(stored, bytes::Bytes::len)
         .into_iter()
@@ -110,16 +111,18 @@ struct Changes {
 
 impl Changes {
     /// What is another in one kind. A resource that did not change is still the same one in memory.
-    fn of<K: Ord, T: Clone>(&mut self, before: Option<&BTreeMap<K, Arc<T>>>, now: &BTreeMap<K, Arc<T>>)
+    fn of<K: Ord, T: Clone>(&mut self, before: &SharedMap<K, Arc<T>>, now: &SharedMap<K, Arc<T>>)
     where
         Resource: From<T>,
     {
         let resource = |it: &Arc<T>| Resource::from(it.as_ref().clone());
-        let is_known = |key: &K, it| before.and_then(|b| b.get(key)).is_some_and(|known| Arc::ptr_eq(known, it));
-        let stored = now.iter().filter(|(key, it)| !is_known(key, it));
-        self.stored.extend(stored.map(|(_, it)| resource_to_wire(&resource(it))));
-        let gone = before.into_iter().flatten().filter(|(key, _)| !now.contains_key(key));
-        self.deleted.extend(gone.map(|(_, it)| resource(it).key()));
+        for changed in now.diff(before) {
+            match (changed.before, changed.now) {
+                (_, Some(now)) => self.stored.push(resource_to_wire(&resource(now))),
+                (Some(gone), None) => self.deleted.push(resource(gone).key()),
+                (None, None) => {}
+            }
+        }
     }
 }
 

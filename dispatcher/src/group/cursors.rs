@@ -1,9 +1,10 @@
 //! Which triggers there are: the resources, and the stored cursors of those that were started.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pelton_client::{BrokerName, Client, Cursor, GroupCursors, ReadError, Resources, TriggerId, Upto};
+use pelton_client::{Client, Cursor, GroupCursors, ReadError, Resources, TriggerId, Upto};
 use pelton_resource::Trigger;
 use tokio::time::Instant;
 
@@ -12,8 +13,8 @@ use super::{Group, Happened, RETRY_AFTER};
 use crate::plan::Plan;
 use crate::trigger::TriggerState;
 
-/// The least time between two looks at all stored cursors: a thousand triggers that are started one by one are taken
-/// in by a few looks.
+/// The least time between two looks at all stored cursors, for every thousand of them: triggers that are started one by one
+/// are taken in by a few looks, and looking takes a small part of the time however many there are.
 const CURSORS_EVERY: Duration = Duration::from_millis(10);
 
 impl<C: Client> Group<C> {
@@ -29,7 +30,8 @@ impl<C: Client> Group<C> {
     /// Has changed cursors read.
     pub(super) fn refresh_cursors(&mut self, now: Instant) {
         if self.cursors_wanted && self.may_read_cursors() && self.cursors_after.is_none_or(|after| after <= now) {
-            self.cursors_after = Some(now + CURSORS_EVERY);
+            let thousands = u32::try_from(self.slots.len() / 1_000).unwrap_or(u32::MAX);
+            self.cursors_after = Some(now + CURSORS_EVERY.saturating_mul(thousands + 1));
             self.read_cursors();
         }
     }
@@ -166,32 +168,26 @@ impl<C: Client> Group<C> {
         }
     }
 
-    /// Takes in how the resources changed: both versions are walked side by side, and only what differs is looked at.
+    /// Takes in how the resources changed. Only what differs is looked at.
     pub(super) fn take_resources(&mut self) {
         let new = self.resource_changes.borrow_and_update().clone();
         let old = std::mem::replace(&mut self.resources, new.clone());
         if !self.loaded {
             return;
         }
-        let same_brokers = same_brokers(&old, &new);
-        let mut old_triggers = old.triggers.iter().peekable();
-        for (id, trigger) in &new.triggers {
-            let mut before = None;
-            while let Some((old_id, old_trigger)) = old_triggers.next_if(|(old_id, _)| *old_id <= id) {
-                if old_id == id {
-                    before = Some(old_trigger);
-                } else {
-                    self.forget(*old_id);
-                }
-            }
-            let is_same = before.is_some_and(|before| Arc::ptr_eq(before, trigger))
-                && (same_brokers || same_broker(&old, &new, trigger));
-            if !is_same {
-                self.changed(*id, trigger, &new);
+        for it in new.triggers.diff(&old.triggers) {
+            match it.now {
+                Some(trigger) => self.changed(*it.key, trigger, &new),
+                None => self.forget(*it.key),
             }
         }
-        for (id, _) in old_triggers {
-            self.forget(*id);
+        let brokers: BTreeSet<_> = new.brokers.diff(&old.brokers).into_iter().map(|it| it.key).collect();
+        if !brokers.is_empty() {
+            let theirs = self.slots.places().filter(|(_, slot)| brokers.contains(&slot.plan.broker));
+            let theirs: Vec<_> = theirs.map(|(_, slot)| slot.id).collect();
+            for (id, trigger) in theirs.iter().filter_map(|id| Some((*id, new.triggers.get(id)?))) {
+                self.changed(id, trigger, &new);
+            }
         }
     }
 
@@ -205,7 +201,7 @@ impl<C: Client> Group<C> {
 
     /// Without its Broker a trigger rests, and keeps its place.
     fn plan_of(&self, trigger: &Trigger, resources: &Resources) -> Plan {
-        match broker_of(resources, trigger) {
+        match resources.broker_of(trigger) {
             Some(broker) => Plan::of(trigger, broker, &self.shared.targets),
             None => {
                 Plan { paused: true, ..Plan::of(trigger, &pelton_resource::Broker::default(), &self.shared.targets) }
@@ -248,23 +244,5 @@ impl<C: Client> Group<C> {
         }
         self.place(at);
         self.queue(at);
-    }
-}
-
-fn broker_of<'a>(resources: &'a Resources, trigger: &Trigger) -> Option<&'a Arc<pelton_resource::Broker>> {
-    resources.brokers.get(&BrokerName::new(&trigger.metadata.namespace, trigger.broker_name()))
-}
-
-/// Whether no Broker is another than before.
-fn same_brokers(old: &Resources, new: &Resources) -> bool {
-    old.brokers.len() == new.brokers.len()
-        && old.brokers.values().zip(new.brokers.values()).all(|(old, new)| Arc::ptr_eq(old, new))
-}
-
-fn same_broker(old: &Resources, new: &Resources, trigger: &Trigger) -> bool {
-    match (broker_of(old, trigger), broker_of(new, trigger)) {
-        (Some(old), Some(new)) => Arc::ptr_eq(old, new),
-        (None, None) => true,
-        _ => false,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pelton_client::{Client as _, Offset, OperationError, Selection, Start, Upto};
+use pelton_client::{Client as _, Offset, OperationError, Selection, SharedMap, Start, Upto};
 use tokio::sync::watch;
 
 use crate::sink::{Sink, status};
@@ -87,7 +87,7 @@ async fn a_trigger_keeps_its_place_without_its_broker() {
     world.send_numbered(5..20).await;
     let with = world.client.resources().borrow().clone();
     let mut without = (*with).clone();
-    without.brokers.clear();
+    without.brokers = SharedMap::default();
     world.client.tell(Arc::new(without));
     world.start();
     world.until("the events are matched", |state| state.scanned == Offset(20)).await;
