@@ -8,9 +8,9 @@ use pelton_client::admission::{admit, uid_from_bits};
 use pelton_client::objects::{Removal, removal};
 use pelton_client::serving::{RevisionsTold, SCALES_WAIT, Scales};
 use pelton_client::{
-    AppendError, ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch,
-    GroupCursors, GroupId, Hops, NodeClient, NodeReport, Offset, OperationError, Position, ProducerKey, Progress,
-    ReadError, Resources, Selection, Serving, Session, Start, TriggerId, Warning, Write,
+    AppendError, ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, DispatchQuery,
+    DispatchReport, EventBatch, GroupCursors, GroupId, Hops, NodeClient, NodeReport, Offset, OperationError, Position,
+    ProducerKey, Progress, ReadError, Resources, Selection, Serving, Session, Start, TriggerId, Warning, Write,
 };
 use pelton_consensus::ReadIndexError;
 use pelton_env::UnixMillis;
@@ -346,6 +346,10 @@ impl NodeClient for LocalNode {
 
     async fn report(&self) -> Option<NodeReport> {
         Some(crate::view::report(&self.shared))
+    }
+
+    async fn dispatch_report(&self, query: DispatchQuery) -> Option<DispatchReport> {
+        self.shared.dispatch.get().map(|dispatch| dispatch.answer(&query))
     }
 
     async fn change_cluster(&self, change: ClusterChange) -> Result<(), ClusterError> {

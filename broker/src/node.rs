@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use pelton_client::serving::{GatewayAddress, Policy};
-use pelton_client::{ClusterView, GroupId, NodeId, NodeInfo, NodePhase, Offset, OperationError, Role, Start};
+use pelton_client::{
+    ClusterView, DispatchSource, GroupId, NodeId, NodeInfo, NodePhase, Offset, OperationError, Role, Start,
+};
 use pelton_consensus::{Begun, Group, GroupError, GroupOptions, Peers};
 use pelton_env::{Chance, Clock};
 use pelton_log::{FatalHook, Identity, Log, Observer, OnDamage, RealDisk};
@@ -182,6 +184,8 @@ pub(crate) struct Parts {
     pub(crate) reports: Reports,
     pub(crate) view: watch::Sender<Arc<ClusterView>>,
     pub(crate) problems: Problems,
+    /// How the dispatcher of this process answers, if there is one.
+    pub(crate) dispatch: OnceLock<DispatchSource>,
     pub(crate) health: watch::Sender<Health>,
     pub(crate) group_options: GroupOptions,
     pub(crate) peers: Peers,
@@ -318,6 +322,11 @@ impl Node {
         self.shared.controller.nudge();
     }
 
+    /// Tells how the dispatcher of this process answers what other nodes ask of it. Said once.
+    pub fn set_dispatch(&self, source: DispatchSource) {
+        let _ = self.shared.dispatch.set(source);
+    }
+
     /// Tells where the gateway is reached: Routes get their URLs from it, and the other nodes read `host:port` in the
     /// registry.
     pub fn set_gateway(&self, gateway: GatewayAddress, address: String) {
@@ -435,6 +444,7 @@ fn share(
         reports: Reports::default(),
         view: watch::Sender::default(),
         problems: Problems::default(),
+        dispatch: OnceLock::new(),
         health: watch::Sender::default(),
         group_options,
         peers,

@@ -10,9 +10,9 @@ use tokio::sync::watch;
 
 use crate::serving::{RevisionsTold, Scales};
 use crate::{
-    AppendError, ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch, Grant,
-    GroupCursors, GroupId, Hops, NodeId, NodeReport, Offset, OperationError, Position, Progress, ReadError, Resources,
-    Selection, Session, Start, TriggerId, Write,
+    AppendError, ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, DispatchQuery,
+    DispatchReport, EventBatch, Grant, GroupCursors, GroupId, Hops, NodeId, NodeReport, Offset, OperationError,
+    Position, Progress, ReadError, Resources, Selection, Session, Start, TriggerId, Write,
 };
 
 /// An append that was acknowledged: a quorum has it in synced storage.
@@ -136,6 +136,13 @@ pub trait Client: Clone + Send + Sync + 'static {
 
     /// Asks a node for its report. `None` when it did not answer.
     fn report(&self, node: NodeId) -> impl Future<Output = Option<NodeReport>> + Send;
+
+    /// Asks what a node's dispatcher remembers. `None` when it did not answer, or has no dispatcher.
+    fn dispatch_report(
+        &self,
+        node: NodeId,
+        query: DispatchQuery,
+    ) -> impl Future<Output = Option<DispatchReport>> + Send;
 
     /// Has the cluster changed. Returns once the change is committed; moves and hand-overs follow.
     fn change_cluster(&self, change: ClusterChange) -> impl Future<Output = Result<(), ClusterError>> + Send;

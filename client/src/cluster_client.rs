@@ -54,9 +54,9 @@ use crate::routing::{Deduplicating, Routes};
 use crate::serving::{RevisionsTold, Scales};
 use crate::version::{index_of, version_of};
 use crate::{
-    ApplyError, BrokerName, Client, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch, Grant,
-    GroupCursors, GroupId, Hops, NodeClient, NodeId, NodeReport, Offset, OperationError, Position, Progress, ReadError,
-    Resources, Selection, Session, Start, TriggerId, Warning, Write,
+    ApplyError, BrokerName, Client, ClusterChange, ClusterError, ClusterView, DeadLetter, DispatchQuery,
+    DispatchReport, EventBatch, Grant, GroupCursors, GroupId, Hops, NodeClient, NodeId, NodeReport, Offset,
+    OperationError, Position, Progress, ReadError, Resources, Selection, Session, Start, TriggerId, Warning, Write,
 };
 
 /// How long a change of resources made on another node may take to be seen here before its maker is answered all the same.
@@ -449,6 +449,11 @@ where
     async fn report(&self, node: NodeId) -> Option<NodeReport> {
         let node = self.0.nodes.node(&self.0.nodes.view(), node)?;
         timeout(self.0.options.try_timeout, node.report()).await.ok().flatten()
+    }
+
+    async fn dispatch_report(&self, node: NodeId, query: DispatchQuery) -> Option<DispatchReport> {
+        let node = self.0.nodes.node(&self.0.nodes.view(), node)?;
+        timeout(self.0.options.try_timeout, node.dispatch_report(query)).await.ok().flatten()
     }
 
     async fn change_cluster(&self, change: ClusterChange) -> Result<(), ClusterError> {

@@ -9,9 +9,9 @@ use tokio::sync::watch;
 
 use crate::serving::{RevisionsTold, Scales};
 use crate::{
-    ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch, GroupCursors, GroupId,
-    Hops, NodeClient, NodeReport, Offset, OperationError, Position, ProducerKey, Progress, ReadError, Resources,
-    Selection, Serving, Session, Start, TriggerId, Warning, Write,
+    ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, DispatchQuery, DispatchReport,
+    EventBatch, GroupCursors, GroupId, Hops, NodeClient, NodeReport, Offset, OperationError, Position, ProducerKey,
+    Progress, ReadError, Resources, Selection, Serving, Session, Start, TriggerId, Warning, Write,
 };
 
 /// One of two kinds of node.
@@ -131,6 +131,10 @@ impl<L: NodeClient, R: NodeClient> NodeClient for Either<L, R> {
 
     async fn report(&self) -> Option<NodeReport> {
         either!(self, node => node.report().await)
+    }
+
+    async fn dispatch_report(&self, query: DispatchQuery) -> Option<DispatchReport> {
+        either!(self, node => node.dispatch_report(query).await)
     }
 
     async fn change_cluster(&self, change: ClusterChange) -> Result<(), ClusterError> {

@@ -14,6 +14,7 @@ pub mod codec;
 pub mod conformance;
 mod cursor;
 mod dead_letter;
+mod dispatch;
 mod either;
 mod error;
 mod group;
@@ -45,6 +46,10 @@ pub use cluster::{
 pub use cluster_client::{ClusterAppend, ClusterClient, ClusterOptions, Connect};
 pub use cursor::{Cursor, CursorUpdate, GroupCursors, Progress, Start, TriggerId, Upto};
 pub use dead_letter::{Cause, DeadLetter, LastAnswer, Selection};
+pub use dispatch::{
+    Attempt, AttemptResult, DispatchQuery, DispatchReport, DispatchSource, MAX_ASKED_EVENTS, MAX_TOLD_ATTEMPTS, Moment,
+    Recipient, TriggerCounts,
+};
 pub use error::{AppendError, ApplyError, ClusterError, OperationError, ReadError};
 pub use group::{GroupState, MAX_ANSWER_BYTES, MAX_DEAD_LETTERS};
 pub use name::BrokerName;

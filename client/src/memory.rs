@@ -23,8 +23,9 @@ use crate::serving::{RevisionFact, RevisionsTold, SCALES_WAIT, Scales};
 use crate::status::{Facts, reconcile};
 use crate::{
     AppendError, Appended, ApplyError, BrokerName, Client, ClusterChange, ClusterError, ClusterView, DeadLetter,
-    EventBatch, Grant, GroupCursors, GroupId, GroupState, Hops, NodeId, NodeReport, Offset, OperationError, Position,
-    Progress, ReadError, Resources, Selection, Session, Start, TriggerId, Warning, Write, encode_record,
+    DispatchQuery, DispatchReport, EventBatch, Grant, GroupCursors, GroupId, GroupState, Hops, NodeId, NodeReport,
+    Offset, OperationError, Position, Progress, ReadError, Resources, Selection, Session, Start, TriggerId, Warning,
+    Write, encode_record,
 };
 
 pub use cluster::{MemoryCluster, MemoryNode};
@@ -509,6 +510,10 @@ impl Client for MemoryClient {
     }
 
     async fn report(&self, _node: NodeId) -> Option<NodeReport> {
+        None
+    }
+
+    async fn dispatch_report(&self, _node: NodeId, _query: DispatchQuery) -> Option<DispatchReport> {
         None
     }
 

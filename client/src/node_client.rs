@@ -9,9 +9,9 @@ use tokio::sync::watch;
 
 use crate::serving::{RevisionsTold, Scales};
 use crate::{
-    AppendError, Appended, ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch,
-    GroupCursors, GroupId, Hops, NodeReport, Offset, OperationError, Position, ProducerKey, Progress, ReadError,
-    Resources, Selection, Serving, Session, Start, TriggerId, Warning, Write,
+    AppendError, Appended, ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, DispatchQuery,
+    DispatchReport, EventBatch, GroupCursors, GroupId, Hops, NodeReport, Offset, OperationError, Position, ProducerKey,
+    Progress, ReadError, Resources, Selection, Serving, Session, Start, TriggerId, Warning, Write,
 };
 
 /// One node: what it leads, it does; what it does not, it refuses with `NotLeader`, which says who does. In process it
@@ -129,6 +129,9 @@ pub trait NodeClient: Clone + Send + Sync + 'static {
 
     /// The node's own report. `None` when it did not answer.
     fn report(&self) -> impl Future<Output = Option<NodeReport>> + Send;
+
+    /// What the node's dispatcher remembers. `None` when it did not answer, or has no dispatcher.
+    fn dispatch_report(&self, query: DispatchQuery) -> impl Future<Output = Option<DispatchReport>> + Send;
 
     /// Has the cluster changed; only the registry's leader does it.
     fn change_cluster(&self, change: ClusterChange) -> impl Future<Output = Result<(), ClusterError>> + Send;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use pelton_client::memory::{MemoryCluster, MemoryNode};
 use pelton_client::{
-    AppendError, BrokerName, Client as _, ClusterChange, ClusterClient, ClusterError, ClusterOptions, GroupId, Hops,
-    NodeId, Offset, ReadError,
+    AppendError, BrokerName, Client as _, ClusterChange, ClusterClient, ClusterError, ClusterOptions, DispatchQuery,
+    GroupId, Hops, NodeId, Offset, Position, ReadError,
 };
 use pelton_env::SeededChance;
 use pelton_event::{AttributeValue, Event};
@@ -308,7 +308,11 @@ async fn the_cluster_is_changed_by_whoever_leads_the_registry() {
     for node in 1..=3 {
         assert_eq!(client.report(NodeId(node)).await.unwrap().log_bytes, node, "each by itself");
     }
+    let asked = |group| DispatchQuery::Attempts(vec![Position { group: GroupId(group), offset: Offset(7) }]);
+    let told = client.dispatch_report(NodeId(3), asked(4)).await.unwrap();
+    assert_eq!(told.since.into_keys().collect::<Vec<_>>(), [GroupId(4)]);
     cluster.away(NodeId(1), true);
+    assert_eq!(client.dispatch_report(NodeId(1), asked(4)).await, None);
     assert_eq!(client.report(NodeId(1)).await, None);
     assert_eq!(client.report(NodeId(9)).await, None);
 }

@@ -12,8 +12,8 @@ use futures_util::stream::{self, StreamExt as _};
 use pelton_client::grpc::{NodeService, RemoteNode, WINDOW_BYTES};
 use pelton_client::memory::{GROUP, MemoryCluster, MemoryNode};
 use pelton_client::{
-    AppendError, BrokerName, Client as _, ClusterClient, ClusterOptions, Grant, GroupId, Hops, NodeClient as _, NodeId,
-    Offset, OperationError, ProducerKey, Progress, ReadError, Selection, Session,
+    AppendError, BrokerName, Client as _, ClusterClient, ClusterOptions, DispatchQuery, Grant, GroupId, Hops,
+    NodeClient as _, NodeId, Offset, OperationError, ProducerKey, Progress, ReadError, Selection, Session,
 };
 use pelton_env::SeededChance;
 use pelton_event::{DataKind, Event};
@@ -97,10 +97,12 @@ async fn who_means_another_node_or_cluster_or_speaks_another_version_is_turned_a
         assert_eq!(remote.read(GROUP, Offset(0), 1).await.unwrap_err(), ReadError::Unavailable);
         assert_eq!(remote.redrive(GROUP, Selection::All).await, Err(OperationError::Unavailable));
         assert!(remote.report().await.is_none());
+        assert!(remote.dispatch_report(DispatchQuery::Counts).await.is_none());
     }
     assert!(cluster.group(GROUP).events().is_empty());
     let anyone = RemoteNode::new(pool().channels(&address), CLUSTER, None, Versions::OURS);
     assert!(anyone.report().await.is_some(), "a seed's id is not known");
+    assert!(anyone.dispatch_report(DispatchQuery::Counts).await.is_some());
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
 //! Starting and stopping.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt};
 use parking_lot::Mutex;
-use pelton_client::{Client, Grant, GroupId, Session};
+use pelton_client::{Client, DispatchQuery, DispatchReport, DispatchSource, Grant, GroupId, Session};
 use pelton_env::{Chance, Clock};
 use pelton_peer::Network;
 use tokio::sync::watch;
@@ -14,6 +14,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use crate::group::{End, Group, Shared};
+use crate::journal::Journals;
 use crate::metrics::Metrics;
 use crate::pool::Targets;
 use crate::{GroupSnapshot, Options, Services};
@@ -43,6 +44,7 @@ impl Dispatcher {
         let shared = Arc::new(Shared {
             targets: Targets::new(network, services, options.clone()),
             metrics: Metrics::new(options.max_labelled_triggers),
+            journals: Arc::new(Journals::new(&options)),
             options,
             clock,
             chance,
@@ -52,7 +54,7 @@ impl Dispatcher {
         let mut sessions = Sessions {
             served: client.served(),
             client,
-            shared,
+            shared: shared.clone(),
             stopped,
             running: HashMap::new(),
             tasks: JoinSet::new(),
@@ -63,7 +65,26 @@ impl Dispatcher {
         sessions.begin_all(Instant::now());
         let mut tasks = JoinSet::new();
         tasks.spawn(sessions.follow());
-        DispatcherHandle { stop, tasks, snapshots }
+        // The targets must end with the groups, whoever may still ask.
+        let (journals, shared) = (shared.journals.clone(), Arc::downgrade(&shared));
+        let source = DispatchSource::new(move |query| answer(&journals, &shared, query));
+        DispatcherHandle { stop, tasks, snapshots, source }
+    }
+}
+
+/// What is remembered, and what is known of targets as long as somebody asks them.
+fn answer(journals: &Journals, shared: &Weak<Shared>, query: &DispatchQuery) -> DispatchReport {
+    match query {
+        DispatchQuery::Counts => DispatchReport { counts: journals.counts(), ..DispatchReport::default() },
+        DispatchQuery::Attempts(events) => {
+            let open = |shared: Arc<Shared>| shared.targets.open_circuits(Instant::now(), shared.clock.now());
+            DispatchReport {
+                since: journals.since(),
+                attempts: journals.attempts(events),
+                counts: Vec::new(),
+                open_circuits: shared.upgrade().map(open).unwrap_or_default(),
+            }
+        }
     }
 }
 
@@ -75,9 +96,16 @@ pub struct DispatcherHandle {
     stop: watch::Sender<Option<Instant>>,
     tasks: JoinSet<()>,
     snapshots: Snapshots,
+    source: DispatchSource,
 }
 
 impl DispatcherHandle {
+    /// Answers what is asked of the dispatcher's memory, also after it has ended.
+    #[must_use]
+    pub fn source(&self) -> DispatchSource {
+        self.source.clone()
+    }
+
     /// A glance at each group that is served now.
     #[must_use]
     pub fn groups(&self) -> Vec<(GroupId, Arc<GroupSnapshot>)> {

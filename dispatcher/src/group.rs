@@ -26,14 +26,15 @@ use foldhash::{HashMap, HashMapExt};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use pelton_client::{
-    AppendError, BrokerName, Client, EventBatch, Grant, GroupCursors, GroupId, Offset, OperationError, ReadError,
-    Resources, Session,
+    AppendError, BrokerName, Client, EventBatch, Grant, GroupCursors, GroupId, Offset, OperationError, Position,
+    ReadError, Resources, Session,
 };
-use pelton_env::{Chance, Clock};
+use pelton_env::{Chance, Clock, UnixMillis};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::Options;
+use crate::journal::{Entry, Journal, Journals};
 use crate::matching::MatchIndex;
 use crate::metrics::Metrics;
 use crate::pool::{Outcome, Targets, Ticket};
@@ -62,6 +63,14 @@ pub(crate) struct Shared {
     pub chance: Arc<dyn Chance>,
     pub targets: Targets,
     pub metrics: Metrics,
+    pub journals: Arc<Journals>,
+}
+
+/// When outcomes were taken in: asked once for all that come together.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    at: Instant,
+    time: UnixMillis,
 }
 
 /// Something that was asked of the broker has been answered.
@@ -72,7 +81,7 @@ enum Happened {
     Cursors { seen: u64, read: Result<GroupCursors, ReadError> },
     LookedUp(Vec<gauges::Sealed>),
     Progress(Result<(), OperationError>),
-    Appended { ticket: Ticket, plan: Arc<crate::plan::Plan>, result: Result<(), AppendError> },
+    Appended { ticket: Ticket, plan: Arc<crate::plan::Plan>, entry: Entry, result: Result<Position, AppendError> },
     Waited(Wake),
     Warned,
 }
@@ -167,6 +176,7 @@ pub(crate) struct Group<C: Client> {
     /// The leader asked for it.
     is_finishing: bool,
     snapshot: Arc<GroupSnapshot>,
+    journal: Arc<Journal>,
 }
 
 impl<C: Client> Group<C> {
@@ -230,6 +240,7 @@ impl<C: Client> Group<C> {
             appending: 0,
             stopping: None,
             is_finishing: false,
+            journal: shared.journals.of(group, shared.clock.now()),
             shared,
             snapshot,
         })
@@ -264,8 +275,9 @@ impl<C: Client> Group<C> {
                 }
                 count = self.inbox.recv_many(&mut outcomes, OUTCOMES_PER_TURN) => {
                     debug_assert!(count > 0, "the group holds a sender itself");
+                    let seen = self.seen_now();
                     for outcome in outcomes.drain(..) {
-                        self.on_outcome(outcome);
+                        self.on_outcome(outcome, seen);
                     }
                 }
                 () = self.slot_news.notified() => self.on_slot_news(),
@@ -352,7 +364,7 @@ impl<C: Client> Group<C> {
             Happened::Cursors { seen, read } => self.on_cursors(seen, read),
             Happened::LookedUp(found) => self.on_looked_up(&found),
             Happened::Progress(result) => self.on_progress(result),
-            Happened::Appended { ticket, plan, result } => self.on_appended(ticket, &plan, result),
+            Happened::Appended { ticket, plan, entry, result } => self.on_appended(ticket, &plan, entry, result),
             Happened::Waited(Wake::Tail) => self.tail_reading = false,
             Happened::Waited(Wake::Watch) => self.watch_again(),
             Happened::Waited(Wake::Fetch { at, slots }) => self.fetch_again(at, slots),
@@ -389,6 +401,11 @@ impl<C: Client> Group<C> {
         if !std::mem::replace(&mut self.watches_later, true) {
             self.wait_for(RETRY_AFTER, Wake::Watch);
         }
+    }
+
+    /// The present moment, by both clocks.
+    fn seen_now(&self) -> Seen {
+        Seen { at: Instant::now(), time: self.shared.clock.now() }
     }
 
     /// Nothing is left to do of what stopping waits for.

@@ -45,6 +45,9 @@
 //! **Modes.** Without `delivery.format` events go in binary mode: the log does not keep the mode in which an event
 //! came. An event whose headers would pass 8 KiB goes as JSON.
 //!
+//! **Memory of attempts.** What came of the last attempts is kept in a fixed memory ([`Options::remembered_attempts`]) for
+//! whoever asks where an event is ([`DispatcherHandle::source`]).
+//!
 //! **Services** of this process are asked without a socket ([`Services`]), and an attempt begins once there is a slot for
 //! it: an event that waits for one stays in the log, costs no attempt, and its time does not run. Where nobody serves, that
 //! fails one attempt of each event that could be on its way, once.
@@ -56,6 +59,7 @@ pub mod delivery;
 mod dispatcher;
 mod endpoint;
 mod group;
+mod journal;
 pub mod matching;
 mod metrics;
 mod options;

@@ -39,6 +39,12 @@ pub struct Options {
     pub finish_within: Duration,
     /// When a target's circuit opens.
     pub circuit: CircuitOptions,
+    /// First attempts that went well and that are remembered, for each log group that this process has delivered. Each
+    /// takes 56 bytes; the memory is asked for once, and used as it fills.
+    pub remembered_successes: usize,
+    /// Other attempts that are remembered: those that failed, those after a failure, those that brought a reply. 56 bytes
+    /// each, for each log group.
+    pub remembered_attempts: usize,
     /// How often a trigger's gauges are set when nothing happens to it.
     pub gauges_every: Duration,
     /// Triggers that have metrics of their own; the others share one set labelled `other`.
@@ -62,6 +68,8 @@ impl Default for Options {
             idle_timeout: Duration::from_secs(30),
             finish_within: Duration::from_millis(300),
             circuit: CircuitOptions::default(),
+            remembered_successes: 32_768,
+            remembered_attempts: 16_384,
             gauges_every: Duration::from_secs(5),
             max_labelled_triggers: 200,
             max_labelled_targets: 300,

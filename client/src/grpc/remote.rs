@@ -17,9 +17,9 @@ use super::told::told_to_wire;
 use super::watches::Watches;
 use crate::serving::{RevisionsTold, Scales};
 use crate::{
-    ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, EventBatch, GroupCursors, GroupId,
-    Hops, NodeClient, NodeId, NodeReport, Offset, OperationError, Position, ProducerKey, Progress, ReadError,
-    Resources, Selection, Serving, Session, Start, TriggerId, Warning, Write,
+    ApplyError, BrokerName, ClusterChange, ClusterError, ClusterView, DeadLetter, DispatchQuery, DispatchReport,
+    EventBatch, GroupCursors, GroupId, Hops, NodeClient, NodeId, NodeReport, Offset, OperationError, Position,
+    ProducerKey, Progress, ReadError, Resources, Selection, Serving, Session, Start, TriggerId, Warning, Write,
 };
 
 /// Most bytes of an answer that is not a read: cursors of a group, dead letters, resources.
@@ -234,6 +234,14 @@ impl NodeClient for RemoteNode {
     async fn report(&self) -> Option<NodeReport> {
         let report = self.caller().report().await?;
         serde_json::from_slice(&report).ok()
+    }
+
+    async fn dispatch_report(&self, query: DispatchQuery) -> Option<DispatchReport> {
+        let query = serde_json::to_vec(&query).expect("a query has no map at all").into();
+        let mut stub = self.caller().stub(Lane::Reads);
+        let call = stub.dispatch_report(wire::DispatchReportRequest { query });
+        let parts = Caller::parts::<ReadError>(call, MAX_ANSWER_BYTES).await.ok()?;
+        serde_json::from_slice(&parts.concat()).ok()
     }
 
     async fn change_cluster(&self, change: ClusterChange) -> Result<(), ClusterError> {

@@ -1,9 +1,11 @@
 //! The server over a node of this process.
 
+use bytes::Bytes;
 use futures_util::stream::{BoxStream, iter};
 use pelton_peer::Versions;
 use pelton_peer::limits::MAX_MESSAGE_BYTES;
 use pelton_proto::broker::v1 as wire;
+use serde::Serialize;
 use tonic::{Request, Response, Status, Streaming};
 use wire::node_server::{Node, NodeServer};
 use wire::watch_request::Subject;
@@ -16,8 +18,8 @@ use super::{MAX_READ_BYTES, PART_BYTES, appending, parts, telling};
 use crate::codec::Undecodable;
 use crate::serving::Scales;
 use crate::{
-    ApplyError, EventBatch, GroupId, MAX_DEAD_LETTERS, NodeClient, NodeId, Offset, OperationError, Position, Session,
-    Start, Warning,
+    ApplyError, EventBatch, GroupId, MAX_DEAD_LETTERS, NodeClient, NodeId, Offset, OperationError, Position, ReadError,
+    Session, Start, Warning,
 };
 
 /// Answers other nodes for a node of this process.
@@ -52,6 +54,13 @@ impl<N: NodeClient> NodeService<N> {
 }
 
 type Parts = BoxStream<'static, Result<wire::BytesResponse, Status>>;
+
+/// JSON whose parts in a row are all of it.
+fn json_in_pieces<T: Serialize>(value: &T) -> Vec<Bytes> {
+    let json = Bytes::from(serde_json::to_vec(value).expect("its keys are text or numbers"));
+    let starts = (0..json.len()).step_by(PART_BYTES);
+    starts.map(|at| json.slice(at..json.len().min(at + PART_BYTES))).collect()
+}
 
 fn unreadable(why: Undecodable) -> Status {
     Status::invalid_argument(why.to_string())
@@ -249,12 +258,18 @@ impl<N: NodeClient> Node for NodeService<N> {
     async fn scales(&self, request: Request<wire::ScalesRequest>) -> Result<Response<Parts>, Status> {
         let wire::ScalesRequest { gateway, seen } = self.admitted(request)?;
         let scales = self.node.scales(&gateway, seen).await;
-        let in_pieces = |scales: Scales| {
-            let json = bytes::Bytes::from(serde_json::to_vec(&scales).expect("its keys are text"));
-            let starts = (0..json.len()).step_by(PART_BYTES);
-            starts.map(|at| json.slice(at..json.len().min(at + PART_BYTES))).collect()
+        Ok(in_parts(scales.map(|scales: Scales| json_in_pieces(&scales))))
+    }
+
+    type DispatchReportStream = Parts;
+
+    async fn dispatch_report(&self, request: Request<wire::DispatchReportRequest>) -> Result<Response<Parts>, Status> {
+        let query = serde_json::from_slice(&self.admitted(request)?.query);
+        let query = query.map_err(|_| Status::invalid_argument("a question that is not known here"))?;
+        let Some(report) = self.node.dispatch_report(query).await else {
+            return Err(Status::unavailable("there is no dispatcher"));
         };
-        Ok(in_parts(scales.map(in_pieces)))
+        Ok(in_parts(Ok::<_, ReadError>(json_in_pieces(&report))))
     }
 
     async fn change_cluster(

@@ -15,9 +15,9 @@ use super::MemoryClient;
 use crate::serving::{RevisionsTold, Scales};
 use crate::{
     AppendError, Appended, ApplyError, BrokerName, Client as _, ClusterChange, ClusterError, ClusterView, Connect,
-    DeadLetter, EventBatch, GroupCursors, GroupId, GroupInfo, Hops, NodeClient, NodeId, NodeInfo, NodePhase,
-    NodeReport, Offset, OperationError, Position, ProducerKey, Progress, ReadError, Resources, Role, Selection,
-    Serving, Session, Speaks, Start, TriggerId, Warning, Write,
+    DeadLetter, DispatchQuery, DispatchReport, EventBatch, GroupCursors, GroupId, GroupInfo, Hops, Moment, NodeClient,
+    NodeId, NodeInfo, NodePhase, NodeReport, Offset, OperationError, Position, ProducerKey, Progress, ReadError,
+    Resources, Role, Selection, Serving, Session, Speaks, Start, TriggerId, Warning, Write,
 };
 
 /// A cluster in memory. What it stores is one and the same for all its nodes; what they do not share is who leads. Clones
@@ -541,6 +541,18 @@ impl NodeClient for MemoryNode {
     async fn report(&self) -> Option<NodeReport> {
         self.here().await;
         Some(NodeReport { log_bytes: self.id.0, ..NodeReport::default() })
+    }
+
+    async fn dispatch_report(&self, query: DispatchQuery) -> Option<DispatchReport> {
+        self.here().await;
+        // As if it had asked itself something: the question comes back as what it is about.
+        let since = match query {
+            DispatchQuery::Attempts(events) => {
+                events.iter().map(|event| (event.group, Moment(event.offset.0))).collect()
+            }
+            DispatchQuery::Counts => BTreeMap::new(),
+        };
+        Some(DispatchReport { since, ..DispatchReport::default() })
     }
 
     async fn change_cluster(&self, change: ClusterChange) -> Result<(), ClusterError> {

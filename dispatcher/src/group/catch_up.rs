@@ -150,6 +150,7 @@ impl<C: Client> Group<C> {
             }
             if slot.state.pending() > before {
                 slot.metrics.matched();
+                slot.tally.matched();
             }
         }
         if is_through {

@@ -119,6 +119,7 @@ impl<C: Client> Group<C> {
             changed: cursor.changed,
             gauges: metrics.gauges(self.group, id),
             metrics,
+            tally: self.shared.journals.tally(id),
             alarm: None,
             queued: false,
             parked: [false; 2],

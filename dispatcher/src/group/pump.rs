@@ -87,7 +87,7 @@ impl<C: Client> Group<C> {
         };
         let plan = slot.plan.clone();
         let endpoint = plan.endpoint(asked);
-        let ticket = |hops| Ticket { slot: at, generation, offset, hops, asked };
+        let ticket = |hops| Ticket { slot: at, generation, offset, hops, asked, begun: now };
         let route = match endpoint.map(|endpoint| &endpoint.route) {
             // The subscriber has no URL yet: events wait for it.
             None if asked == Asked::Subscriber => return Try::Nothing,
@@ -99,7 +99,7 @@ impl<C: Client> Group<C> {
             Some(Err(why)) => {
                 slot.state.start(asked, offset);
                 let attempted = Err(NoAnswer::Impossible(why.clone()));
-                self.on_attempted(ticket(Hops::FULL), &plan, attempted);
+                self.on_attempted(ticket(Hops::FULL), &plan, attempted, self.seen_now());
                 return Try::Started;
             }
             Some(Ok(route)) => route,
@@ -258,10 +258,10 @@ impl<C: Client> Group<C> {
             let Some(offset) = slot.state.next(asked) else { return };
             let Ok(permit) = target.permit(plan.share(asked), now) else { return };
             slot.state.start(asked, offset);
-            let ticket = Ticket { slot: at, generation, offset, hops: Hops::FULL, asked };
+            let ticket = Ticket { slot: at, generation, offset, hops: Hops::FULL, asked, begun: now };
             let attempted = Err(NoAnswer::NotServed(why.to_owned()));
             target.concluded(plan.share(asked), permit, ticket, Some(&attempted));
-            self.on_attempted(ticket, plan, attempted);
+            self.on_attempted(ticket, plan, attempted, self.seen_now());
         }
     }
 

@@ -111,6 +111,7 @@ impl<C: Client> Group<C> {
         }
         if slot.state.matched_at_tail(offset, lane) {
             slot.metrics.matched();
+            slot.tally.matched();
             slot.matched += 1;
         } else {
             tracing::debug!(trigger = %slot.id, %offset, "the window is full: it goes on from its own place");

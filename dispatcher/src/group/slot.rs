@@ -8,6 +8,7 @@ use pelton_env::UnixMillis;
 use pelton_resource::Trigger;
 use tokio::time::Instant;
 
+use crate::journal::Tally;
 use crate::metrics::{TriggerGauges, TriggerMetrics};
 use crate::plan::Plan;
 use crate::pool::Waits;
@@ -37,6 +38,8 @@ pub struct Slot {
     pub changed: u64,
     /// What it counts.
     pub metrics: Arc<TriggerMetrics>,
+    /// The same, for those who ask the dispatcher itself.
+    pub tally: Arc<Tally>,
     /// What this group adds to its gauges.
     pub gauges: TriggerGauges,
     /// What is warned of.

@@ -108,6 +108,15 @@ impl Circuit {
         }
     }
 
+    /// When the next probe is due, if attempts are stopped. One that is out is as good as due now.
+    #[must_use]
+    pub fn open_until(&self, now: Instant) -> Option<Instant> {
+        match self.state {
+            State::Closed => None,
+            State::Open { until, .. } => Some(until.max(now)),
+        }
+    }
+
     /// Whether attempts are stopped, but for probes.
     #[must_use]
     pub fn is_open(&self) -> bool {

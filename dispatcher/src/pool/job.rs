@@ -7,6 +7,7 @@ use pelton_event::Event;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::Instant;
 
 use super::{Admitted, Permit, ReplyCharge, Target};
 use crate::delivery::{Attempted, NoAnswer};
@@ -27,6 +28,8 @@ pub struct Ticket {
     pub hops: Hops,
     /// Who is asked.
     pub asked: Asked,
+    /// When it was begun.
+    pub begun: Instant,
 }
 
 /// What came of a job.

@@ -174,6 +174,11 @@ impl Target {
         }
     }
 
+    /// When the next probe is due, if the circuit is open.
+    pub(super) fn open_until(&self, now: Instant) -> Option<Instant> {
+        self.state.lock().circuit.open_until(now)
+    }
+
     /// Takes the bytes of the event of an attempt that was admitted. `false` when there is no room for them now; then
     /// the leave is to be given back. The job gives the bytes back when it ends.
     #[must_use]

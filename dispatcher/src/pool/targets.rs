@@ -1,16 +1,23 @@
 //! Every target that somebody asks, once.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use foldhash::{HashMap, HashMapExt};
 use parking_lot::Mutex;
+use pelton_client::Moment;
+use pelton_env::UnixMillis;
 use pelton_peer::Network;
+use tokio::time::Instant;
 
 use super::shown::Shown;
 use super::{Budgets, Target};
 use crate::Options;
 use crate::endpoint::Authority;
 use crate::service::Services;
+
+/// Open circuits that one answer has.
+const MAX_TOLD: usize = 1_000;
 
 /// The targets, by host and port. A target that no plan names goes away with its last connection.
 pub struct Targets {
@@ -53,6 +60,19 @@ impl Targets {
         let target = Arc::new(Target::new(authority.clone(), network, service, options, budgets, shown));
         known.insert(authority.clone(), Arc::downgrade(&target));
         target
+    }
+}
+
+impl Targets {
+    /// The targets whose circuit is open, and when each is probed next; at most [`MAX_TOLD`].
+    #[must_use]
+    pub fn open_circuits(&self, now: Instant, time: UnixMillis) -> BTreeMap<String, Moment> {
+        let known: Vec<_> = self.known.lock().values().filter_map(Weak::upgrade).collect();
+        let open = known.iter().filter_map(|target| {
+            let until = target.open_until(now)?;
+            Some((target.authority().to_string(), time.plus(until.saturating_duration_since(now)).into()))
+        });
+        open.take(MAX_TOLD).collect()
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use pelton_client::{
     AppendError, Appended, ApplyError, BrokerName, Client, ClusterChange, ClusterError, ClusterView, DeadLetter,
-    EventBatch, Grant, GroupCursors, GroupId, Hops, NodeId, NodeReport, Offset, OperationError, Position, Progress,
-    ReadError, Resources, Selection, Session, Start, TriggerId, Warning,
+    DispatchQuery, DispatchReport, EventBatch, Grant, GroupCursors, GroupId, Hops, NodeId, NodeReport, Offset,
+    OperationError, Position, Progress, ReadError, Resources, Selection, Session, Start, TriggerId, Warning,
 };
 use pelton_env::{ManualClock, UnixMillis};
 use pelton_event::Event;
@@ -175,6 +175,10 @@ impl Client for FakeLog {
     }
 
     async fn report(&self, _: NodeId) -> Option<NodeReport> {
+        None
+    }
+
+    async fn dispatch_report(&self, _: NodeId, _: DispatchQuery) -> Option<DispatchReport> {
         None
     }
 
