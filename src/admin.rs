@@ -55,6 +55,7 @@ impl std::fmt::Display for LogsQuery {
 pub struct LogStream {
     streamed: Streamed,
     read: Vec<u8>,
+    max_record_bytes: usize,
     /// Where in `read` that begins which was not given yet.
     begin: usize,
 }
@@ -71,6 +72,14 @@ impl LogStream {
     /// # Errors
     /// [`AdminError`].
     pub async fn next(&mut self) -> Result<Option<LogRecord>, AdminError> {
+        self.next_as().await
+    }
+
+    /// As [`next`](Self::next), of records of another kind.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn next_as<T: DeserializeOwned>(&mut self) -> Result<Option<T>, AdminError> {
         let not_understood = |status, detail: String| Err(AdminError::NotUnderstood { status, detail });
         let status = self.streamed.status();
         loop {
@@ -80,7 +89,7 @@ impl LogStream {
                 self.begin += end + 1;
                 return record.map(Some).or_else(|error| not_understood(status, error.to_string()));
             }
-            if rest.len() > MAX_RECORD_BYTES {
+            if rest.len() > self.max_record_bytes {
                 return not_understood(status, "a line without an end".to_owned());
             }
             match self.streamed.piece().await? {
@@ -226,11 +235,27 @@ impl Admin {
     /// # Errors
     /// [`AdminError`]; a refusal with [`NOT_HERE`] says that no Service runs on that node.
     pub async fn logs(&self, key: &ResourceKey, query: &LogsQuery) -> Result<LogStream, AdminError> {
+        self.lines(&format!("{}/logs?{query}", path(key)), MAX_RECORD_BYTES).await
+    }
+
+    /// What a path gives, as JSON.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, AdminError> {
+        self.call(Method::GET, path, None).await
+    }
+
+    /// What a path gives line by line, by a connection of its own.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn lines(&self, path: &str, max_record_bytes: usize) -> Result<LogStream, AdminError> {
         let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("application/x-ndjson"))]);
         let connection = Connection::new(self.url.clone());
-        let streamed = connection.stream(&format!("{}/logs?{query}", path(key)), headers).await?;
+        let streamed = connection.stream(path, headers).await?;
         if streamed.status().is_success() {
-            return Ok(LogStream { streamed, read: Vec::new(), begin: 0 });
+            return Ok(LogStream { streamed, read: Vec::new(), max_record_bytes, begin: 0 });
         }
         let status = streamed.status();
         match read::<serde_json::Value>(&streamed.whole().await?) {
@@ -292,7 +317,7 @@ fn json<T: Serialize>(value: &T) -> Bytes {
 }
 
 /// Percent-codes what is not safe in a path segment or a query (RFC 3986, section 2.3).
-fn encode(text: &str) -> String {
+pub fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

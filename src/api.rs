@@ -14,6 +14,13 @@
 //! | `PUT`, `DELETE /v1/triggers/{namespace}/{name}/warning` | `{"reason": ..., "message": ...}` |
 //! | `GET /v1/dead-letters` | a page; `?trigger=`, `?limit=`, `?after=` |
 //! | `GET /v1/dead-letters/{namespace}/{trigger}/{group}/{offset}` | one, with its event |
+//! | `GET /v1/events/{namespace}/{broker}` | a page of a Broker's events ([`events`]) |
+//! | `GET /v1/events/{namespace}/{broker}/tail` | its events as they are committed, an object a line |
+//! | `GET /v1/events/{namespace}/{broker}/matches` | which of its events a filter lets pass |
+//! | `GET /v1/triggers/{namespace}/{name}/matches` | the same, of a Trigger's filter |
+//! | `GET /v1/event/{group}/{offset}` | one event |
+//! | `GET /v1/trace?source=&id=` | what became of an event ([`trace`]) |
+//! | `GET /v1/top` | Brokers, Triggers and Revisions with what they do at this moment ([`top`]) |
 //! | `GET /v1/services/{namespace}/{name}/logs`, the same for revisions | what its instances printed on this node ([`logs`]) |
 //! | `GET /v1/services/{namespace}/{name}/instances`, the same for revisions | what its instances are doing on this node |
 //! | `GET /v1/cluster` | nodes, groups, and what is wrong with them |
@@ -23,6 +30,9 @@
 mod cluster;
 pub mod cluster_view;
 mod dead_letters;
+mod dispatchers;
+mod events;
+pub mod events_view;
 mod gateway;
 pub mod guard;
 mod logs;
@@ -34,6 +44,9 @@ mod router;
 pub mod serving_view;
 #[cfg(test)]
 mod tests;
+mod top;
+pub mod top_view;
+mod trace;
 pub mod view;
 
 use std::sync::Arc;
@@ -45,6 +58,8 @@ use pelton_env::{Chance, Clock};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+pub use dispatchers::OwnDispatch;
+pub use events::time::{moment, rfc3339};
 pub use gateway::OwnGateway;
 
 use crate::http::{Limits, Server};
@@ -62,6 +77,9 @@ pub struct Api<C> {
     hosts: Vec<String>,
     gateway: Option<OwnGateway>,
     log_readers: Arc<Semaphore>,
+    scans: Arc<Semaphore>,
+    tails: Arc<Semaphore>,
+    own_dispatch: OwnDispatch,
 }
 
 impl<C: Client + Clone> Api<C> {
@@ -75,6 +93,9 @@ impl<C: Client + Clone> Api<C> {
             hosts,
             gateway: None,
             log_readers: Arc::new(Semaphore::new(logs::READERS)),
+            scans: Arc::new(Semaphore::new(events::SCANS)),
+            tails: Arc::new(Semaphore::new(events::TAILS)),
+            own_dispatch: OwnDispatch::default(),
         }
     }
 }
@@ -84,6 +105,11 @@ impl<C: Client> Api<C> {
     #[must_use]
     pub fn with_gateway(self, gateway: Option<OwnGateway>) -> Self {
         Self { gateway, ..self }
+    }
+
+    /// Where the dispatcher of this process is told of, once it has begun.
+    pub fn own_dispatch(&self) -> OwnDispatch {
+        self.own_dispatch.clone()
     }
 
     /// What is set once it is known here what there is: clients of Kubernetes are told nothing before.

@@ -5,10 +5,10 @@ use clap::{Parser, Subcommand};
 use crate::bench::BenchArgs;
 use crate::command::{
     apply::ApplyArgs, cert::CertArgs, cluster::ClusterArgs, deadletters::DeadLettersArgs, delete::DeleteArgs,
-    demo::DemoArgs, display::DisplayArgs, get::GetArgs, group::GroupArgs, kubeconfig::KubeconfigArgs, log::LogArgs,
-    logs::LogsArgs, node::NodeArgs, ready::ReadyArgs, recover::RecoverArgs, revision::RevisionArgs, route::RouteArgs,
-    send::SendArgs, server::ServerCommandArgs, service::ServiceArgs, status::StatusArgs, trigger::TriggerArgs,
-    up::UpArgs,
+    demo::DemoArgs, display::DisplayArgs, events::EventsArgs, get::GetArgs, group::GroupArgs,
+    kubeconfig::KubeconfigArgs, log::LogArgs, logs::LogsArgs, node::NodeArgs, ready::ReadyArgs, recover::RecoverArgs,
+    revision::RevisionArgs, route::RouteArgs, send::SendArgs, server::ServerCommandArgs, service::ServiceArgs,
+    status::StatusArgs, top::TopArgs, trace::TraceArgs, trigger::TriggerArgs, up::UpArgs,
 };
 
 /// Knative Eventing without Kubernetes: takes CloudEvents in, keeps them in a log, and delivers them.
@@ -45,8 +45,14 @@ pub enum Command {
     Route(RouteArgs),
     /// Print what the instances of a Service printed
     Logs(LogsArgs),
-    /// Pause, resume or rewind a Trigger
+    /// Pause, resume, rewind or test a Trigger
     Trigger(TriggerArgs),
+    /// List, show or follow the events of a Broker
+    Events(Box<EventsArgs>),
+    /// Tell what became of an event: attempts, replies, dead letters, what it waits for
+    Trace(Box<TraceArgs>),
+    /// Show what goes on: Brokers, Triggers with backlog and rates, Revisions
+    Top(TopArgs),
     /// List, read, send again or discard events that could not be delivered
     #[command(name = "deadletters", visible_alias = "dead-letters")]
     DeadLetters(DeadLettersArgs),
@@ -123,6 +129,35 @@ mod tests {
             ("trigger rewind orders --to 2026-01-01T00:00:00Z", true),
             ("trigger rewind orders --to yesterday", false),
             ("trigger rewind orders", false),
+            ("trigger test orders --since 24h", true),
+            ("trigger test -f t.yaml --limit 3", true),
+            ("trigger test --type t -x k=v --broker shop/orders", true),
+            ("trigger test orders -f t.yaml", false),
+            ("trigger test orders --limit 0", false),
+            ("trigger test orders --since yesterday", false),
+            ("events list", true),
+            ("events list shop/orders --since 10m --until 2026-11-22T08:00:00Z --type t -x k=v -o wide", true),
+            ("events list --all --data -o yaml", true),
+            ("events list --continue 1:2:3 --limit 5", true),
+            ("events list --continue 1:2:3 --since 5m", false),
+            ("events list --limit -1", false),
+            ("events list --since yesterday", false),
+            ("events list --all --limit 5", false),
+            ("events list -x k", false),
+            ("events show 1/2 1/3 --data -o json", true),
+            ("events show", false),
+            ("events show 1", false),
+            ("events tail -n shop orders --since 5m -o name", true),
+            ("events tail --until 5m", false),
+            ("events", false),
+            ("trace /s 1", true),
+            ("trace /s 1 --broker b -n shop --since 1d --data -o wide", true),
+            ("trace /s", false),
+            ("trace /s 1 -o table", false),
+            ("top", true),
+            ("top --once --interval 5s --limit 10", true),
+            ("top --interval 0s", false),
+            ("top --limit 0", false),
             ("send --type a", true),
             ("send http://127.0.0.1:1/a/b --type a --data {} -x k=v --structured --count 5", true),
             ("send --type a --data {} --data-file x", false),

@@ -125,6 +125,7 @@ impl Node {
         let own_gateway = gateway::known(settings, &clock)?;
         let api = Api::new(client.clone(), Arc::clone(&clock), Arc::new(OsChance), settings.api_hosts.clone());
         let opens = api.open();
+        let own_dispatch = api.own_dispatch();
         let api = api.with_gateway(own_gateway.clone()).start(listeners.api).map_err(StartError::Address)?;
         if makes_default_broker(settings, broker.as_ref()) {
             resources.extend(default_broker(&client, &resources));
@@ -155,6 +156,12 @@ impl Node {
         if let Some((hosts, deliveries, _)) = services.as_ref().filter(|_| dispatches) {
             let services = Arc::new(OwnServices::new(hosts.clone(), deliveries.clone()));
             dispatcher = Some(dispatch(settings, client.clone(), &clock, Some(services))?);
+        }
+        if let Some((dispatcher, _)) = &dispatcher {
+            own_dispatch.began(dispatcher.source());
+            if let Some(broker) = &broker {
+                broker.set_dispatch(dispatcher.source());
+            }
         }
         let on_append = services.map(|(hosts, deliveries, gateway)| {
             let _there = gateway.enter();

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use pelton_client::{Client, DeadLetter, EventBatch, GroupId, Offset, Position, Resources, Selection, TriggerId};
 use pelton_event::Event;
-use serde_json::value::RawValue;
 
 use super::Api;
 use super::problem::Problem;
@@ -62,7 +61,7 @@ pub async fn show<C: Client>(api: &Api<C>, trigger: &str, position: &str) -> Out
         return Err(Problem::not_found(format!("there is no dead letter at {position}")));
     };
     let event = Events::default().at(&api.client, position).await;
-    let json = event.as_ref().ok().and_then(structured);
+    let json = event.as_ref().ok().and_then(super::events::structured);
     let mut view = view(api, &resources, &letter, event);
     view.event = json;
     ok(&view)
@@ -102,7 +101,7 @@ fn read_place(text: &str) -> Option<(TriggerId, Position)> {
 }
 
 /// The letter at a place: the first one after the place before it.
-async fn find<C: Client>(
+pub(super) async fn find<C: Client>(
     client: &C,
     trigger: TriggerId,
     position: Position,
@@ -122,11 +121,6 @@ async fn find<C: Client>(
         }
     }
     Ok(None)
-}
-
-fn structured(event: &Event) -> Option<Box<RawValue>> {
-    let json = String::from_utf8(pelton_event::http::encode_structured(event).to_vec()).ok()?;
-    RawValue::from_string(json).ok()
 }
 
 fn view<C: Client>(

@@ -34,6 +34,11 @@ impl OwnGateway {
         &self.logs
     }
 
+    /// What its instances are doing, once it has begun.
+    pub fn census(&self) -> Option<&Census> {
+        self.census.get()
+    }
+
     /// It has begun. Said once.
     pub fn began(&self, census: Census) {
         let _ = self.census.set(census);
@@ -57,7 +62,7 @@ impl<C: Client> Api<C> {
 pub fn instances<C: Client>(api: &Api<C>, key: &ResourceKey) -> Outcome {
     let resources = current(api);
     let revisions = revisions_of(&resources, key)?;
-    let Some(census) = api.own_gateway()?.census.get() else {
+    let Some(census) = api.own_gateway()?.census() else {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway of this node is still starting"));
     };
     let counted = revisions.iter().filter_map(|revision| {

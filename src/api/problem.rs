@@ -31,6 +31,12 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
+    /// What it says.
+    #[cfg(test)]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The same problem with every single mistake.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<String>) -> Self {

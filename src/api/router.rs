@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
-use super::{Api, cluster, dead_letters, gateway, guard, logs, resources};
+use super::{Api, cluster, dead_letters, events, gateway, guard, logs, resources, top, trace};
 use crate::http::{Body, response};
 
 /// What a route gives.
@@ -89,6 +89,34 @@ async fn route<C: Client>(api: &Api<C>, request: &Request<Bytes>) -> Outcome {
             }
             _ => not_allowed("GET"),
         },
+        ["v1", "events", namespace, broker] => match *method {
+            Method::GET => events::list(api, namespace, broker, query).await,
+            _ => not_allowed("GET"),
+        },
+        ["v1", "events", namespace, broker, "tail"] => match *method {
+            Method::GET => events::tail(api, namespace, broker, query).await,
+            _ => not_allowed("GET"),
+        },
+        ["v1", "events", namespace, broker, "matches"] => match *method {
+            Method::GET => events::matches(api, namespace, broker, query).await,
+            _ => not_allowed("GET"),
+        },
+        ["v1", "triggers", namespace, name, "matches"] => match *method {
+            Method::GET => events::matches_of_trigger(api, namespace, name, query).await,
+            _ => not_allowed("GET"),
+        },
+        ["v1", "event", group, offset] => match *method {
+            Method::GET => events::show(api, &format!("{group}/{offset}"), query).await,
+            _ => not_allowed("GET"),
+        },
+        ["v1", "trace"] => match *method {
+            Method::GET => trace::show(api, query).await,
+            _ => not_allowed("GET"),
+        },
+        ["v1", "top"] => match *method {
+            Method::GET => top::show(api, query).await,
+            _ => not_allowed("GET"),
+        },
         ["v1", plural @ ("services" | "revisions"), namespace, name, what @ ("logs" | "instances")] => {
             let kind = if *plural == "services" { Kind::Service } else { Kind::Revision };
             let key = ResourceKey::new(kind, *namespace, *name);
@@ -150,6 +178,13 @@ pub fn query_value(query: &str, name: &str) -> Option<String> {
     let value = pairs.into_iter().find(|(key, _)| *key == name)?.1;
     // Bytes that are no UTF-8 are replaced, and what is no code stays.
     Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
+}
+
+/// The members of a query whose names begin with `prefix`, by the rest of their names. Percent-coding is undone.
+pub fn query_values(query: &str, prefix: &str) -> Vec<(String, String)> {
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.filter_map(|(name, value)| Some((decoded(name.strip_prefix(prefix)?), decoded(value)))).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `pelton trigger`
 
+mod test;
+
 use clap::{Args, Subcommand};
 use pelton_resource::annotations::PAUSED;
 use pelton_resource::{Kind, ResourceKey, StartPosition};
@@ -16,7 +18,8 @@ const CONFLICTS: usize = 5;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  pelton trigger pause orders\n  pelton trigger resume orders\n  \
                         pelton trigger rewind orders --to earliest\n  \
-                        pelton trigger rewind shop/orders --to 2026-11-22T08:00:00Z")]
+                        pelton trigger rewind shop/orders --to 2026-11-22T08:00:00Z\n  \
+                        pelton trigger test orders --since 24h")]
 pub struct TriggerArgs {
     #[command(subcommand)]
     verb: Verb,
@@ -30,6 +33,8 @@ enum Verb {
     Pause(Which),
     /// Deliver again, from where it stopped
     Resume(Which),
+    /// Tell which of the last hour's events a filter would have let pass
+    Test(Box<test::TestArgs>),
     /// Deliver again from another place in the log
     Rewind {
         #[command(flatten)]
@@ -74,6 +79,7 @@ pub async fn run(args: TriggerArgs) -> Result<(), Failure> {
             set_paused(&mut admin, &which.key(), false).await?;
             print_line(&format!("{} resumed", which.key()))
         }
+        Verb::Test(args) => test::run(&mut admin, *args).await,
         Verb::Rewind { which, to } => {
             admin.rewind(&which.key(), &to).await?;
             print_line(&format!("{} rewound to {to}", which.key()))
