@@ -3,29 +3,27 @@
 //! Level-triggered: it compares what is with what should be, whatever happened in between. Triggers are started by the
 //! leader of each group (`triggers`), which tells up to which version of the resources that is done (`reports`).
 
+mod keeper;
 mod objects;
 mod scaling;
 mod serving;
+mod startable;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use pelton_client::serving::{AllTold, GatewayAddress, Policy};
-use pelton_client::status::{Facts, reconcile};
-use pelton_client::{OperationError, Resources, TriggerId, Warning};
-use pelton_log::Term;
-use pelton_resource::{ConditionStatus, Time, conditions};
+use pelton_client::status::Facts;
+use pelton_client::{OperationError, TriggerId, Warning};
+use pelton_resource::Time;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use self::keeper::Keeper;
 pub(crate) use self::scaling::{Scaling, run as scale};
 use crate::node::Shared;
-use crate::registry::RegistryCommand;
-
-/// Resources whose status is written by one command: far below the largest record of the log.
-const STATUSES_AT_ONCE: usize = 500;
 
 /// How long after a failure it is tried again.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -37,7 +35,7 @@ pub(crate) struct ControllerInput {
     pub(crate) ingress: Mutex<Option<String>>,
     /// This node's gateway.
     pub(crate) gateway: Mutex<Option<GatewayAddress>>,
-    pub(crate) warnings: Mutex<BTreeMap<TriggerId, Warning>>,
+    pub(crate) warnings: Mutex<Warnings>,
     /// What gateways tell of revisions.
     pub(crate) told: Mutex<AllTold>,
     /// What gateways are to do.
@@ -62,6 +60,28 @@ impl ControllerInput {
     }
 }
 
+/// What dispatchers warn of.
+#[derive(Default)]
+pub(crate) struct Warnings {
+    all: BTreeMap<TriggerId, Warning>,
+    /// Those of which it is another than when it was looked at last.
+    changed: BTreeSet<TriggerId>,
+}
+
+impl Warnings {
+    /// Takes a warning in the place of the one before. Whether it is another.
+    pub(crate) fn take(&mut self, trigger: TriggerId, warning: Option<Warning>) -> bool {
+        let is_other = match warning {
+            Some(warning) => self.all.insert(trigger, warning.clone()) != Some(warning),
+            None => self.all.remove(&trigger).is_some(),
+        };
+        if is_other {
+            self.changed.insert(trigger);
+        }
+        is_other
+    }
+}
+
 /// Runs until the node shuts down.
 pub(crate) async fn run(shared: Shared) {
     let mut resources = shared.registry.state.watch();
@@ -69,7 +89,7 @@ pub(crate) async fn run(shared: Shared) {
     let mut leadership = shared.registry.raft.leadership();
     let mut nudged = shared.controller.nudge.subscribe();
     let mut told = shared.reports.watch();
-    let mut startable = Startable::new();
+    let mut keeper = None;
     loop {
         let seen = resources.borrow_and_update().clone();
         let groups: Vec<_> = cluster.borrow_and_update().groups.keys().copied().collect();
@@ -77,14 +97,16 @@ pub(crate) async fn run(shared: Shared) {
         told.borrow_and_update();
         let leader = *leadership.borrow_and_update();
         let mut again_at = None;
+        keeper = keeper.filter(|keeper: &Keeper| leader.serves && keeper.term == leader.term);
         if leader.serves {
             let started = shared.reports.started_in_all(groups);
-            note_startable(&mut startable, &seen);
+            let keeper = keeper.get_or_insert_with(|| Keeper::new(leader.term));
+            keeper.follow(&seen, started, shared.ingress());
             let settled = async {
-                let serving = serving::settle(&shared, leader.term, &seen).await?;
-                let objects = objects::settle(&shared, leader.term, &seen).await?;
+                let serving = serving::settle(&shared, keeper).await?;
+                let objects = objects::settle(&shared, keeper).await?;
                 again_at = serving.into_iter().chain(objects).min();
-                settle(&shared, leader.term, &seen, &startable, started).await
+                settle(&shared, keeper).await
             };
             match settled.await {
                 // No further: what came meanwhile was not looked at, and whoever waits for it waits for its triggers.
@@ -110,55 +132,33 @@ pub(crate) async fn run(shared: Shared) {
     }
 }
 
-/// Triggers whose broker is there, each with a version of the resources as of which that was so. Writing a status gives
-/// a resource a version that no group has told of yet, so its own version would not do.
-type Startable = BTreeMap<TriggerId, u64>;
-
-fn note_startable(startable: &mut Startable, resources: &Resources) {
-    let has_broker = |id: &TriggerId| resources.triggers.get(id).is_some_and(|t| resources.broker_of(t).is_some());
-    startable.retain(|id, _| has_broker(id));
-    for id in resources.triggers.keys().filter(|id| has_broker(id)) {
-        startable.entry(*id).or_insert(resources.version);
-    }
-}
-
-/// Writes the statuses that are not what they should be, as the leader in `term`. Triggers up to version `started` are started in every group.
-async fn settle(
-    shared: &Shared,
-    term: Term,
-    resources: &Resources,
-    startable: &Startable,
-    started: u64,
-) -> Result<(), OperationError> {
-    // Once a trigger has a place in every group it keeps it, so what the status says stays true.
-    let is_started = |(id, as_of): (&TriggerId, &u64)| *as_of <= started || says_started(resources, *id);
-    let started = startable.iter().filter(|entry| is_started(*entry)).map(|(id, _)| *id).collect();
-    let ingress = shared.ingress();
+/// Writes the statuses that are not what they should be.
+async fn settle(shared: &Shared, keeper: &mut Keeper) -> Result<(), OperationError> {
     let changed = {
         let mut warnings = shared.controller.warnings.lock();
-        warnings.retain(|id, _| resources.triggers.contains_key(id));
-        let now = Time::from_unix_millis(shared.clock.now().0);
-        let facts = Facts { ingress: ingress.as_deref(), started: &started, warnings: &warnings, now };
-        reconcile(resources, facts)
+        for id in std::mem::take(&mut warnings.changed) {
+            keeper.statuses.look_at(id);
+        }
+        warnings.all.retain(|id, _| keeper.resources.triggers.contains_key(id));
+        let facts = Facts {
+            ingress: keeper.ingress.as_deref(),
+            is_started: &|id| keeper.startable.is_started(id, &keeper.resources),
+            warnings: &warnings.all,
+            now: Time::from_unix_millis(shared.clock.now().0),
+        };
+        keeper.statuses.reconcile(facts)
     };
-    if changed.is_empty() {
-        return Ok(());
+    if !changed.is_empty() {
+        let _one_at_a_time = shared.registry.writing.lock().await;
+        // A resource that was changed or deleted meanwhile gets its status in the next round.
+        let current = shared.registry.state.current();
+        let fresh = changed.into_iter().filter(|resource| {
+            let now = current.find(&resource.key());
+            now.is_some_and(|now| now.meta().resource_version == resource.meta().resource_version)
+        });
+        let fresh = fresh.collect();
+        keeper.store(shared, fresh).await?;
     }
-    let _one_at_a_time = shared.registry.writing.lock().await;
-    // A resource that was changed or deleted meanwhile gets its status in the next round.
-    let current = shared.registry.state.current();
-    let fresh = changed.into_iter().filter(|resource| {
-        let now = current.find(&resource.key());
-        now.is_some_and(|now| now.meta().resource_version == resource.meta().resource_version)
-    });
-    let fresh: Vec<_> = fresh.collect();
-    for some in fresh.chunks(STATUSES_AT_ONCE) {
-        shared.registry.commit_in(term, &RegistryCommand::Put(some.to_vec())).await?;
-    }
+    keeper.statuses.done();
     Ok(())
-}
-
-fn says_started(resources: &Resources, id: TriggerId) -> bool {
-    let stored = resources.triggers.get(&id).and_then(|t| t.status.conditions.find(conditions::SUBSCRIPTION_READY));
-    stored.is_some_and(|condition| condition.status == ConditionStatus::True)
 }

@@ -300,13 +300,7 @@ impl NodeClient for LocalNode {
         if !resources.triggers.contains_key(&trigger) {
             return Err(ApplyError::NotFound { kind: Kind::Trigger.to_string(), name: trigger.to_string() });
         }
-        let mut warnings = self.shared.controller.warnings.lock();
-        let changed = match warning {
-            Some(warning) => warnings.insert(trigger, warning.clone()) != Some(warning),
-            None => warnings.remove(&trigger).is_some(),
-        };
-        drop(warnings);
-        if changed {
+        if self.shared.controller.warnings.lock().take(trigger, warning) {
             self.shared.controller.nudge();
         }
         Ok(())

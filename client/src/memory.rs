@@ -6,7 +6,7 @@
 
 mod cluster;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -305,10 +305,9 @@ impl MemoryClient {
             state.index += 1;
             started = true;
         }
-        let cursors: BTreeSet<_> = state.group.cursors.keys().copied().collect();
         let facts = Facts {
             ingress: state.ingress.as_deref(),
-            started: &cursors,
+            is_started: &|id| state.group.cursors.contains_key(&id),
             warnings: &state.warnings,
             now: Time::from_unix_millis(self.0.clock.now().0),
         };

@@ -3,71 +3,67 @@
 //! Level-triggered and pure: the status follows from the resources, from which triggers have a cursor and from what
 //! the dispatcher warns of, whatever happened before (Knative Eventing, control plane, error signalling).
 
-use std::collections::{BTreeMap, BTreeSet};
+mod dependency;
+mod dependents;
+mod statuses;
+
+use std::collections::BTreeMap;
 
 use pelton_resource::{
     Addressable, Broker, BrokerStatus, Condition, ConditionStatus, Destination, Kind, Resource, ResourceKey, Time,
-    Trigger, TriggerStatus, Unresolved, annotations, conditions,
+    Trigger, TriggerStatus, Unresolved, conditions,
 };
 
-use crate::{BrokerName, ObjectName, Resources, TriggerId, Warning};
+pub use self::statuses::Statuses;
+use crate::{BrokerName, Resources, TriggerId, Warning};
 
 /// The condition that carries a dispatcher's [`Warning`].
 pub const DELIVERY_WARNING: &str = "SubscriberAnswersWell";
 
 /// What statuses follow from, beside the resources themselves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Facts<'a> {
     /// The URL under which ingress is reached, without a path; `None` until it is bound.
     pub ingress: Option<&'a str>,
-    /// Triggers that have a cursor in every group.
-    pub started: &'a BTreeSet<TriggerId>,
+    /// Whether a trigger has a cursor in every group.
+    pub is_started: &'a dyn Fn(TriggerId) -> bool,
     /// What dispatchers warn of.
     pub warnings: &'a BTreeMap<TriggerId, Warning>,
     /// The present moment.
     pub now: Time,
 }
 
-/// The resources whose status is not what it should be, with the status that they should have.
+/// The resources whose status is not what it should be, with the status that they should have: of all of them.
 #[must_use]
 pub fn reconcile(resources: &Resources, facts: Facts<'_>) -> Vec<Resource> {
-    let addresses: BTreeMap<&BrokerName, String> = resources
-        .brokers
-        .keys()
-        .filter_map(|name| facts.ingress.map(|ingress| (name, format!("{ingress}/{}", name.as_str()))))
-        .collect();
-    let address_of = |key: &ResourceKey| match key.kind {
-        Kind::Broker => addresses.get(&BrokerName::new(&key.namespace, &key.name)).cloned(),
-        _ => stored_address(resources, key),
-    };
-    let mut changed = Vec::new();
-    let mut ready: BTreeMap<&BrokerName, Condition> = BTreeMap::new();
-    for (name, broker) in &resources.brokers {
-        let status = broker_status(broker, addresses.get(name), &address_of, facts.now);
-        ready.extend(status.conditions.find(conditions::READY).map(|condition| (name, condition.clone())));
-        if status != broker.status {
-            changed.push(Resource::Broker(Broker { status, ..broker.as_ref().clone() }));
-        }
-    }
-    for (id, trigger) in &resources.triggers {
-        let broker = BrokerName::new(&trigger.metadata.namespace, trigger.broker_name());
-        let status = trigger_status(*id, trigger, resources, ready.get(&broker), &address_of, facts);
-        if status != trigger.status {
-            changed.push(Resource::Trigger(Trigger { status, ..trigger.as_ref().clone() }));
-        }
-    }
-    changed
+    let mut statuses = Statuses::default();
+    statuses.follow(resources);
+    statuses.reconcile(facts)
 }
 
-/// The address that the status of a resource has.
-fn stored_address(resources: &Resources, key: &ResourceKey) -> Option<String> {
-    let name = ObjectName::new(&key.namespace, &key.name);
+/// Where a Broker takes events.
+fn broker_address(ingress: Option<&str>, name: &BrokerName) -> Option<String> {
+    ingress.map(|ingress| format!("{ingress}/{}", name.as_str()))
+}
+
+/// The address of a resource, if it is there and has one.
+fn address_of(resources: &Resources, ingress: Option<&str>, key: &ResourceKey) -> Option<String> {
+    let (namespace, name) = (key.namespace.as_str(), key.name.as_str());
     let address = match key.kind {
-        Kind::Service => resources.services.get(&name)?.status.address.as_ref(),
-        Kind::Route => resources.routes.get(&name)?.status.address.as_ref(),
-        Kind::DomainMapping => resources.domain_mappings.get(&name)?.status.address.as_ref(),
-        // It has no status: its address is what it says.
-        Kind::CoreService => return resources.core.get(&(Kind::CoreService, name))?.external_url(),
+        // As it is about to be in its status.
+        Kind::Broker => {
+            resources.broker(namespace, name)?;
+            return broker_address(ingress, &BrokerName::new(namespace, name));
+        }
+        Kind::Service => resources.service(namespace, name)?.status.address.as_ref(),
+        Kind::Route => resources.route(namespace, name)?.status.address.as_ref(),
+        Kind::DomainMapping => resources.domain_mapping(namespace, name)?.status.address.as_ref(),
+        Kind::CoreService => match resources.core_object(Kind::CoreService, namespace, name) {
+            // It has no status: its address is what it says.
+            Some(service) => return service.external_url(),
+            // Knative makes one beside each Route, of its name.
+            None => resources.route(namespace, name)?.status.address.as_ref(),
+        },
         _ => None,
     };
     address?.url.clone()
@@ -75,18 +71,19 @@ fn stored_address(resources: &Resources, key: &ResourceKey) -> Option<String> {
 
 type AddressOf<'a> = &'a dyn Fn(&ResourceKey) -> Option<String>;
 
-fn broker_status(broker: &Broker, address: Option<&String>, address_of: AddressOf<'_>, now: Time) -> BrokerStatus {
+fn broker_status(broker: &Broker, address: Option<String>, address_of: AddressOf<'_>, now: Time) -> BrokerStatus {
     let mut status = broker.status.clone();
     status.observed_generation = broker.metadata.generation;
-    status.address = address.map(|url| Addressable { url: Some(url.clone()), ..Addressable::default() });
+    let has_address = address.is_some();
+    status.address = address.map(|url| Addressable { url: Some(url), ..Addressable::default() });
     let sink = broker.spec.delivery.as_ref().and_then(|delivery| delivery.dead_letter_sink.as_ref());
     let sink = sink.map(|sink| sink.resolve(address_of));
     status.dead_letter_sink_uri = sink.as_ref().and_then(|sink| sink.as_ref().ok().cloned());
     let mut write = status.write_conditions(now);
     write.initialize();
-    match address {
-        Some(_) => write.mark_true(conditions::ADDRESSABLE),
-        None => write.mark_unknown(conditions::ADDRESSABLE, "IngressNotBound", "ingress has no address yet"),
+    match has_address {
+        true => write.mark_true(conditions::ADDRESSABLE),
+        false => write.mark_unknown(conditions::ADDRESSABLE, "IngressNotBound", "ingress has no address yet"),
     };
     mark_sink(&mut write, sink.as_ref());
     status
@@ -96,29 +93,21 @@ fn trigger_status(
     id: TriggerId,
     trigger: &Trigger,
     resources: &Resources,
-    broker_ready: Option<&Condition>,
+    broker: Option<(&Broker, &BrokerStatus)>,
     address_of: AddressOf<'_>,
     facts: Facts<'_>,
 ) -> TriggerStatus {
     let mut status = trigger.status.clone();
     status.observed_generation = trigger.metadata.generation;
-    let broker = resources.broker_of(trigger);
     let subscriber = trigger.spec.subscriber.resolve(address_of);
-    let sink = dead_letter_sink(trigger, broker.map(AsRef::as_ref)).map(|sink| sink.resolve(address_of));
+    let sink = dead_letter_sink(trigger, broker.map(|(broker, _)| broker)).map(|sink| sink.resolve(address_of));
     status.subscriber_uri = subscriber.as_ref().ok().cloned();
     status.dead_letter_sink_uri = sink.as_ref().and_then(|sink| sink.as_ref().ok().cloned());
     let mut write = status.write_conditions(facts.now);
     write.initialize();
-    match trigger.metadata.annotations.get(annotations::DEPENDENCY) {
-        None => write.mark_true(conditions::DEPENDENCY_READY),
-        Some(_) => write.mark_unknown(
-            conditions::DEPENDENCY_READY,
-            "DependencyNotResolved",
-            "the object that knative.dev/dependency names cannot be looked up here",
-        ),
-    };
-    if broker.is_some() {
-        mirror(&mut write, broker_ready);
+    dependency::mark(&mut write, trigger, resources);
+    if let Some((_, status)) = broker {
+        mirror(&mut write, status.conditions.find(conditions::READY));
     } else {
         let name = trigger.broker_name();
         write.mark_false(conditions::BROKER_READY, "BrokerDoesNotExist", &format!("broker {name:?} does not exist"));
@@ -127,7 +116,7 @@ fn trigger_status(
         Ok(_) => write.mark_true(conditions::SUBSCRIBER_RESOLVED),
         Err(why) => write.mark_false(conditions::SUBSCRIBER_RESOLVED, why.reason(), &why.to_string()),
     };
-    if facts.started.contains(&id) {
+    if (facts.is_started)(id) {
         write.mark_true(conditions::SUBSCRIPTION_READY);
     } else {
         write.mark_unknown(conditions::SUBSCRIPTION_READY, "NotStarted", "the trigger has no place in the log yet");
@@ -189,9 +178,8 @@ mod tests {
     }
 
     fn settle(mut resources: Resources, ingress: Option<&str>, started: bool) -> Resources {
-        let started: BTreeSet<_> = if started { resources.triggers.keys().copied().collect() } else { [].into() };
         let warnings = BTreeMap::new();
-        let facts = Facts { ingress, started: &started, warnings: &warnings, now: Time::from_unix_millis(5) };
+        let facts = Facts { ingress, is_started: &|_| started, warnings: &warnings, now: Time::from_unix_millis(5) };
         let changed = reconcile(&resources, facts);
         resources = resources.with(changed, 2);
         assert_eq!(reconcile(&resources, facts), vec![], "a second pass changes nothing");
@@ -203,6 +191,7 @@ mod tests {
     const BROKER: &str = "apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {name: a}\nspec: {delivery: \
                           {deadLetterSink: {uri: 'http://dead.example/'}}}\n";
 
+    /// Conformance checks 4, 6, 7, 13 and 17 to 19.
     #[test]
     fn a_trigger_whose_broker_is_missing_says_so_and_becomes_ready_with_it() {
         let alone = settle(stored(TRIGGER), Some("http://in"), true);
@@ -226,7 +215,7 @@ mod tests {
         assert!(!waiting.trigger("default", "t").unwrap().1.status.conditions.is_ready());
     }
 
-    /// The Broker is there and not Ready: neither is the Trigger, and it says why.
+    /// The Broker is there and not Ready: neither is the Trigger, and it says why (conformance check 20).
     #[test]
     fn broker_ready_is_what_the_broker_says() {
         let lost = BROKER.replace("uri: 'http://dead.example/'", "ref: {apiVersion: v1, kind: Service, name: x}");
@@ -281,25 +270,108 @@ mod tests {
             TRIGGER.replace("uri: 'http://s.example/'", "ref: {apiVersion: v1, kind: Service, name: s}, uri: /in");
         let service = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {type: ExternalName, externalName: \
                        s.example, ports: [{port: 8080}]}\n";
-        for (text, want) in [
-            (format!("{BROKER}---\n{trigger}---\n{service}"), Some("http://s.example:8080/in")),
-            (format!("{BROKER}---\n{trigger}"), None),
+        let route = serde_json::json!({
+            "apiVersion": Kind::Route.api_version(), "kind": "Route", "metadata": {"namespace": "default", "name": "s"},
+            "status": {"address": {"url": "http://s.default.svc.cluster.local"}},
+        });
+        let route: Resource = serde_json::from_value(route).unwrap();
+        for (text, route, want) in [
+            (format!("{BROKER}---\n{trigger}---\n{service}"), None, Some("http://s.example:8080/in")),
+            (format!("{BROKER}---\n{trigger}"), None, None),
+            // Knative makes a Service of Kubernetes beside each Route.
+            (format!("{BROKER}---\n{trigger}"), Some(route), Some("http://s.default.svc.cluster.local/in")),
         ] {
-            let all = settle(stored(&text), Some("http://in"), true);
+            let all = settle(stored(&text).with(route, 1), Some("http://in"), true);
             assert_eq!(all.trigger("default", "t").unwrap().1.status.subscriber_uri.as_deref(), want);
         }
     }
 
-    /// What a dependency names cannot be looked up here, so nobody says that it is Ready.
+    /// Conformance check 37: Ready only when what the annotation names is, with the reasons of Knative's own controller.
     #[test]
-    fn a_dependency_is_not_taken_for_ready() {
-        let trigger = TRIGGER.replace(
-            "{name: t}",
-            r#"{name: t, annotations: {knative.dev/dependency: '{"kind":"PingSource","name":"p","apiVersion":"v1"}'}}"#,
-        );
-        let all = settle(stored(&format!("{BROKER}---\n{trigger}")), Some("http://in"), true);
-        let found = &all.trigger("default", "t").unwrap().1.status.conditions;
-        assert_eq!(found.status(conditions::DEPENDENCY_READY), ConditionStatus::Unknown);
-        assert_eq!(found.find(conditions::READY).unwrap().reason, "DependencyNotResolved");
+    fn a_dependency_is_waited_for() {
+        let route = |more: serde_json::Value| {
+            let mut made = serde_json::json!({
+                "apiVersion": Kind::Route.api_version(), "kind": "Route",
+                "metadata": {"namespace": "default", "name": "r", "generation": 2},
+            });
+            made["status"] = more;
+            made.to_string()
+        };
+        let told = |status: &str, observed: u64| {
+            let ready = serde_json::json!({"type": "Ready", "status": status, "reason": "Why", "message": "so"});
+            route(serde_json::json!({"observedGeneration": observed, "conditions": [ready]}))
+        };
+        let of =
+            |kind: &str, api_version: &str| format!(r#"{{"kind":"{kind}","name":"r","apiVersion":"{api_version}"}}"#);
+        let to_route = of("Route", Kind::Route.api_version());
+        use ConditionStatus::{False, True, Unknown};
+        for (named, dependency, want) in [
+            (to_route.as_str(), None, (False, "DependencyDoesNotExist")),
+            (
+                &to_route,
+                Some(route(serde_json::json!({"observedGeneration": 2}))),
+                (Unknown, "DependencyNotConfigured"),
+            ),
+            (&to_route, Some(told("True", 1)), (Unknown, "GenerationNotEqual")),
+            (&to_route, Some(told("Unknown", 2)), (Unknown, "Why")),
+            (&to_route, Some(told("False", 2)), (False, "Why")),
+            (&to_route, Some(told("True", 2)), (True, "")),
+            (&of("PingSource", "sources.knative.dev/v1"), None, (Unknown, "DependencyKindUnsupported")),
+            ("[]", None, (False, "ReferenceError")),
+        ] {
+            let mut trigger = stored(TRIGGER).trigger("default", "t").unwrap().1.as_ref().clone();
+            trigger.metadata.annotations.insert("knative.dev/dependency".to_owned(), named.to_owned());
+            let dependency = dependency.map(|text| serde_json::from_str::<Resource>(&text).unwrap());
+            let all = stored(BROKER).with([Resource::Trigger(trigger)].into_iter().chain(dependency), 1);
+            let all = settle(all, Some("http://in"), true);
+            let found = &all.trigger("default", "t").unwrap().1.status.conditions;
+            let is = found.find(conditions::DEPENDENCY_READY).unwrap();
+            assert_eq!((is.status, is.reason.as_str()), want, "{named}: {is:?}");
+            assert_eq!(found.status(conditions::READY), want.0, "{named}");
+        }
+    }
+
+    /// Conformance check 41: a relative URI is resolved against the address of what is referred to.
+    #[test]
+    fn a_relative_uri_is_resolved_against_the_reference() {
+        for (uri, want) in
+            [("/in", "http://h.example/in"), ("in?x=1", "http://h.example/in?x=1"), ("/a/../b", "http://h.example/b")]
+        {
+            let reference = format!("ref: {{apiVersion: v1, kind: Service, name: s}}, uri: '{uri}'");
+            let trigger = TRIGGER.replace("uri: 'http://s.example/'", &reference);
+            let service = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {type: ExternalName, externalName: h.example}\n";
+            let all = settle(stored(&format!("{BROKER}---\n{trigger}---\n{service}")), Some("http://in"), true);
+            assert_eq!(all.trigger("default", "t").unwrap().1.status.subscriber_uri.as_deref(), Some(want), "{uri}");
+        }
+    }
+
+    /// Conformance checks 21 and 310: the URI is cleared when the reference breaks, and comes back with it.
+    #[test]
+    fn a_reference_that_breaks_clears_the_uri() {
+        let trigger = TRIGGER.replace("uri: 'http://s.example/'", "ref: {apiVersion: v1, kind: Service, name: s}");
+        let service =
+            "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {type: ExternalName, externalName: h.example}\n";
+        let all = settle(stored(&format!("{BROKER}---\n{trigger}---\n{service}")), Some("http://in"), true);
+        let key = ResourceKey::new(Kind::CoreService, "default", "s");
+        let broken = settle(all.without(&key, 3), Some("http://in"), true);
+        let status = &broken.trigger("default", "t").unwrap().1.status;
+        assert_eq!((status.subscriber_uri.as_deref(), status.conditions.is_ready()), (None, false));
+        assert_eq!(status.conditions.find(conditions::READY).unwrap().reason, "ReferenceNotFound");
+        let whole = settle(broken.with(all.find(&key), 4), Some("http://in"), true);
+        assert!(whole.trigger("default", "t").unwrap().1.status.conditions.is_ready());
+    }
+
+    /// Conformance check 11: the generation that is observed moves with the conditions that are about it.
+    #[test]
+    fn the_observed_generation_moves_with_the_conditions() {
+        let all = settle(stored(&format!("{BROKER}---\n{TRIGGER}")), Some("http://in"), true);
+        let mut resources: Vec<Resource> = all.iter().filter(|resource| !resource.kind().is_core()).collect();
+        for resource in &mut resources {
+            assert_eq!(resource.observed_generation(), Some(1));
+            resource.meta_mut().generation = Some(7);
+        }
+        let grown = settle(all.with(resources, 3), Some("http://in"), true);
+        let observed = grown.iter().filter(|it| !it.kind().is_core()).map(|it| it.observed_generation());
+        assert_eq!(observed.collect::<Vec<_>>(), [Some(7), Some(7)]);
     }
 }

@@ -141,6 +141,9 @@ mod tests {
         let mut second = Resources::default();
         second.version = 2;
         second.brokers.clone_from(&first.brokers);
+        sender.send_replace(Arc::new(second.clone()));
+        assert!(!brokers.refresh(), "no Broker is another");
+        second.brokers.insert(BrokerName::parse("default/b").unwrap(), Arc::default());
         sender.send_replace(Arc::new(second));
         assert!(brokers.refresh());
         assert!(Arc::ptr_eq(&before, &brokers.find("default/a").unwrap()));

@@ -135,6 +135,12 @@ impl Resource {
         of_any!(self, it => &it.status.conditions, core(_) => &NO_CONDITIONS)
     }
 
+    /// The generation that its conditions are about. Core kinds have none.
+    #[must_use]
+    pub const fn observed_generation(&self) -> Option<i64> {
+        of_any!(self, it => it.status.observed_generation, core(_) => None)
+    }
+
     /// Whether `spec` is another than that of `old`, so that `metadata.generation` must grow. Core kinds have no generation.
     #[must_use]
     pub fn spec_differs(&self, old: &Self) -> bool {

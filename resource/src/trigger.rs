@@ -115,6 +115,16 @@ impl Trigger {
         ResourceKey::new(Kind::Broker, self.metadata.namespace.clone(), self.broker_name())
     }
 
+    /// What the annotation `knative.dev/dependency` names, in the Trigger's namespace. `None` when it is no reference to an
+    /// object, and when there is none.
+    #[must_use]
+    pub fn dependency(&self) -> Option<KReference> {
+        let mut reference: KReference = serde_json::from_str(self.metadata.annotation(DEPENDENCY)?).ok()?;
+        self.metadata.namespace.clone_into(&mut reference.namespace);
+        let is_whole = [&reference.kind, &reference.name, &reference.api_version].iter().all(|it| !it.is_empty());
+        is_whole.then_some(reference)
+    }
+
     /// Which events pass: a non-empty `filters` counts alone; else `filter.attributes`; else every event passes.
     #[must_use]
     pub fn filter_expr(&self) -> Filter {

@@ -10,6 +10,7 @@ mod support;
 mod access;
 mod apply;
 mod bodies;
+mod changing;
 mod cluster;
 mod creating;
 mod crowd;

@@ -3,35 +3,32 @@
 use std::time::Duration;
 
 use pelton_client::admission::uid_from_bits;
-use pelton_client::{OperationError, Resources, objects};
-use pelton_log::Term;
+use pelton_client::{OperationError, Resources};
 use pelton_resource::{Kind, ResourceKey};
 use tokio::time::Instant;
 
-use super::STATUSES_AT_ONCE;
+use super::keeper::Keeper;
 use crate::node::Shared;
 use crate::registry::RegistryCommand;
 
-/// Makes the changes that `resources` ask for, as the leader in `term`. Gives when to look again though nothing happens.
-pub(super) async fn settle(
-    shared: &Shared,
-    term: Term,
-    resources: &Resources,
-) -> Result<Option<Instant>, OperationError> {
-    let (now, chance) = (shared.clock.now(), &shared.chance);
-    let changes = objects::settle(resources, now, &mut || uid_from_bits(chance.bits(), chance.bits()));
+/// Makes the changes that the resources ask for. Gives when to look again though nothing happens.
+pub(super) async fn settle(shared: &Shared, keeper: &mut Keeper) -> Result<Option<Instant>, OperationError> {
+    let (now, chance, term) = (shared.clock.now(), &shared.chance, keeper.term);
+    let changes = keeper.objects.settle(now, &mut || uid_from_bits(chance.bits(), chance.bits()));
     let in_millis = changes.wake_at.map(|at| at.0.saturating_sub(now.0));
     let again_at = in_millis.map(|millis| Instant::now() + Duration::from_millis(millis));
     if changes.put.is_empty() && changes.delete.is_empty() {
+        keeper.objects.done();
         return Ok(again_at);
     }
+    let resources = &keeper.resources;
     let version = |of: &Resources, key: &ResourceKey| of.find(key).and_then(|it| it.meta().resource_version.clone());
     // One after the other, so that nobody else's change waits for many of them.
     for key in changes.delete {
         let _one_at_a_time = shared.registry.writing.lock().await;
         // What was changed meanwhile is looked at in the next round.
         let (current, seen) = (shared.registry.state.current(), version(resources, &key));
-        let is_full = key.kind == Kind::Namespace && current.metas().any(|(_, meta)| meta.namespace == key.name);
+        let is_full = key.kind == Kind::Namespace && current.is_inhabited(&key.name);
         if seen.is_some() && version(&current, &key) == seen && !is_full {
             shared.registry.commit_in(term, &RegistryCommand::Delete(key)).await?;
         }
@@ -39,9 +36,8 @@ pub(super) async fn settle(
     let _one_at_a_time = shared.registry.writing.lock().await;
     let current = shared.registry.state.current();
     let fresh = changes.put.into_iter().filter(|it| version(&current, &it.key()) == it.meta().resource_version);
-    let fresh: Vec<_> = fresh.collect();
-    for some in fresh.chunks(STATUSES_AT_ONCE) {
-        shared.registry.commit_in(term, &RegistryCommand::Put(some.to_vec())).await?;
-    }
+    let fresh = fresh.collect();
+    keeper.store(shared, fresh).await?;
+    keeper.objects.done();
     Ok(again_at)
 }

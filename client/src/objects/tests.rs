@@ -28,10 +28,18 @@ fn names(changes: &ObjectChanges) -> (Vec<String>, Vec<String>) {
 }
 
 /// Does everything that is asked for, until nothing is.
-fn settled(mut resources: Resources) -> Resources {
+fn settled(resources: Resources) -> Resources {
+    settled_by(&mut Objects::default(), resources)
+}
+
+/// The same by who has followed the resources so far. Looking at everything then finds nothing more.
+fn settled_by(objects: &mut Objects, mut resources: Resources) -> Resources {
     for version in 2..10 {
-        let changes = settle_at(&resources, NOW);
+        objects.follow(&resources);
+        let changes = objects.settle(NOW, &mut || "11111111-1111-4111-8111-111111111111".to_owned());
+        objects.done();
         if changes.put.is_empty() && changes.delete.is_empty() {
+            assert_eq!(names(&settle_at(&resources, NOW)), (vec![], vec![]));
             return resources;
         }
         for key in &changes.delete {
@@ -65,21 +73,19 @@ fn a_namespace_is_there_when_something_is_in_it() {
 
 #[test]
 fn what_is_in_a_namespace_goes_before_it() {
-    let all = settled(stored(&format!(
-        "{}---\n{}",
-        broker("shop", "b", ""),
-        broker("shop", "kept", ", finalizers: [x.y/z]")
-    )));
+    let mut objects = Objects::default();
+    let all = stored(&format!("{}---\n{}", broker("shop", "b", ""), broker("shop", "kept", ", finalizers: [x.y/z]")));
+    let all = settled_by(&mut objects, all);
     let namespace = all.find(&ResourceKey::new(Kind::Namespace, "", "shop")).unwrap();
     let Removal::Marked(marked) = removal(&namespace, Time::from_unix_millis(NOW.0)) else { panic!("it waits") };
     assert_eq!(removal(&marked, Time::from_unix_millis(NOW.0)), Removal::Waits);
-    let all = settled(all.with([*marked], 20));
+    let all = settled_by(&mut objects, all.with([*marked], 20));
     assert_eq!(keys(&all), ["Broker shop/kept", "Namespace default", "Namespace shop"]);
     let mut kept = all.find(&ResourceKey::new(Kind::Broker, "shop", "kept")).unwrap();
     assert!(kept.meta().deletion_timestamp.is_some() && !may_go(&kept));
     kept.meta_mut().finalizers.clear();
     assert!(may_go(&kept));
-    assert_eq!(keys(&settled(all.with([kept], 21))), ["Namespace default"]);
+    assert_eq!(keys(&settled_by(&mut objects, all.with([kept], 21))), ["Namespace default"]);
 }
 
 #[test]
@@ -95,9 +101,24 @@ fn what_has_lost_its_owner_goes() {
         // A kind that is not known here may have it.
         ("gone", "apps/v1", true),
     ] {
-        let all = settled(stored(&owned(uid, api_version)));
+        let mut objects = Objects::default();
+        let all = settled_by(&mut objects, stored(&owned(uid, api_version)));
         assert_eq!(all.brokers.contains_key("default/b"), stays, "{uid} {api_version}");
+        let without = all.without(&ResourceKey::new(Kind::Broker, "default", "a"), 20);
+        let stays = stays && uid == "gone";
+        assert_eq!(settled_by(&mut objects, without).brokers.contains_key("default/b"), stays, "{uid} {api_version}");
     }
+}
+
+/// With much that is there, a write of one object has that one looked at.
+#[test]
+fn a_change_has_looked_at_what_changed() {
+    let many: Vec<_> = (0..1_000).map(|n| broker("default", &format!("b{n}"), "")).collect();
+    let mut objects = Objects::default();
+    let all = settled_by(&mut objects, stored(&many.join("---\n")));
+    let config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: default}\n";
+    objects.follow(&all.with(parse_documents(config, "test").unwrap(), 20));
+    assert_eq!(objects.count(), 1);
 }
 
 #[test]
