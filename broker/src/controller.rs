@@ -157,7 +157,7 @@ async fn settle(shared: &Shared, keeper: &mut Keeper) -> Result<(), OperationErr
             now.is_some_and(|now| now.meta().resource_version == resource.meta().resource_version)
         });
         let fresh = fresh.collect();
-        keeper.store(shared, fresh).await?;
+        keeper.store(shared, &current, fresh).await?;
     }
     keeper.statuses.done();
     Ok(())

@@ -17,6 +17,7 @@ mod dead_letter;
 mod dispatch;
 mod either;
 mod error;
+pub mod events;
 mod group;
 pub mod grpc;
 pub mod history;

@@ -187,6 +187,12 @@ impl Objects {
         self.changed.clear();
     }
 
+    /// How many Events there are.
+    #[must_use]
+    pub fn events(&self) -> usize {
+        self.events.len()
+    }
+
     /// How many resources are to be looked at.
     #[must_use]
     pub fn count(&self) -> usize {

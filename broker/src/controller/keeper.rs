@@ -1,5 +1,7 @@
 //! What the registry's leader has looked at, so that a change costs what it changes.
 
+use pelton_client::admission::uid_from_bits;
+use pelton_client::events::Teller;
 use pelton_client::objects::Objects;
 use pelton_client::status::Statuses;
 use pelton_client::{OperationError, Resources};
@@ -23,6 +25,7 @@ pub(super) struct Keeper {
     pub(super) objects: Objects,
     pub(super) serving: Served,
     pub(super) ingress: Option<String>,
+    teller: Teller,
 }
 
 impl Keeper {
@@ -35,11 +38,21 @@ impl Keeper {
             objects: Objects::default(),
             serving: Served::default(),
             ingress: None,
+            teller: Teller::default(),
         }
     }
 
-    /// Stores resources.
-    pub(super) async fn store(&self, shared: &Shared, resources: Vec<Resource>) -> Result<(), OperationError> {
+    /// Stores resources in the place of those of `current`, and with them the Events that are to be told of it.
+    pub(super) async fn store(
+        &mut self,
+        shared: &Shared,
+        current: &Resources,
+        mut resources: Vec<Resource>,
+    ) -> Result<(), OperationError> {
+        let (now, chance) = (shared.clock.now(), &shared.chance);
+        let mut new_uid = || uid_from_bits(chance.bits(), chance.bits());
+        let told = self.teller.tell(&resources, current, self.objects.events(), now, &mut new_uid);
+        resources.extend(told);
         for some in resources.chunks(AT_ONCE) {
             shared.registry.commit_in(self.term, &RegistryCommand::Put(some.to_vec())).await?;
         }

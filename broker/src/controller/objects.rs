@@ -37,7 +37,7 @@ pub(super) async fn settle(shared: &Shared, keeper: &mut Keeper) -> Result<Optio
     let current = shared.registry.state.current();
     let fresh = changes.put.into_iter().filter(|it| version(&current, &it.key()) == it.meta().resource_version);
     let fresh = fresh.collect();
-    keeper.store(shared, fresh).await?;
+    keeper.store(shared, &current, fresh).await?;
     keeper.objects.done();
     Ok(again_at)
 }

@@ -86,6 +86,6 @@ pub(super) async fn settle(shared: &Shared, keeper: &mut Keeper) -> Result<Optio
         now.and_then(|now| now.meta().resource_version.clone()) == resource.meta().resource_version
     };
     let fresh = changes.put.into_iter().filter(is_fresh).collect();
-    keeper.store(shared, fresh).await?;
+    keeper.store(shared, &current, fresh).await?;
     Ok(again_at)
 }
