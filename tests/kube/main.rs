@@ -18,6 +18,7 @@ mod deleting;
 mod describing;
 mod editing;
 mod events;
+mod examples;
 mod explaining;
 mod helm;
 mod informer;
