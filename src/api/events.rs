@@ -80,7 +80,7 @@ pub async fn list<C: Client>(api: &Api<C>, namespace: &str, name: &str, query: &
             return ControlFlow::Break(());
         }
         bytes = larger;
-        items.push(view(position, record.broker(), arrived, &event, asked.data));
+        items.push(asked.view(position, record.broker(), arrived, &event));
         ControlFlow::Continue(())
     });
     run.await?;
@@ -102,9 +102,9 @@ pub fn known_broker<C: Client>(api: &Api<C>, namespace: &str, name: &str) -> Res
     }
 }
 
-/// An event as it is told.
+/// An event as it is told, without `data`.
 #[must_use]
-pub fn view(position: Position, broker: &str, arrived: UnixMillis, event: &Event, with_data: bool) -> EventView {
+pub fn view(position: Position, broker: &str, arrived: UnixMillis, event: &Event) -> EventView {
     let attributes = event.attributes().map(|(name, value)| (name.to_owned(), value.to_canonical().into_owned()));
     EventView {
         position,
@@ -112,7 +112,7 @@ pub fn view(position: Position, broker: &str, arrived: UnixMillis, event: &Event
         arrived: rfc3339(arrived),
         attributes: attributes.collect(),
         data_bytes: event.data().len(),
-        event: with_data.then(|| structured(event)).flatten(),
+        event: None,
     }
 }
 

@@ -32,7 +32,7 @@ use super::dead_letters;
 use super::dispatchers::{self, Told};
 use super::events::asked::Asked;
 use super::events::time::rfc3339;
-use super::events::{known_broker, permit, view};
+use super::events::{known_broker, permit};
 use super::events_view::{AttemptView, CopyView, MemoryView, ReplyTo, TraceView, TriggerTrace};
 use super::problem::Problem;
 use super::resources::{current, trigger_name};
@@ -97,7 +97,7 @@ pub async fn show<C: Client>(api: &Api<C>, query: &str) -> Outcome {
     let tracer = Tracer::ask(api, &found).await?;
     let mut copies = Vec::with_capacity(found.len());
     for copy in &found {
-        copies.push(tracer.copy(copy, asked.data).await?);
+        copies.push(tracer.copy(copy, &asked).await?);
     }
     ok(&TraceView { now: rfc3339(tracer.now), copies, dispatchers: tracer.memories(), looked })
 }
@@ -153,7 +153,7 @@ impl<'a, C: Client> Tracer<'a, C> {
         (latest > UnixMillis(0)).then_some(latest)
     }
 
-    async fn copy(&self, copy: &Found, with_data: bool) -> Result<CopyView, Problem> {
+    async fn copy(&self, copy: &Found, asked: &Asked) -> Result<CopyView, Problem> {
         let attempts: Vec<&Attempt> = {
             let all = self.told.iter().filter_map(|told| told.report.as_ref()).flat_map(|report| &report.attempts);
             let mut attempts: Vec<_> = all.collect();
@@ -179,7 +179,7 @@ impl<'a, C: Client> Tracer<'a, C> {
             (false, since) => Some(rfc3339(since.unwrap_or(self.now))),
         };
         Ok(CopyView {
-            event: view(copy.position, &copy.broker, copy.arrived, &copy.event, with_data),
+            event: asked.view(copy.position, &copy.broker, copy.arrived, &copy.event),
             reply_to,
             triggers,
             more_triggers,

@@ -1,6 +1,6 @@
 //! What is asked of the log, read from a query.
 
-use pelton_client::{Client, ReadError};
+use pelton_client::{Client, Position, ReadError};
 use pelton_dispatcher::matching::Predicate;
 use pelton_env::UnixMillis;
 use pelton_event::Event;
@@ -9,6 +9,8 @@ use pelton_resource::Filter;
 use super::places::Places;
 use super::scan::Scan;
 use super::time::moment;
+use super::{structured, view};
+use crate::api::events_view::EventView;
 use crate::api::problem::Problem;
 use crate::api::router::{query_value, query_values};
 
@@ -36,8 +38,7 @@ pub struct Asked {
     pub until: Option<UnixMillis>,
     /// Events a page.
     pub limit: usize,
-    /// With `data`.
-    pub data: bool,
+    with_data: bool,
     selects: Predicate,
     places: Option<Places>,
 }
@@ -61,7 +62,7 @@ impl Asked {
                 .filter(|limit| (1..=MAX_PAGE).contains(limit))
                 .ok_or_else(|| wrong("limit", format!("expected a number from 1 to {MAX_PAGE}, got {text:?}")))?,
         };
-        let data = match query_value(query, "data").as_deref() {
+        let with_data = match query_value(query, "data").as_deref() {
             None | Some("false") => false,
             Some("true") => true,
             Some(other) => return Err(wrong("data", format!("expected true or false, got {other:?}"))),
@@ -69,7 +70,7 @@ impl Asked {
         let places = query_value(query, "next").map(|text| text.parse::<Places>());
         let places = places.transpose().map_err(|why| wrong("next", why.to_string()))?;
         let selects = Predicate::compile(&Filter::Exact(selectors(query)?));
-        Ok(Self { since: time("since")?, until: time("until")?, limit, data, selects, places })
+        Ok(Self { since: time("since")?, until: time("until")?, limit, with_data, selects, places })
     }
 
     /// Whether an event that was taken in then is asked for.
@@ -82,6 +83,13 @@ impl Asked {
     #[must_use]
     pub fn is_within(&self, arrived: UnixMillis) -> bool {
         self.since.is_none_or(|since| arrived >= since) && self.until.is_none_or(|until| arrived <= until)
+    }
+
+    /// An event as it is told, with `data` if that is asked for.
+    #[must_use]
+    pub fn view(&self, position: Position, broker: &str, arrived: UnixMillis, event: &Event) -> EventView {
+        let content = self.with_data.then(|| structured(event)).flatten();
+        EventView { event: content, ..view(position, broker, arrived, event) }
     }
 
     /// A reader that begins where this says.

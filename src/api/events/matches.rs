@@ -49,7 +49,7 @@ async fn count<C: Client>(api: &Api<C>, broker: &BrokerName, filter: &Filter, qu
             if filter.matches(&event) {
                 matched += 1;
                 if items.len() < asked.limit {
-                    items.push(view(position, record.broker(), arrived, &event, false));
+                    items.push(view(position, record.broker(), arrived, &event));
                 }
             }
         }

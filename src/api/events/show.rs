@@ -3,16 +3,16 @@
 use http::StatusCode;
 use pelton_client::{Client, Position};
 
-use super::view;
+use super::asked::Asked;
 use crate::api::Api;
 use crate::api::problem::Problem;
-use crate::api::router::{Outcome, ok, query_value};
+use crate::api::router::{Outcome, ok};
 
 /// The event at `group/offset`; with `?data=true` with its `data`.
 pub async fn show<C: Client>(api: &Api<C>, position: &str, query: &str) -> Outcome {
     let position: Position =
         position.parse().map_err(|error| Problem::bad_request(format!("{position:?}: {error}")))?;
-    let data = query_value(query, "data").as_deref() == Some("true");
+    let asked = Asked::read(query, api.clock.now())?;
     // At least the batch that holds it.
     let batches = api.client.read(position.group, position.offset, 1).await?;
     for batch in &batches {
@@ -20,7 +20,7 @@ pub async fn show<C: Client>(api: &Api<C>, position: &str, query: &str) -> Outco
             let (at, record) = record.map_err(|error| damaged(&error))?;
             if at == position {
                 let event = record.event().map_err(|error| damaged(&error))?;
-                return ok(&view(at, record.broker(), batch.sealed, &event, data));
+                return ok(&asked.view(at, record.broker(), batch.sealed, &event));
             }
         }
     }

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use super::asked::Asked;
 use super::scan::Scan;
-use super::{known_broker, permit, view};
+use super::{known_broker, permit};
 use crate::api::Api;
 use crate::api::events_view::TailRecord;
 use crate::api::problem::Problem;
@@ -186,7 +186,7 @@ fn look_through(batch: &EventBatch, next: Offset, broker: &BrokerName, asked: &A
         if let Ok(event) = record.event()
             && asked.is_wanted(batch.sealed, &event)
         {
-            let event = view(position, record.broker(), batch.sealed, &event, asked.data);
+            let event = asked.view(position, record.broker(), batch.sealed, &event);
             write(piece, &TailRecord::Event(Box::new(event)));
         }
     }

@@ -56,8 +56,7 @@ pub fn events(events: &[EventView], output: Output, detail: Detail) -> Result<St
         Output::Table | Output::Wide if has_data || detail == Detail::All => {
             Ok(events.iter().map(block).collect::<Vec<_>>().join("\n"))
         }
-        Output::Table => Ok(table(events, false)),
-        Output::Wide => Ok(table(events, true)),
+        Output::Table | Output::Wide => Ok(table(events, output)),
     }
 }
 
@@ -71,24 +70,24 @@ pub fn value<T: Serialize>(value: &T, output: Output) -> Result<String, Failure>
     if output == Output::Yaml { yaml(&whole) } else { json(value) }
 }
 
-/// A row an event.
+/// A row an event; with more columns for [`Output::Wide`].
 #[must_use]
-pub fn table(events: &[EventView], is_wide: bool) -> String {
-    let head: &[&'static str] = match is_wide {
+pub fn table(events: &[EventView], output: Output) -> String {
+    let head: &[&'static str] = match output == Output::Wide {
         false => &["POSITION", "ARRIVED", "TYPE", "SOURCE", "ID"],
         true => &["POSITION", "ARRIVED", "TYPE", "SOURCE", "ID", "SUBJECT", "BYTES", "OTHER ATTRIBUTES"],
     };
     let mut table = Table::new(head);
     for event in events {
-        table.row(cells(event, is_wide));
+        table.row(cells(event, output));
     }
     table.to_string()
 }
 
-fn cells(event: &EventView, is_wide: bool) -> Vec<String> {
+fn cells(event: &EventView, output: Output) -> Vec<String> {
     let of = |name: &str| event.attribute(name).to_owned();
     let mut cells = vec![event.position.to_string(), event.arrived.clone(), of("type"), of("source"), of("id")];
-    if is_wide {
+    if output == Output::Wide {
         let others = event.attributes.iter().filter(|(name, _)| !COLUMNS.contains(&name.as_str()));
         let others: Vec<_> = others.map(|(name, value)| format!("{name}={value}")).collect();
         cells.extend([of("subject"), event.data_bytes.to_string(), others.join(" ")]);
@@ -130,7 +129,7 @@ pub fn record(record: &TailRecord, output: Output) -> Result<Option<String>, Fai
         Output::Name => format!("{}\n", event.position),
         Output::Table | Output::Wide if event.event.is_some() => block(event),
         Output::Table | Output::Wide | Output::Json => {
-            let cells = cells(event, output == Output::Wide);
+            let cells = cells(event, output);
             let cells: Vec<_> = cells.iter().map(|cell| escape(cell).into_owned()).collect();
             cells.join("  ").trim_end().to_owned() + "\n"
         }

@@ -106,7 +106,7 @@ fn trigger(out: &mut String, trigger: &TriggerTrace) {
         },
     );
     if let Some(since) = &trigger.looks_since {
-        line("there", &format!("since {since}"));
+        line("looks", &format!("since {since}"));
     }
     line("why", &trigger.why);
     let remembered = trigger.attempts.iter().filter(|it| it.asked == Recipient::Subscriber && !it.result.is_success());

@@ -1,6 +1,6 @@
 //! `pelton trigger test`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pelton_resource::{Kind, Resource};
@@ -82,8 +82,8 @@ impl TestArgs {
         }
     }
 
-    fn of_file(&self, file: &PathBuf) -> Result<String, Failure> {
-        let resources = manifests::read(std::slice::from_ref(file))?;
+    fn of_file(&self, file: &Path) -> Result<String, Failure> {
+        let resources = manifests::read(&[file.to_owned()])?;
         let triggers: Vec<_> = resources
             .into_iter()
             .filter_map(|resource| match resource {
@@ -166,7 +166,7 @@ fn text(page: &MatchPage, args: &TestArgs) -> String {
     }
     if !page.items.is_empty() {
         let shown = page.items.len();
-        out.push_str(&format!("The first {shown}:\n\n{}", table(&page.items, args.output == Output::Wide)));
+        out.push_str(&format!("The first {shown}:\n\n{}", table(&page.items, args.output)));
     }
     out
 }
