@@ -53,6 +53,7 @@ use serde_json::Value;
 
 pub use body::{Answer, Body};
 pub use status::ApiError;
+pub use table::{Path, PathError};
 
 /// The API over a client of the cluster.
 #[derive(Debug)]

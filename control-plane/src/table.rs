@@ -10,7 +10,7 @@ mod path;
 
 pub use age::age;
 pub use partial::{partial, partial_list};
-pub use path::Path;
+pub use path::{Path, PathError};
 
 /// What a row has of its object besides the cells (`includeObject`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

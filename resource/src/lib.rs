@@ -60,7 +60,7 @@ pub use meta::{
     CORE_API_VERSION, DEFAULT_NAMESPACE, EVENTING_API_VERSION, Kind, ObjectMeta, OwnerReference, ResourceKey,
     SERVING_API_VERSION, SERVING_BETA_API_VERSION, UnknownKind, is_dns_label, is_dns_subdomain,
 };
-pub use parse::{ParseError, ParseErrorKind, parse_documents, parse_value};
+pub use parse::{ParseError, ParseErrorKind, parse_documents, parse_objects, parse_value};
 pub use raw_json::RawJson;
 pub use resource::{ManifestError, Resource};
 pub use schema::field_names;

@@ -78,26 +78,34 @@ impl std::error::Error for ParseError {}
 /// is neither YAML nor JSON, that one alone.
 pub fn parse_documents(text: &str, source_name: &str) -> Result<Vec<Resource>, Vec<ParseError>> {
     let fail = |line, kind| ParseError { source_name: source_name.to_owned(), line, resource: None, kind };
-    if text.len() > MAX_MANIFEST_BYTES {
-        return Err(vec![fail(None, ParseErrorKind::TooLarge { bytes: text.len() })]);
-    }
-    let documents = read(text).map_err(|(line, message)| vec![fail(line, ParseErrorKind::Syntax(message))])?;
     let (mut resources, mut errors) = (Vec::new(), Vec::new());
-    for (line, document) in documents {
-        for value in items(document) {
-            let resource = name_of(&value);
-            match Resource::from_manifest(value) {
-                Ok(resource) => resources.push(resource),
-                Err(error) => errors.extend(
-                    kinds_of(error)
-                        .into_iter()
-                        .map(|kind| ParseError { resource: resource.clone(), ..fail(Some(line), kind) }),
-                ),
-            }
+    for (line, value) in parse_objects(text, source_name).map_err(|error| vec![error])? {
+        let resource = name_of(&value);
+        match Resource::from_manifest(value) {
+            Ok(resource) => resources.push(resource),
+            Err(error) => errors.extend(
+                kinds_of(error)
+                    .into_iter()
+                    .map(|kind| ParseError { resource: resource.clone(), ..fail(Some(line), kind) }),
+            ),
         }
     }
     errors.truncate(MAX_REPORTED_ERRORS);
     if errors.is_empty() { Ok(resources) } else { Err(errors) }
+}
+
+/// Every object in a text as it stands there, whatever its kind, each with the line that its document begins at. A `List` is
+/// read as its items.
+///
+/// # Errors
+/// The text is neither YAML nor JSON, or is too long.
+pub fn parse_objects(text: &str, source_name: &str) -> Result<Vec<(u64, Value)>, ParseError> {
+    let fail = |line, kind| ParseError { source_name: source_name.to_owned(), line, resource: None, kind };
+    if text.len() > MAX_MANIFEST_BYTES {
+        return Err(fail(None, ParseErrorKind::TooLarge { bytes: text.len() }));
+    }
+    let documents = read(text).map_err(|(line, message)| fail(line, ParseErrorKind::Syntax(message)))?;
+    Ok(documents.into_iter().flat_map(|(line, value)| items(value).into_iter().map(move |item| (line, item))).collect())
 }
 
 /// One JSON or YAML value, in which no key stands twice and whose depth and aliases have bounds.
