@@ -1,22 +1,22 @@
-//! Calls the administration API for the commands.
+//! Calls for the commands what of the API is not about resources: for those there is [`crate::kube`].
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
-use pelton_resource::{Kind, Resource, ResourceKey};
+use pelton_resource::ResourceKey;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::cluster_view::{ChangeBody, ClusterStatus};
 use crate::api::serving_view::{InstancesList, InstancesView, LogRecord};
-use crate::api::view::{Count, DeadLetterPage, DeadLetterView, ProblemView, ResourceList, RewindBody, SelectionBody};
-use crate::http::{Answer, CallError, Connection, Streamed, Url};
+use crate::api::view::{Count, DeadLetterPage, DeadLetterView, ProblemView, RewindBody, SelectionBody};
+use crate::http::{Answer, CallError, Connection, Endpoint, Streamed};
 
-/// The administration API of a running Pelton.
+/// What lies below `/v1` of a running Pelton's API.
 #[derive(Debug)]
 pub struct Admin {
-    url: Url,
+    endpoint: Endpoint,
     connection: Connection,
 }
 
@@ -125,46 +125,11 @@ pub enum AdminError {
 }
 
 impl Admin {
-    /// The API at that URL. Connects with the first call.
+    /// The API there. Connects with the first call.
     #[must_use]
-    pub fn new(url: Url) -> Self {
-        Self { connection: Connection::new(url.clone()), url }
-    }
-
-    /// All resources of a kind.
-    ///
-    /// # Errors
-    /// [`AdminError`].
-    pub async fn list(&mut self, kind: Kind, namespace: Option<&str>) -> Result<Vec<Resource>, AdminError> {
-        let query = namespace.map_or(String::new(), |namespace| format!("?namespace={}", encode(namespace)));
-        let list: ResourceList = self.call(Method::GET, &format!("/v1/{}{query}", kind.plural()), None).await?;
-        Ok(list.items)
-    }
-
-    /// One resource.
-    ///
-    /// # Errors
-    /// [`AdminError`].
-    pub async fn show(&mut self, key: &ResourceKey) -> Result<Resource, AdminError> {
-        self.call(Method::GET, &path(key), None).await
-    }
-
-    /// Stores all of these or none. Answers them as stored.
-    ///
-    /// # Errors
-    /// [`AdminError`].
-    pub async fn apply(&mut self, resources: Vec<Resource>) -> Result<Vec<Resource>, AdminError> {
-        let list: ResourceList =
-            self.call(Method::POST, "/v1/apply", Some(json(&ResourceList::new(resources)))).await?;
-        Ok(list.items)
-    }
-
-    /// Deletes one resource.
-    ///
-    /// # Errors
-    /// [`AdminError`].
-    pub async fn delete(&mut self, key: &ResourceKey) -> Result<(), AdminError> {
-        self.call::<Count>(Method::DELETE, &path(key), None).await.map(drop)
+    pub fn new(endpoint: impl Into<Endpoint>) -> Self {
+        let endpoint = endpoint.into();
+        Self { connection: Connection::new(endpoint.clone()), endpoint }
     }
 
     /// Moves a Trigger's cursor.
@@ -252,7 +217,7 @@ impl Admin {
     /// [`AdminError`].
     pub async fn lines(&self, path: &str, max_record_bytes: usize) -> Result<LogStream, AdminError> {
         let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("application/x-ndjson"))]);
-        let connection = Connection::new(self.url.clone());
+        let connection = Connection::new(self.endpoint.clone());
         let streamed = connection.stream(path, headers).await?;
         if streamed.status().is_success() {
             return Ok(LogStream { streamed, read: Vec::new(), max_record_bytes, begin: 0 });

@@ -7,9 +7,6 @@
 //!
 //! | request | what |
 //! | --- | --- |
-//! | `GET /v1/brokers`, `GET /v1/triggers` | a list; `?namespace=` narrows it |
-//! | `GET`, `DELETE /v1/brokers/{namespace}/{name}`, the same for triggers | one resource |
-//! | `POST /v1/apply` | YAML or JSON, any number of documents: all are stored or none |
 //! | `POST /v1/triggers/{namespace}/{name}/rewind` | `{"to": "latest" or "earliest" or "offset:N" or a time}` |
 //! | `PUT`, `DELETE /v1/triggers/{namespace}/{name}/warning` | `{"reason": ..., "message": ...}` |
 //! | `GET /v1/dead-letters` | a page; `?trigger=`, `?limit=`, `?after=` |

@@ -4,11 +4,13 @@ use clap::{Parser, Subcommand};
 
 use crate::bench::BenchArgs;
 use crate::command::{
-    apply::ApplyArgs, cert::CertArgs, cluster::ClusterArgs, deadletters::DeadLettersArgs, delete::DeleteArgs,
-    demo::DemoArgs, display::DisplayArgs, events::EventsArgs, get::GetArgs, group::GroupArgs,
-    kubeconfig::KubeconfigArgs, log::LogArgs, logs::LogsArgs, node::NodeArgs, ready::ReadyArgs, recover::RecoverArgs,
-    revision::RevisionArgs, route::RouteArgs, send::SendArgs, server::ServerCommandArgs, service::ServiceArgs,
-    status::StatusArgs, top::TopArgs, trace::TraceArgs, trigger::TriggerArgs, up::UpArgs,
+    apply::ApplyArgs, broker::BrokerArgs, cert::CertArgs, cluster::ClusterArgs, completion::CompletionArgs,
+    config::ConfigArgs, deadletters::DeadLettersArgs, delete::DeleteArgs, demo::DemoArgs, describe::DescribeArgs,
+    display::DisplayArgs, edit::EditArgs, events::EventsArgs, get::GetArgs, group::GroupArgs,
+    kubeconfig::KubeconfigArgs, label::LabelArgs, log::LogArgs, logs::LogsArgs, node::NodeArgs, ready::ReadyArgs,
+    recover::RecoverArgs, revision::RevisionArgs, route::RouteArgs, send::SendArgs, server::ServerCommandArgs,
+    service::ServiceArgs, status::StatusArgs, top::TopArgs, trace::TraceArgs, trigger::TriggerArgs, up::UpArgs,
+    wait::WaitArgs,
 };
 
 /// Knative Eventing without Kubernetes: takes CloudEvents in, keeps them in a log, and delivers them.
@@ -33,20 +35,32 @@ pub enum Command {
     Demo(DemoArgs),
     /// Create or change resources from manifests
     Apply(ApplyArgs),
-    /// List Brokers, Triggers, Services and what they are made of
+    /// List Brokers, Triggers, Services and other resources, or show some
     Get(GetArgs),
-    /// Delete a Broker, a Trigger, a Service
+    /// Show resources with what happened to them
+    Describe(DescribeArgs),
+    /// Delete resources
     Delete(DeleteArgs),
+    /// Wait until something is true of resources
+    Wait(WaitArgs),
+    /// Change a resource in an editor
+    Edit(EditArgs),
+    /// Change the labels of resources
+    Label(LabelArgs),
+    /// Change the annotations of resources
+    Annotate(LabelArgs),
+    /// Make, list, show, change or delete Brokers
+    Broker(Box<BrokerArgs>),
     /// List Services, or show one with its Revisions and instances
     Service(ServiceArgs),
-    /// List Revisions
+    /// List Revisions, or show one
     Revision(RevisionArgs),
     /// List Routes, or show one
     Route(RouteArgs),
     /// Print what the instances of a Service printed
     Logs(LogsArgs),
-    /// Pause, resume, rewind or test a Trigger
-    Trigger(TriggerArgs),
+    /// Make, list, show, change, delete, pause, resume, rewind or test Triggers
+    Trigger(Box<TriggerArgs>),
     /// List, show or follow the events of a Broker
     Events(Box<EventsArgs>),
     /// Tell what became of an event: attempts, replies, dead letters, what it waits for
@@ -66,6 +80,8 @@ pub enum Command {
     Node(NodeArgs),
     /// List log groups, move their replicas and their leaders
     Group(GroupArgs),
+    /// Choose which server the commands talk to, and as whom
+    Config(ConfigArgs),
     /// Print a kubeconfig, by which kubectl finds the API
     Kubeconfig(KubeconfigArgs),
     /// Ask a process whether it is ready, for health checks
@@ -78,6 +94,8 @@ pub enum Command {
     Recover(RecoverArgs),
     /// Measure this machine and Pelton on it
     Bench(BenchArgs),
+    /// Print what completes commands in a shell
+    Completion(CompletionArgs),
     /// Print the version
     Version,
 }
@@ -107,11 +125,57 @@ mod tests {
             ("apply", false),
             ("get brokers", true),
             ("get trigger -n shop -o wide", true),
-            ("get channels", false),
+            ("get brokers,triggers -A", true),
+            ("get trigger orders -o yaml", true),
+            ("get triggers -l a=b --field-selector metadata.name=x -w", true),
+            ("get broker default -o jsonpath={.status.address.url}", true),
+            ("get", false),
+            ("get brokers -A -n shop", false),
             ("get brokers -o xml", false),
+            ("get brokers -o jsonpath={.items[*]}", false),
             ("delete broker default", true),
             ("delete trigger shop/orders", true),
-            ("delete trigger", false),
+            ("delete triggers --all -n shop --wait=false", true),
+            ("delete -f a.yaml --cascade=orphan --ignore-not-found -o name", true),
+            ("delete", false),
+            ("delete trigger a -f b.yaml", false),
+            ("apply -f a.yaml -n shop --dry-run=server --force-conflicts -o json", true),
+            ("apply -f a.yaml --dry-run=client", false),
+            ("describe trigger orders", true),
+            ("describe", false),
+            ("wait --for=condition=Ready trigger/orders --timeout 5m", true),
+            ("wait --for delete trigger orders", true),
+            ("wait trigger orders", false),
+            ("wait --for=ready trigger orders", false),
+            ("wait --for=condition=Ready trigger orders --timeout soon", false),
+            ("edit trigger orders -n shop", true),
+            ("edit", false),
+            ("label trigger orders a=b c-", true),
+            ("annotate trigger orders a=b --overwrite", true),
+            ("label trigger", false),
+            ("broker create b --retry 3 --dl-sink ksvc:x", true),
+            ("broker create", false),
+            ("broker list -A -o name", true),
+            ("broker describe shop/b", true),
+            ("broker update b --backoff-policy linear", true),
+            ("broker update b --backoff-policy none", false),
+            ("broker delete a b", true),
+            ("trigger create t --broker b --filter type=x --sink http://x", true),
+            ("trigger create t --filter type=x", false),
+            ("trigger update t --filter type-", true),
+            ("trigger delete t --ignore-not-found", true),
+            ("trigger list -l a=b", true),
+            ("config get-contexts", true),
+            ("config current-context", true),
+            ("config use-context a", true),
+            ("config use-context", false),
+            ("config set-context a --server http://127.0.0.1:1 --token-file t", true),
+            ("config set-context a", false),
+            ("config delete-context a", true),
+            ("completion bash", true),
+            ("completion", false),
+            ("completion dos", false),
+            ("get brokers --context a --kubeconfig k --server http://127.0.0.1:1", true),
             ("deadletters list", true),
             ("deadletters list --trigger default/t --all -o json", true),
             ("deadletters show --trigger default/t --position 0/1", true),
@@ -212,6 +276,8 @@ mod tests {
             ("logs hello --tail -1", false),
             ("logs hello --since yesterday", false),
             ("service list -n shop -o wide", true),
+            ("service list -A", true),
+            ("revision describe hello-00001", true),
             ("service describe shop/hello -o yaml", true),
             ("service describe -n shop hello --api http://127.0.0.1:1", true),
             ("service describe", false),

@@ -1,19 +1,27 @@
 //! The commands, one a file.
 
 pub mod apply;
+pub mod broker;
 pub mod cert;
 pub mod cluster;
+pub mod completion;
+pub mod config;
 pub mod deadletters;
 pub mod delete;
+mod delivery;
 pub mod demo;
+pub mod describe;
 pub mod display;
+pub mod edit;
 pub mod events;
 pub mod get;
 pub mod group;
 pub mod kubeconfig;
+pub mod label;
 pub mod log;
 pub mod logs;
 pub mod node;
+mod objects;
 mod output;
 pub mod ready;
 pub mod recover;
@@ -28,7 +36,10 @@ pub mod top;
 pub mod trace;
 pub mod trigger;
 pub mod up;
+mod verbs;
 pub mod version;
+pub mod wait;
+mod written;
 
 use std::io::Write as _;
 

@@ -5,7 +5,10 @@ use std::process::ExitCode;
 
 use crate::admin::AdminError;
 use crate::config::ConfigError;
+use crate::contexts::{BadConfig, NoTarget};
 use crate::http::{BadUrl, CallError};
+use crate::kube::KubeError;
+use crate::kube::kinds::UnknownKind;
 use crate::manifests::BadManifests;
 use crate::terminal::escape_block;
 
@@ -48,6 +51,34 @@ impl Failure {
         Self::Failed(format!("{what}: {}", with_causes(error)))
     }
 
+    /// Nothing, when nothing failed; else everything that did, said together.
+    ///
+    /// # Errors
+    /// The failures as one, which ends with the code of the first.
+    pub fn all(failures: Vec<Self>) -> Result<(), Self> {
+        let text = failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        match failures.into_iter().next() {
+            None => Ok(()),
+            Some(Self::Usage(_)) => Err(Self::Usage(text)),
+            Some(Self::Failed(_)) => Err(Self::Failed(text)),
+            Some(Self::NoAnswer(_)) => Err(Self::NoAnswer(text)),
+        }
+    }
+
+    /// The API does not answer.
+    fn unreached(error: CallError) -> Self {
+        match error {
+            // What TLS has against the server is no question of where it runs.
+            CallError::Connect { authority, source } if source.kind() != std::io::ErrorKind::InvalidData => {
+                Self::NoAnswer(format!(
+                    "cannot connect to {authority}: {source}\n\
+                 is `pelton up` running at {authority}? --api, PELTON_API or --context names another place"
+                ))
+            }
+            error => Self::from(error),
+        }
+    }
+
     /// The code that the process ends with.
     #[must_use]
     pub fn code(&self) -> u8 {
@@ -84,11 +115,7 @@ pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
 impl From<AdminError> for Failure {
     fn from(error: AdminError) -> Self {
         match error {
-            AdminError::NoAnswer(CallError::Connect { authority, source }) => Self::NoAnswer(format!(
-                "cannot connect to {authority}: {source}\n\
-                 is `pelton up` running at {authority}? --api or PELTON_API names another place"
-            )),
-            AdminError::NoAnswer(error) => Self::from(error),
+            AdminError::NoAnswer(error) => Self::unreached(error),
             AdminError::Refused(problem) => {
                 let mut text = problem.detail;
                 for error in problem.errors {
@@ -98,6 +125,33 @@ impl From<AdminError> for Failure {
             }
             error @ AdminError::NotUnderstood { .. } => Self::Failed(with_causes(&error)),
         }
+    }
+}
+
+impl From<KubeError> for Failure {
+    fn from(error: KubeError) -> Self {
+        match error {
+            KubeError::NoAnswer(error) => Self::unreached(error),
+            error @ (KubeError::Refused(_) | KubeError::NotUnderstood { .. }) => Self::Failed(with_causes(&error)),
+        }
+    }
+}
+
+impl From<NoTarget> for Failure {
+    fn from(error: NoTarget) -> Self {
+        Self::Usage(with_causes(&error))
+    }
+}
+
+impl From<BadConfig> for Failure {
+    fn from(error: BadConfig) -> Self {
+        Self::Usage(with_causes(&error))
+    }
+}
+
+impl From<UnknownKind> for Failure {
+    fn from(error: UnknownKind) -> Self {
+        Self::Usage(error.to_string())
     }
 }
 

@@ -1,14 +1,16 @@
 //! Small HTTP/1.1 on both sides, for the listeners that are not on the data path (API, metrics, `display`, `demo`)
-//! and for the commands that call them. Bodies are read whole, with a bound; an answer may also come piece by piece.
+//! and for the commands that call them, over TLS as well. Bodies are read whole, with a bound; an answer may also come piece by piece.
 
 mod body;
 mod client;
 mod server;
 mod stall;
+mod tls;
 
 pub use body::Body;
-pub use client::{Answer, BadUrl, CallError, Connection, Streamed, Url};
+pub use client::{Answer, BadUrl, CallError, Connection, Endpoint, Streamed, Url};
 pub use server::{Limits, Server, bind};
+pub use tls::{ClientTls, Identity, TlsParts};
 
 /// A response with a body of that media type.
 #[must_use]

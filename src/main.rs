@@ -2,7 +2,7 @@
 //!
 //! - [`command`]: one file a command.
 //! - [`node`]: the roles of a process, started in order and stopped in the opposite one.
-//! - [`api`] and [`admin`]: the two sides of the administration API.
+//! - [`api`], and what calls it: [`kube`] about resources, [`admin`] about everything else; [`contexts`] says where it is.
 //! - [`config`]: what can be set, and every mistake in it.
 //! - [`telemetry`]: log lines, metrics, health.
 
@@ -14,9 +14,11 @@ mod bench;
 mod cli;
 mod command;
 mod config;
+mod contexts;
 mod event_view;
 mod exit;
 mod http;
+mod kube;
 mod kubeconfig;
 mod manifests;
 mod node;
@@ -49,15 +51,23 @@ fn main() -> ExitCode {
         Command::Cert(args) => command::cert::run(&args),
         Command::Recover(args) => block_on(command::recover::run(args)),
         Command::Kubeconfig(args) => command::kubeconfig::run(&args),
+        Command::Config(args) => command::config::run(args),
+        Command::Completion(args) => command::completion::run(&args),
         Command::Version => command::version::run(),
         Command::Apply(args) => block_on(command::apply::run(args)),
         Command::Get(args) => block_on(command::get::run(args)),
+        Command::Describe(args) => block_on(command::describe::run(args)),
         Command::Delete(args) => block_on(command::delete::run(args)),
+        Command::Wait(args) => block_on(command::wait::run(args)),
+        Command::Edit(args) => block_on(command::edit::run(args)),
+        Command::Label(args) => block_on(command::label::run(args, command::label::Which::Labels)),
+        Command::Annotate(args) => block_on(command::label::run(args, command::label::Which::Annotations)),
+        Command::Broker(args) => block_on(command::broker::run(*args)),
         Command::Service(args) => block_on(command::service::run(args)),
         Command::Revision(args) => block_on(command::revision::run(args)),
         Command::Route(args) => block_on(command::route::run(args)),
         Command::Logs(args) => block_on(command::logs::run(args)),
-        Command::Trigger(args) => block_on(command::trigger::run(args)),
+        Command::Trigger(args) => block_on(command::trigger::run(*args)),
         Command::DeadLetters(args) => block_on(command::deadletters::run(args)),
         Command::Events(args) => block_on(command::events::run(*args)),
         Command::Trace(args) => block_on(command::trace::run(*args)),

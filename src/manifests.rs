@@ -4,12 +4,24 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use pelton_resource::limits::MAX_MANIFEST_BYTES;
-use pelton_resource::{Resource, parse_documents};
+use pelton_resource::{ParseErrorKind, Resource, parse_documents, parse_objects};
+use serde_json::Value;
+
+use crate::kube::object;
 
 /// What cannot be read, or is no manifest: every mistake of every file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct BadManifests(pub Vec<String>);
+
+/// An object as it stands in a manifest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// The file, and the line that it begins at.
+    pub place: String,
+    /// What stands there.
+    pub object: Value,
+}
 
 /// Reads every resource of these files and folders, in this order. `-` is standard input. Of a folder, the files
 /// ending in `.yaml`, `.yml` or `.json` are read, in the order of their names; folders inside it are not.
@@ -17,21 +29,53 @@ pub struct BadManifests(pub Vec<String>);
 /// # Errors
 /// Every mistake of every file, each with its path and line.
 pub fn read(paths: &[PathBuf]) -> Result<Vec<Resource>, BadManifests> {
-    let (mut resources, mut mistakes) = (Vec::new(), Vec::new());
+    read_each(paths, |text, name| {
+        parse_documents(text, name).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    })
+}
+
+/// Reads every object of these files and folders as it stands there, of whatever kind it is: the API says what is wrong with it.
+///
+/// # Errors
+/// Every file that cannot be read, or is neither YAML nor JSON, and every document that is no object with a kind and a name.
+pub fn read_documents(paths: &[PathBuf]) -> Result<Vec<Document>, BadManifests> {
+    read_each(paths, |text, name| {
+        let objects = parse_objects(text, name).map_err(|error| vec![error.to_string()])?;
+        let (mut documents, mut mistakes) = (Vec::new(), Vec::new());
+        for (line, object) in objects {
+            let place = format!("{name}:{line}");
+            let has = |pointer| !object::text(&object, pointer).is_empty();
+            if !has("/apiVersion") || !has("/kind") {
+                mistakes.push(format!("{place}: {}", ParseErrorKind::NotAResource));
+            } else if !has("/metadata/name") {
+                mistakes.push(format!("{place}: {} has no metadata.name", object::text(&object, "/kind")));
+            } else {
+                documents.push(Document { place, object });
+            }
+        }
+        if mistakes.is_empty() { Ok(documents) } else { Err(mistakes) }
+    })
+}
+
+fn read_each<T>(
+    paths: &[PathBuf],
+    parse: impl Fn(&str, &str) -> Result<Vec<T>, Vec<String>>,
+) -> Result<Vec<T>, BadManifests> {
+    let (mut all, mut mistakes) = (Vec::new(), Vec::new());
     for path in paths {
         match files(path) {
             Err(error) => mistakes.push(format!("{}: {error}", path.display())),
             Ok(files) => {
                 for file in files {
-                    match read_one(&file) {
-                        Ok(found) => resources.extend(found),
+                    match read_one(&file, &parse) {
+                        Ok(found) => all.extend(found),
                         Err(errors) => mistakes.extend(errors),
                     }
                 }
             }
         }
     }
-    if mistakes.is_empty() { Ok(resources) } else { Err(BadManifests(mistakes)) }
+    if mistakes.is_empty() { Ok(all) } else { Err(BadManifests(mistakes)) }
 }
 
 fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
@@ -53,10 +97,10 @@ fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn read_one(path: &Path) -> Result<Vec<Resource>, Vec<String>> {
+fn read_one<T>(path: &Path, parse: impl Fn(&str, &str) -> Result<Vec<T>, Vec<String>>) -> Result<Vec<T>, Vec<String>> {
     let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
     let text = read_text(path).map_err(|error| vec![format!("{name}: {error}")])?;
-    parse_documents(&text, &name).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    parse(&text, &name)
 }
 
 /// One byte more than the parser takes, so that it is the parser who says what is too long.
@@ -99,5 +143,26 @@ mod tests {
         for want in ["a.yaml:", "b.yaml:1:", &missing.display().to_string()] {
             assert!(mistakes.contains(want), "{want} is not in {mistakes}");
         }
+    }
+
+    /// What is wrong with a field is for the API to say; what has no name cannot be asked about.
+    #[test]
+    fn documents_are_read_as_they_stand() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yaml");
+        let text = format!(
+            "{BROKER}spec: {{unknown: 1}}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: d}}\n"
+        );
+        std::fs::write(&file, &text).unwrap();
+        let documents = read_documents(std::slice::from_ref(&file)).unwrap();
+        assert_eq!(documents.len(), 2);
+        assert_eq!(documents[0].object["spec"]["unknown"], 1);
+        assert!(documents[1].place.ends_with("a.yaml:6"), "{}", documents[1].place);
+        std::fs::write(&file, "kind: Broker\n---\napiVersion: v1\nkind: Secret\n").unwrap();
+        let mistakes = read_documents(std::slice::from_ref(&file)).unwrap_err().0;
+        assert!(
+            mistakes[0].contains("apiVersion") && mistakes[1].contains("Secret has no metadata.name"),
+            "{mistakes:?}"
+        );
     }
 }

@@ -3,38 +3,53 @@
 use crate::terminal::escape;
 
 /// A table that is printed with its columns aligned. Cells are escaped.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Table {
     head: Vec<&'static str>,
     rows: Vec<Vec<String>>,
+    /// How wide the columns are at least.
+    widths: Vec<usize>,
+    shows_head: bool,
 }
 
 impl Table {
     /// A table with these column heads and no rows.
     #[must_use]
     pub fn new(head: &[&'static str]) -> Self {
-        Self { head: head.to_vec(), rows: Vec::new() }
+        let widths = head.iter().map(|name| name.len()).collect();
+        Self { head: head.to_vec(), rows: Vec::new(), widths, shows_head: true }
     }
 
     /// One more row, with a cell a column.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let cells: Vec<String> = cells.into_iter().map(|cell| escape(&cell).into_owned()).collect();
         assert_eq!(cells.len(), self.head.len(), "a row has one cell a column");
+        for (width, cell) in self.widths.iter_mut().zip(&cells) {
+            *width = (*width).max(cell.chars().count());
+        }
         self.rows.push(cells);
+    }
+
+    /// Whether there are rows.
+    #[must_use]
+    pub fn has_rows(&self) -> bool {
+        !self.rows.is_empty()
+    }
+
+    /// Forgets the rows: those that follow are printed below them, without a head and no narrower.
+    pub fn go_on(&mut self) {
+        self.rows.clear();
+        self.shows_head = false;
     }
 }
 
 impl std::fmt::Display for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let width = |column: usize| {
-            let cells = self.rows.iter().map(|row| row[column].chars().count());
-            cells.max().unwrap_or(0).max(self.head[column].len())
-        };
-        let widths: Vec<usize> = (0..self.head.len()).map(width).collect();
         let head: Vec<String> = self.head.iter().map(|&name| name.to_owned()).collect();
-        for row in std::iter::once(&head).chain(&self.rows) {
+        let head = self.shows_head.then_some(&head);
+        for row in head.into_iter().chain(&self.rows) {
             let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
+            for (cell, width) in row.iter().zip(&self.widths) {
                 line.push_str(&format!("{cell:<width$}   "));
             }
             writeln!(f, "{}", line.trim_end())?;
@@ -88,6 +103,16 @@ mod tests {
         table.row(["a-long-name".into(), "True".into()]);
         table.row(["b\n".into(), "False".into()]);
         assert_eq!(table.to_string(), "NAME          READY\na-long-name   True\nb\\n           False\n");
+    }
+
+    #[test]
+    fn a_table_goes_on_below_what_was_printed() {
+        let mut table = Table::new(&["NAME", "READY"]);
+        table.row(["a-long-name".into(), "True".into()]);
+        table.go_on();
+        assert_eq!(table.to_string(), "");
+        table.row(["b".into(), "False".into()]);
+        assert_eq!(table.to_string(), "b             False\n");
     }
 
     #[test]

@@ -64,8 +64,8 @@ fn commands_end_with_the_documented_codes() {
         (&["ready", "--metrics", &api], 3, &["cannot connect"]),
         (&["cert", "node", "a", "--host", "127.0.0.1", "--dir", &nowhere], 1, &["pelton cert ca"]),
         (&["get", "brokers", "--api", &api], 3, &["is `pelton up` running at"]),
-        (&["get", "brokers", "--api", "https://x"], 2, &["only http"]),
-        (&["apply", "-f", &bad, "--api", &api], 2, &["bad.yaml", "borker"]),
+        (&["get", "brokers", "--api", "ftp://x"], 2, &["only http"]),
+        (&["apply", "-f", &bad, "--api", &api], 2, &["bad.yaml", "Trigger has no metadata.name"]),
         (&["apply", "-f", &nowhere, "--api", &api], 2, &["nowhere"]),
         (&["send", "--type", "t", "--api", &api], 3, &["is `pelton up` running at"]),
         (&["send", &api, "--type", "t"], 3, &["cannot connect"]),
@@ -213,13 +213,14 @@ fn a_session_from_up_to_stop() {
                 delivery: {retry: 3, backoffPolicy: linear, backoffDelay: PT0.1S}}\n";
     std::fs::write(&manifest, text.replace("URL", &url)).unwrap();
     let applied = up.ok(&["apply", "-f", &manifest.display().to_string()]);
-    assert_eq!(applied, "Trigger default/shown applied\n");
+    assert_eq!(applied, "trigger.eventing.knative.dev/shown created\n");
     let listed = up.ok(&["get", "triggers", "-o", "wide"]);
     assert!(listed.contains("shown") && listed.contains(&url) && listed.contains("prefix"), "{listed}");
     let yaml = up.ok(&["get", "triggers", "-o", "yaml"]);
     let again = folder.path().join("again.yaml");
     std::fs::write(&again, yaml).unwrap();
-    up.ok(&["apply", "-f", &again.display().to_string()]);
+    let again = up.ok(&["apply", "-f", &again.display().to_string()]);
+    assert_eq!(again, "trigger.eventing.knative.dev/shown unchanged\n");
 
     let sent =
         up.ok(&["send", "--type", "cli.first", "--id", "a-1", "--data", r#"{"n":1.50}"#, "-x", "partitionkey=k"]);
@@ -246,7 +247,7 @@ fn a_session_from_up_to_stop() {
     every_metric_is_described(&get(up.address("metrics"), "/metrics").1);
     up.ok(&["delete", "trigger", "shown"]);
     let (code, _, stderr) = run(&mut up.command(&["delete", "trigger", "shown"]));
-    assert!(code == 1 && stderr.contains("does not exist"), "{stderr}");
+    assert!(code == 1 && stderr.contains("(NotFound)"), "{stderr}");
 
     let Up { running, .. } = up;
     assert_eq!(running.stop().code(), Some(0));

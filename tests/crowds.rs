@@ -97,7 +97,11 @@ const HUGE: usize = 100;
 /// each. What they may cost together, in MiB: what the bodies of a listener may hold, and buffers.
 #[test]
 fn huge_bodies_are_refused_without_being_read() {
-    for (place, path, cost_mib) in [(0, "/default/default", 64), (1, "/v1/apply", 128), (2, "/metrics", 64)] {
+    for (place, path, cost_mib) in [
+        (0, "/default/default", 64),
+        (1, "/apis/eventing.knative.dev/v1/namespaces/default/triggers", 128),
+        (2, "/metrics", 64),
+    ] {
         let (_folder, _sink, node) = quiet_node();
         node.is_well("the start");
         let (name, listener) = node.listeners()[place];

@@ -44,7 +44,7 @@ fn the_demo_stays_when_asked_to() {
     let demo = Running::start(pelton().args(["demo", "--stay"]).env("TMPDIR", folder.path()));
     let line = demo.line_with("export PELTON_API=");
     let api = line.split_once('=').unwrap().1.to_owned();
-    let (code, stdout, stderr) = run(pelton().args(["get", "triggers", "--api", &api]));
+    let (code, stdout, stderr) = run(pelton().args(["get", "triggers", "-n", "shop", "--api", &api]));
     assert_eq!(code, 0, "{stderr}");
     assert!(stdout.contains("warehouse") && stdout.contains("payments"), "{stdout}");
     assert_eq!(demo.stop().code(), Some(0));

@@ -39,7 +39,7 @@ fn node_with(language: &str, folder: &Path) -> Node {
     let node = Start::new(folder).manifest(&text.replace("/srv/examples", &place)).args(&["--log", "warn"]).node();
     for plural in ["services", "triggers"] {
         wait_for("the example to be ready", || {
-            let it = node.get(&format!("/v1/{plural}/default/{language}-consumer"));
+            let it = node.resource(plural, &format!("{language}-consumer"));
             let conditions = it["status"]["conditions"].as_array().cloned().unwrap_or_default();
             let is_ready = conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True");
             if is_ready { Ok(()) } else { Err(format!("{it:#}")) }

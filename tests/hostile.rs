@@ -10,6 +10,7 @@ use std::process::Command;
 use support::event::TYPE_C;
 use support::http::call;
 use support::node::quiet_node;
+use support::resources::collection;
 use support::sink::answer;
 use support::wait::DEADLINE;
 use support::{Connection, Dice, Node, Sink, Start, trigger, wait_for, wait_until};
@@ -129,8 +130,9 @@ fn deep_json_and_growing_yaml_are_refused() {
         ("a billion laughs", format!("a: &a [x]\n{laughs}")),
         ("a hundred thousand documents", "---\na: b\n".repeat(100_000)),
     ];
+    let triggers = collection("triggers", "default");
     for (what, body) in rows {
-        let answer = call(node.api, "POST", "/v1/apply", "content-type: application/yaml\r\n", body.as_bytes());
+        let answer = call(node.api, "POST", &triggers, "content-type: application/yaml\r\n", body.as_bytes());
         assert!((400..500).contains(&answer.status()), "{what}: {} {}", answer.status(), &answer.text()[..80]);
         node.is_well(what);
     }
@@ -209,7 +211,8 @@ fn control_characters_never_reach_the_log_or_a_terminal() {
         assert!(raw.ends_within(DEADLINE));
     }
     let bad = "apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {name: \"\\e[2J{x}\"}\n";
-    let answer = call(node.api, "POST", "/v1/apply", "content-type: application/yaml\r\n", bad.as_bytes());
+    let triggers = collection("triggers", "default");
+    let answer = call(node.api, "POST", &triggers, "content-type: application/yaml\r\n", bad.as_bytes());
     assert!((400..500).contains(&answer.status()), "{}", answer.text());
     is_harmless("the answer of the API", &answer.body);
     wait_until("the dead letters", || !node.dead_letters("all").is_empty());

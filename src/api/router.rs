@@ -45,10 +45,6 @@ async fn route<C: Client>(api: &Api<C>, request: &Request<Bytes>) -> Outcome {
     let query = request.uri().query().unwrap_or("");
     let method = request.method();
     match segments.as_slice() {
-        ["v1", "apply"] => match *method {
-            Method::POST => resources::apply(api, text(request)?).await,
-            _ => not_allowed("POST"),
-        },
         ["v1", "cluster"] => match *method {
             Method::GET => cluster::show(api).await,
             _ => not_allowed("GET"),
@@ -126,18 +122,6 @@ async fn route<C: Client>(api: &Api<C>, request: &Request<Bytes>) -> Outcome {
                 _ => not_allowed("GET"),
             }
         }
-        ["v1", plural, rest @ ..] => match (Kind::of_plural(plural), rest) {
-            (Some(kind), []) => match *method {
-                Method::GET => resources::list(api, kind, query),
-                _ => not_allowed("GET"),
-            },
-            (Some(kind), [namespace, name]) => match *method {
-                Method::GET => resources::show(api, kind, namespace, name),
-                Method::DELETE => resources::delete(api, kind, namespace, name).await,
-                _ => not_allowed("GET, DELETE"),
-            },
-            _ => nothing_here(path),
-        },
         _ => nothing_here(path),
     }
 }

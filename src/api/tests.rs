@@ -116,82 +116,27 @@ fn refused(error: AdminError) -> (u16, String) {
     }
 }
 
-#[tokio::test]
-async fn resources_are_applied_listed_and_deleted() {
-    let setup = Setup::new();
-    let mut admin = setup.admin();
-    let stored = admin.apply(pelton_resource::parse_documents(MANIFEST, "test").unwrap()).await.unwrap();
-    assert!(stored.iter().all(|resource| resource.meta().uid.is_some()), "{stored:?}");
-    assert_eq!(admin.list(Kind::Broker, None).await.unwrap().len(), 1);
-    assert_eq!(admin.list(Kind::Trigger, Some("default")).await.unwrap().len(), 1);
-    assert_eq!(admin.list(Kind::Trigger, Some("other")).await.unwrap(), []);
-    let key = ResourceKey::new(Kind::Trigger, "default", "t");
-    assert_eq!(admin.show(&key).await.unwrap().key(), key);
-    admin.delete(&key).await.unwrap();
-    assert_eq!(refused(admin.show(&key).await.unwrap_err()).0, 404);
-    assert_eq!(refused(admin.delete(&key).await.unwrap_err()).0, 404);
-}
-
-/// The name of a DomainMapping is a domain, so a path may have dots.
-#[tokio::test]
-async fn every_kind_has_a_path() {
-    const SERVING: &str = "
-apiVersion: serving.knative.dev/v1
-kind: Service
-metadata: {name: hello}
-spec: {template: {spec: {containers: [{command: [/bin/hello]}]}}}
----
-apiVersion: serving.knative.dev/v1beta1
-kind: DomainMapping
-metadata: {name: hello.example.com}
-spec: {ref: {apiVersion: serving.knative.dev/v1, kind: Service, name: hello}}
-";
-    let setup = Setup::with_manifest().await;
-    let mut admin = setup.admin();
-    admin.apply(pelton_resource::parse_documents(SERVING, "test").unwrap()).await.unwrap();
-    // What is called `services` there is Knative's.
-    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::CoreService) {
-        for item in admin.list(kind, None).await.unwrap() {
-            assert_eq!(item.kind(), kind);
-        }
-    }
-    for key in [
-        ResourceKey::new(Kind::Service, "default", "hello"),
-        ResourceKey::new(Kind::DomainMapping, "default", "hello.example.com"),
-    ] {
-        assert_eq!(admin.show(&key).await.unwrap().key(), key);
-        admin.delete(&key).await.unwrap();
-        assert_eq!(refused(admin.show(&key).await.unwrap_err()).0, 404, "{key}");
-    }
-}
-
 /// What is refused, and how: the method, the path, the type of the body, the body, the status, a word of the answer.
 #[tokio::test]
 async fn bad_requests_are_told_apart() {
     const JSON: &str = "application/json";
     let setup = Setup::with_manifest().await;
-    let invalid = MANIFEST.replace("http://s.example/", "nowhere").replace("name: t", "name: x");
-    let stale = MANIFEST.replace("name: b}", "name: b, resourceVersion: '999'}");
     let rows: Vec<(Method, &str, &str, &str, u16, &str)> = vec![
         (Method::GET, "/", "", "", 404, "there is no"),
         (Method::GET, "/v1/channels", "", "", 404, "there is no"),
-        (Method::POST, "/v1/brokers", JSON, "{}", 405, "allowed here: GET"),
-        (Method::GET, "/v1/apply", "", "", 405, "allowed here: POST"),
+        (Method::GET, "/v1/brokers", "", "", 404, "there is no"),
+        (Method::GET, "/v1/triggers/default/t", "", "", 404, "there is no"),
+        (Method::POST, "/v1/apply", "application/yaml", MANIFEST, 404, "there is no"),
+        (Method::POST, "/v1/triggers/default/t/rewind", "text/plain", r#"{"to":"latest"}"#, 415, "Content-Type"),
+        (Method::POST, "/v1/triggers/default/t/rewind", "", r#"{"to":"latest"}"#, 415, "Content-Type"),
+        (Method::POST, "/v1/triggers/default/t/rewind", JSON, "{", 400, "cannot be used"),
+        (Method::GET, "/v1/triggers/default/t/rewind", "", "", 405, "allowed here: POST"),
         (Method::POST, "/v1/services/default/x/logs", JSON, "{}", 405, "allowed here: GET"),
         (Method::GET, "/v1/services/default/x/logs?follow=yes", "", "", 400, "expected true or false"),
         (Method::GET, "/v1/services/default/x/logs?since=soon", "", "", 400, "since"),
         (Method::GET, "/v1/services/default/x/logs", "", "", 404, "does not exist"),
         (Method::GET, "/v1/revisions/default/x/instances", "", "", 404, "does not exist"),
         (Method::GET, "/v1/routes/default/x/logs", "", "", 404, "there is no"),
-        (Method::POST, "/v1/apply", "text/plain", MANIFEST, 415, "Content-Type"),
-        (Method::POST, "/v1/apply", "", MANIFEST, 415, "Content-Type"),
-        (Method::POST, "/v1/apply", JSON, "", 400, "holds no resource"),
-        (Method::POST, "/v1/apply", JSON, "{", 400, "request"),
-        (Method::POST, "/v1/apply", "application/yaml", "kind: Broker", 400, "apiVersion"),
-        (Method::POST, "/v1/apply", "application/yaml", &invalid, 422, "spec.subscriber.uri"),
-        (Method::POST, "/v1/apply", "application/yaml", &stale, 409, "changed since"),
-        (Method::GET, "/v1/brokers/default/x", "", "", 404, "does not exist"),
-        (Method::DELETE, "/v1/triggers/default/x", "", "", 404, "does not exist"),
         (Method::POST, "/v1/triggers/default/x/rewind", JSON, r#"{"to":"latest"}"#, 404, "does not exist"),
         (Method::POST, "/v1/triggers/default/t/rewind", JSON, r#"{"to":"soon"}"#, 400, "none of latest"),
         (Method::POST, "/v1/triggers/default/t/rewind", JSON, r#"{"at":"latest"}"#, 400, "unknown field"),
@@ -230,12 +175,15 @@ async fn a_web_page_can_do_nothing() {
         &[("sec-fetch-site", "cross-site")],
         &[("origin", "null"), ("content-type", "application/json")],
     ] {
-        let (status, _) = setup.raw(Method::DELETE, "/v1/triggers/default/t", headers, "").await;
-        assert_eq!(status, 403, "{headers:?}");
+        for path in ["/v1/triggers/default/t/warning", "/apis/eventing.knative.dev/v1/namespaces/default/triggers/t"] {
+            let (status, _) = setup.raw(Method::DELETE, path, headers, "").await;
+            assert_eq!(status, 403, "{path} {headers:?}");
+        }
     }
-    let options = setup.raw(Method::OPTIONS, "/v1/apply", &[("origin", "http://evil.example")], "").await;
+    let options =
+        setup.raw(Method::OPTIONS, "/v1/dead-letters/discard", &[("origin", "http://evil.example")], "").await;
     assert_eq!(options.0, 403, "a browser that asks first is not allowed");
-    assert!(setup.admin().show(&ResourceKey::new(Kind::Trigger, "default", "t")).await.is_ok());
+    assert!(setup.client.resources().borrow().trigger("default", "t").is_some());
 }
 
 #[tokio::test]
@@ -307,6 +255,6 @@ async fn nobody_listening_is_no_refusal() {
     let setup = Setup::new();
     let mut admin = setup.admin();
     setup.server.shutdown(Duration::from_secs(1)).await;
-    let error = admin.list(Kind::Broker, None).await.unwrap_err();
+    let error = admin.dead_letters(None, 1, None).await.unwrap_err();
     assert!(matches!(error, AdminError::NoAnswer(_)), "{error}");
 }

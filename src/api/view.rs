@@ -1,28 +1,7 @@
 //! What the API's JSON looks like. The server writes it, the commands read it.
 
-use pelton_resource::Resource;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-
-/// A list of resources. It is itself a manifest that `pelton apply` reads.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ResourceList {
-    /// Always `v1`.
-    pub api_version: String,
-    /// Always `List`.
-    pub kind: String,
-    /// The resources, by namespace and name.
-    pub items: Vec<Resource>,
-}
-
-impl ResourceList {
-    /// A list of these.
-    #[must_use]
-    pub fn new(items: Vec<Resource>) -> Self {
-        Self { api_version: "v1".into(), kind: "List".into(), items }
-    }
-}
 
 /// Why a request was not done (RFC 9457).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -26,12 +26,12 @@ pub async fn get(server: SocketAddr, path: &str) -> Result<String, BenchError> {
     ask(server, format!("GET {path}"), "text/plain", "").await
 }
 
-/// `POST path` with a YAML body, and the body of a 2xx answer.
+/// Server-side apply of an object in YAML, and the body of a 2xx answer.
 ///
 /// # Errors
 /// As [`get`].
-pub async fn post_yaml(server: SocketAddr, path: &str, yaml: &str) -> Result<String, BenchError> {
-    ask(server, format!("POST {path}"), "application/yaml", yaml).await
+pub async fn apply_yaml(server: SocketAddr, path: &str, yaml: &str) -> Result<String, BenchError> {
+    ask(server, format!("PATCH {path}"), "application/apply-patch+yaml", yaml).await
 }
 
 /// `POST path` with a JSON body, and the body of a 2xx answer.

@@ -2,15 +2,29 @@
 
 use std::net::SocketAddr;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::error::BenchError;
 use super::events::broker_name;
+use super::http;
 use super::service::Service;
 
-/// Documents sent in one request when there are many.
-const DOCUMENTS_A_REQUEST: usize = 250;
+/// Objects that are stored at the same time: each waits for its sync, and those that wait share one.
+const AT_ONCE: usize = 16;
+
+/// Whose fields these are.
+const QUERY: &str = "fieldManager=pelton-bench&force=true";
 
 /// YAML documents in the order of their making.
 #[derive(Debug, Clone, Default)]
-pub struct Manifest(Vec<String>);
+pub struct Manifest(Vec<Document>);
+
+/// An object in YAML, and where the API has it.
+#[derive(Debug, Clone)]
+struct Document {
+    path: String,
+    text: String,
+}
 
 /// Where a trigger begins to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +48,10 @@ impl Manifest {
         let mut manifest = Self::default();
         for number in 0..count {
             let name = broker_name(number);
-            manifest.0.push(format!(
+            let text = format!(
                 "apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {{name: {name}, namespace: default}}\n"
-            ));
+            );
+            manifest.0.push(document("eventing.knative.dev/v1", "brokers", &name, text));
             manifest.trigger(&format!("t-{name}"), &name, event_type, subscriber, Start::Latest);
         }
         manifest
@@ -55,22 +70,36 @@ impl Manifest {
 
     /// These Services.
     pub fn services(services: &[Service]) -> Self {
-        Self(services.iter().map(Service::document).collect())
+        let of = |service: &Service| document("serving.knative.dev/v1", "services", service.name(), service.document());
+        Self(services.iter().map(of).collect())
     }
 
     /// One trigger on the default broker that delivers events of exactly `event_type` to a Service.
     pub fn trigger_to(service: &Service, event_type: &str) -> Self {
         let name = service.name();
-        Self(vec![format!(
+        let text = format!(
             "apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {{name: to-{name}, namespace: default}}\n\
              spec:\n  broker: default\n  filter: {{attributes: {{type: {event_type}}}}}\n  \
              subscriber: {{ref: {{apiVersion: serving.knative.dev/v1, kind: Service, name: {name}}}}}\n"
-        )])
+        );
+        Self(vec![document("eventing.knative.dev/v1", "triggers", &format!("to-{name}"), text)])
     }
 
-    /// The documents in bodies of a bounded size.
-    pub fn bodies(&self) -> impl Iterator<Item = String> {
-        self.0.chunks(DOCUMENTS_A_REQUEST).map(|documents| documents.join("---\n"))
+    /// Stores every object; Triggers come last, so that their Brokers are there.
+    ///
+    /// # Errors
+    /// [`BenchError`] when one is refused.
+    pub async fn apply(&self, api: SocketAddr) -> Result<(), BenchError> {
+        let is_trigger = |document: &&Document| document.path.contains("/triggers/");
+        let (triggers, others): (Vec<_>, Vec<_>) = self.0.iter().partition(is_trigger);
+        for stage in [others, triggers] {
+            let store = |document: &'_ Document| {
+                let (path, text) = (document.path.clone(), document.text.clone());
+                async move { http::apply_yaml(api, &path, &text).await }
+            };
+            stream::iter(stage).map(store).buffer_unordered(AT_ONCE).try_for_each(|_| async { Ok(()) }).await?;
+        }
+        Ok(())
     }
 
     fn trigger(&mut self, name: &str, broker: &str, event_type: &str, subscriber: SocketAddr, start: Start) {
@@ -78,13 +107,18 @@ impl Manifest {
             Start::Latest => "",
             Start::Earliest => ", annotations: {pelton.dev/start: earliest}",
         };
-        self.0.push(format!(
+        let text = format!(
             "apiVersion: eventing.knative.dev/v1\nkind: Trigger\n\
              metadata: {{name: {name}, namespace: default{annotations}}}\n\
              spec:\n  broker: {broker}\n  filter: {{attributes: {{type: {event_type}}}}}\n  \
              subscriber: {{uri: \"http://{subscriber}/\"}}\n"
-        ));
+        );
+        self.0.push(document("eventing.knative.dev/v1", "triggers", name, text));
     }
+}
+
+fn document(api_version: &str, plural: &str, name: &str, text: String) -> Document {
+    Document { path: format!("/apis/{api_version}/namespaces/default/{plural}/{name}?{QUERY}"), text }
 }
 
 #[cfg(test)]
@@ -95,12 +129,16 @@ mod tests {
         SocketAddr::from(([127, 0, 0, 1], 9))
     }
 
+    /// The objects, each of which is where it is stored.
     fn documents(manifest: &Manifest) -> Vec<serde_json::Value> {
-        manifest
-            .bodies()
-            .flat_map(|body| body.split("---\n").map(str::to_owned).collect::<Vec<_>>())
-            .map(|document| serde_saphyr::from_str(&document).unwrap())
-            .collect()
+        let read = |document: &Document| {
+            let value: serde_json::Value = serde_saphyr::from_str(&document.text).unwrap();
+            let version = format!("/apis/{}/", value["apiVersion"].as_str().unwrap());
+            let name = format!("/{}?", value["metadata"]["name"].as_str().unwrap());
+            assert!(document.path.starts_with(&version) && document.path.contains(&name), "{document:?}");
+            value
+        };
+        manifest.0.iter().map(read).collect()
     }
 
     #[test]
@@ -126,7 +164,7 @@ mod tests {
         let manifest = Manifest::triggers(1_000, "a.b", sink());
         let documents = documents(&manifest);
         let matching = documents.iter().filter(|trigger| trigger["spec"]["filter"]["attributes"]["type"] == "a.b");
-        assert_eq!((documents.len(), matching.count(), manifest.bodies().count()), (1_000, 1, 4));
+        assert_eq!((documents.len(), matching.count()), (1_000, 1));
     }
 
     #[test]

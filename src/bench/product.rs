@@ -79,10 +79,7 @@ impl Product {
     /// # Errors
     /// [`BenchError`] when one is refused.
     pub async fn apply(&self, manifest: &Manifest) -> Result<(), BenchError> {
-        for body in manifest.bodies() {
-            http::post_yaml(self.api, "/v1/apply", &body).await?;
-        }
-        Ok(())
+        manifest.apply(self.api).await
     }
 
     /// Applies these Services and waits until each is ready: it was started once, and answered.
@@ -109,7 +106,7 @@ impl Product {
     }
 
     async fn conditions(&self, service: &Service) -> Result<Vec<serde_json::Value>, BenchError> {
-        let path = format!("/v1/services/default/{}", service.name());
+        let path = format!("/apis/serving.knative.dev/v1/namespaces/default/services/{}", service.name());
         let text = http::get(self.api, &path).await?;
         let found: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
         Ok(found["status"]["conditions"].as_array().cloned().unwrap_or_default())

@@ -114,10 +114,7 @@ impl Trio {
     /// # Errors
     /// [`BenchError`] when one is refused.
     pub async fn apply(&self, manifest: &Manifest) -> Result<(), BenchError> {
-        for body in manifest.bodies() {
-            http::post_yaml(self.members[0].api, "/v1/apply", &body).await?;
-        }
-        Ok(())
+        manifest.apply(self.members[0].api).await
     }
 
     /// The status that the first running node gives.

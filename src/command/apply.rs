@@ -2,31 +2,153 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use pelton_control_plane::kinds::Row;
+use pelton_resource::{DEFAULT_NAMESPACE, Kind, Resource};
+use serde_json::{Value, json};
 
-use super::print;
+use super::output::WriteForm;
 use super::target::ApiArgs;
+use super::written::{Done, report};
 use crate::exit::Failure;
-use crate::manifests;
+use crate::kube::object::{name, namespace, text, typed, wanted};
+use crate::kube::{KubeApi, KubeError, Write, kinds};
+use crate::manifests::{self, Document};
 
 /// What `pelton apply` takes.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  pelton apply -f triggers.yaml\n  pelton apply -f ./manifests -f extra.json\n  \
-                        pelton get triggers -o yaml | sed s/old/new/ | pelton apply -f -")]
+#[command(
+    after_help = "Objects are applied in the order of the text, each by itself: when one is refused, that is told, the others are \
+                  applied, and the exit code is 1. A namespace that is missing is made. The fields that are applied belong to the \
+                  field manager `pelton`: those that were applied before and are left out now are removed, and those that \
+                  belong to somebody else are refused without --force-conflicts.\n\n\
+                  Examples:\n  pelton apply -f triggers.yaml\n  pelton apply -f ./manifests -f extra.json --dry-run=server\n  \
+                  pelton get triggers -o yaml | sed s/old/new/ | pelton apply -f -"
+)]
 pub struct ApplyArgs {
-    /// A manifest, a folder of manifests, or - for standard input; all of them are stored or none
-    #[arg(short, long = "file", value_name = "FILE_OR_DIR", required = true)]
+    /// A manifest, a folder of manifests, or - for standard input
+    #[arg(short, long = "file", visible_alias = "filename", value_name = "FILE_OR_DIR", required = true)]
     files: Vec<PathBuf>,
+    /// The namespace of objects that say none
+    #[arg(short, long)]
+    namespace: Option<String>,
+    /// Take fields that belong to other field managers
+    #[arg(long)]
+    force_conflicts: bool,
+    /// Have the server do everything but write
+    #[arg(long, value_enum, default_value_t = DryRun::None)]
+    dry_run: DryRun,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = WriteForm::Text)]
+    output: WriteForm,
     #[command(flatten)]
     api: ApiArgs,
 }
 
-/// Reads the manifests and hands them in as one.
+/// Who tries what would happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DryRun {
+    /// Nobody: it happens
+    None,
+    /// The server
+    Server,
+}
+
+/// Applies every object, one after the other.
 pub async fn run(args: ApplyArgs) -> Result<(), Failure> {
-    let resources = manifests::read(&args.files)?;
-    if resources.is_empty() {
+    let documents = manifests::read_documents(&args.files)?;
+    if documents.is_empty() {
         return Err(Failure::Usage("there is no resource in what was given".into()));
     }
-    let stored = args.api.admin()?.apply(resources).await?;
-    print(&stored.iter().map(|resource| format!("{} applied\n", resource.key())).collect::<String>())
+    let (mut api, namespace) = args.api.kube(args.namespace.as_deref())?;
+    let write = Write { is_dry_run: args.dry_run == DryRun::Server, forces: args.force_conflicts };
+    let mut failures = Vec::new();
+    for document in documents {
+        let place = document.place.clone();
+        match apply(&mut api, document, &namespace, args.namespace.is_some(), write).await {
+            Ok((done, object)) => report(&object, done, write.is_dry_run, args.output)?,
+            // Nobody would answer for the others either.
+            Err(failure @ Failure::NoAnswer(_)) => return Err(failure),
+            Err(failure) => failures.push(Failure::Failed(format!("{place}: {failure}"))),
+        }
+    }
+    Failure::all(failures)
+}
+
+/// Applies an object. It is in the namespace `at` when it says none, and when it must be it may say no other.
+async fn apply(
+    api: &mut KubeApi,
+    document: Document,
+    at: &str,
+    must_be: bool,
+    write: Write,
+) -> Result<(Done, Value), Failure> {
+    let mut object = document.object;
+    let (api_version, kind) = (text(&object, "/apiVersion"), text(&object, "/kind"));
+    let Some(row) = kinds::of_manifest(api_version, kind) else {
+        return Err(Failure::Failed(format!("no matches for kind {kind:?} in version {api_version:?}")));
+    };
+    let said = text(&object, "/metadata/namespace").to_owned();
+    if row.is_namespaced {
+        if must_be && !said.is_empty() && said != at {
+            let why = format!("it is in the namespace {said:?}, and --namespace is {at:?}");
+            return Err(Failure::Failed(why));
+        }
+        if said.is_empty() {
+            object["metadata"]["namespace"] = at.into();
+        }
+    }
+    let before = match api.get(row, namespace(&object), name(&object)).await {
+        Ok(before) => Some(before),
+        Err(error) if error.has_code(404) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let after = store(api, row, &object, write).await?;
+    let done = match before {
+        None => Done::Created,
+        Some(before) if wanted(&before) == wanted(&after) => Done::Unchanged,
+        Some(_) => Done::Configured,
+    };
+    Ok((done, after))
+}
+
+/// Applies an object that says where it is, and makes its namespace when that is missing; a dry run does not.
+///
+/// # Errors
+/// [`KubeError`].
+pub async fn store(api: &mut KubeApi, row: &Row, object: &Value, write: Write) -> Result<Value, KubeError> {
+    let (namespace, name) = (namespace(object), name(object));
+    match api.apply(row, namespace, name, object, write).await {
+        Err(error) if error.misses("namespaces") && !write.is_dry_run => {
+            make_namespace(api, namespace).await?;
+            api.apply(row, namespace, name, object, write).await
+        }
+        outcome => outcome,
+    }
+}
+
+/// Applies a resource of a manifest that goes with the program: its fields are taken from whoever has them.
+///
+/// # Errors
+/// [`KubeError`].
+pub async fn store_own(api: &mut KubeApi, resource: &Resource) -> Result<Resource, KubeError> {
+    let mut object = serde_json::to_value(resource).expect("a resource is JSON");
+    let row = kinds::row(resource.kind());
+    if row.is_namespaced && namespace(&object).is_empty() {
+        object["metadata"]["namespace"] = DEFAULT_NAMESPACE.into();
+    }
+    typed(store(api, row, &object, Write { is_dry_run: false, forces: true }).await?)
+}
+
+/// Makes a namespace, unless somebody else has meanwhile.
+///
+/// # Errors
+/// It cannot be made.
+pub async fn make_namespace(api: &mut KubeApi, namespace: &str) -> Result<(), KubeError> {
+    let row = kinds::row(Kind::Namespace);
+    let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+    match api.create(row, "", &object, Write::default()).await {
+        Err(KubeError::Refused(status)) if status.reason == "AlreadyExists" => Ok(()),
+        outcome => outcome.map(drop),
+    }
 }

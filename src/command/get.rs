@@ -1,76 +1,147 @@
 //! `pelton get`
 
-use clap::{Args, ValueEnum};
-use pelton_env::{Clock as _, SystemClock, UnixMillis};
-use pelton_resource::{Kind, Resource};
+pub mod columns;
+pub mod listing;
 
-use super::output::{json, yaml};
+use clap::Args;
+use pelton_control_plane::kinds::Row;
+use pelton_env::{Clock as _, SystemClock};
+use serde_json::Value;
+
+use self::listing::{Listing, Style};
+use super::objects::{ObjectName, Objects, SelectArgs, Within};
+use super::output::ListForm;
 use super::print;
 use super::target::ApiArgs;
-use crate::api::view::ResourceList;
 use crate::exit::Failure;
-use crate::table::Table;
-
-pub mod columns;
+use crate::kube::{Change, Follow, KubeApi, Place, Selection};
 
 /// What `pelton get` takes.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  pelton get brokers\n  pelton get ksvc -n shop -o wide\n  \
-                        pelton get triggers -o yaml > triggers.yaml")]
+#[command(
+    after_help = "Kinds have their names of Knative and Kubernetes, singular, plural or short: brokers, triggers, services \
+                        (ksvc), configurations, revisions, routes, domainmappings, namespaces, configmaps, secrets, \
+                        serviceaccounts, svc (the core kind), events; all, knative, eventing and serving are several.\n\n\
+                        Examples:\n  pelton get brokers\n  pelton get brokers,triggers -A\n  pelton get trigger orders -o yaml\n  \
+                        pelton get ksvc -n shop -o wide\n  pelton get triggers -l team=shop -w\n  \
+                        pelton get broker default -o jsonpath={.status.address.url}\n  pelton get triggers -o yaml > triggers.yaml"
+)]
 pub struct GetArgs {
-    /// brokers, triggers, services, configurations, revisions, routes or domainmappings
-    kind: Kind,
-    /// Only those of this namespace
+    /// KIND[,KIND], KIND NAME..., or KIND/NAME...; a NAME may be NAMESPACE/NAME
+    #[arg(value_name = "KIND", required = true)]
+    words: Vec<String>,
+    #[command(flatten)]
+    within: Within,
+    #[command(flatten)]
+    select: SelectArgs,
+    /// Go on with every change
     #[arg(short, long)]
-    namespace: Option<String>,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    output: Output,
+    watch: bool,
+    /// How to print: table, wide, json, yaml, name, or jsonpath={.path}
+    #[arg(short, long, default_value = "table", value_name = "FORM")]
+    output: ListForm,
     #[command(flatten)]
     api: ApiArgs,
 }
 
-/// How to print.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// Columns
-    Table,
-    /// More columns
-    Wide,
-    /// A List that `pelton apply` reads
-    Json,
-    /// A List that `pelton apply` reads
-    Yaml,
-}
-
-/// Lists resources.
+/// Lists objects, or shows them.
 pub async fn run(args: GetArgs) -> Result<(), Failure> {
-    let items = args.api.admin()?.list(args.kind, args.namespace.as_deref()).await?;
-    show(items, args.kind, args.output)
+    let (mut api, namespace) = args.api.kube(args.within.namespace.as_deref())?;
+    let place = args.within.place(&namespace);
+    let objects = Objects::read(&args.words, &namespace)?;
+    if matches!(objects, Objects::Named(_)) && (!args.select.is_empty() || args.within.all_namespaces) {
+        return Err(Failure::Usage("a name is looked for by itself, without a selector or -A".to_owned()));
+    }
+    let style = Style { form: args.output.clone(), shows_namespace: args.within.all_namespaces };
+    if args.watch {
+        let (row, place, selection) = only(objects, place, args.select.selection())?;
+        return watch(&mut api, row, place, selection, style).await;
+    }
+    match objects {
+        Objects::OfKinds(rows) => {
+            let mut found = Vec::new();
+            for row in rows {
+                found.push((row, api.list(row, &place, &args.select.selection()).await?.items));
+            }
+            show(found, &style, &place)
+        }
+        Objects::Named(names) => named(&mut api, &names, &style).await,
+    }
 }
 
-/// Prints resources of one kind.
+/// What is watched: one kind, or one object.
+fn only(objects: Objects, place: Place, selection: Selection) -> Result<(&'static Row, Place, Selection), Failure> {
+    match objects {
+        Objects::OfKinds(rows) if rows.len() == 1 => Ok((rows[0], place, selection)),
+        Objects::Named(names) if names.len() == 1 => {
+            let ObjectName { row, namespace, name } = &names[0];
+            Ok((row, Place::Namespace(namespace.clone()), Selection::named(name)))
+        }
+        Objects::OfKinds(_) | Objects::Named(_) => {
+            Err(Failure::Usage("one kind or one object can be watched at a time".to_owned()))
+        }
+    }
+}
+
+/// Prints what was listed of each kind; says so when there is nothing.
 ///
 /// # Errors
 /// As [`print()`].
-pub fn show(items: Vec<Resource>, kind: Kind, output: Output) -> Result<(), Failure> {
-    let text = match output {
-        Output::Json => json(&ResourceList::new(items))?,
-        Output::Yaml => yaml(&ResourceList::new(items))?,
-        Output::Table | Output::Wide if items.is_empty() => {
-            eprintln!("There is no {kind} yet.");
-            return Ok(());
+pub fn show(found: Vec<(&'static Row, Vec<Value>)>, style: &Style, place: &Place) -> Result<(), Failure> {
+    let is_table = matches!(style.form, ListForm::Table | ListForm::Wide);
+    if is_table && found.iter().all(|(_, items)| items.is_empty()) {
+        match place {
+            Place::Namespace(namespace) if found.iter().all(|(row, _)| row.is_namespaced) => {
+                eprintln!("No resources found in the namespace {namespace}.");
+            }
+            _ => eprintln!("No resources found."),
         }
-        Output::Table => table(&items, kind, false, SystemClock.now()),
-        Output::Wide => table(&items, kind, true, SystemClock.now()),
-    };
-    print(&text)
+        return Ok(());
+    }
+    let several = found.len() > 1;
+    let found = found.into_iter().filter(|(_, items)| !items.is_empty());
+    print(&listing::text(found.collect(), style, several, SystemClock.now())?)
 }
 
-fn table(items: &[Resource], kind: Kind, wide: bool, now: UnixMillis) -> String {
-    let mut table = Table::new(&columns::head(kind, wide));
-    for item in items {
-        table.row(columns::row(item, wide, now));
+/// Shows objects by their names. Those that are there are shown, whatever the others are.
+async fn named(api: &mut KubeApi, names: &[ObjectName], style: &Style) -> Result<(), Failure> {
+    let mut found: Vec<(&'static Row, Vec<Value>)> = Vec::new();
+    let mut failures = Vec::new();
+    for ObjectName { row, namespace, name } in names {
+        match api.get(row, namespace, name).await.map_err(Failure::from) {
+            Ok(item) => match found.last_mut().filter(|(last, _)| last == row) {
+                Some((_, items)) => items.push(item),
+                None => found.push((row, vec![item])),
+            },
+            Err(failure @ Failure::NoAnswer(_)) => return Err(failure),
+            Err(failure) => failures.push(failure),
+        }
     }
-    table.to_string()
+    match found.as_slice() {
+        [] => {}
+        [(row, items)] if names.len() == 1 && items.len() == 1 => print(&listing::one(row, &items[0], style)?)?,
+        [_, others @ ..] => {
+            let several = !others.is_empty();
+            print(&listing::text(found, style, several, SystemClock.now())?)?;
+        }
+    }
+    Failure::all(failures)
+}
+
+async fn watch(
+    api: &mut KubeApi,
+    row: &'static Row,
+    place: Place,
+    selection: Selection,
+    style: Style,
+) -> Result<(), Failure> {
+    let mut listing = Listing::new(row, style, false);
+    let mut follow = Follow::new(api, row, place, selection);
+    loop {
+        for change in follow.next().await? {
+            let (Change::Is(item) | Change::Gone(item)) = change;
+            listing.add(item);
+        }
+        print(&listing.take(SystemClock.now())?)?;
+    }
 }

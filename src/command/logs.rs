@@ -57,8 +57,8 @@ enum Output {
 }
 
 impl LogsArgs {
-    fn key(&self) -> ResourceKey {
-        let namespace = self.namespace.as_deref();
+    fn key(&self, namespace: &str) -> ResourceKey {
+        let namespace = Some(namespace);
         match (&self.name, &self.revision) {
             (_, Some(revision)) => revision.key(Kind::Revision, namespace),
             (Some(service), None) => service.key(Kind::Service, namespace),
@@ -69,9 +69,10 @@ impl LogsArgs {
 
 /// Prints what instances printed.
 pub async fn run(args: LogsArgs) -> Result<(), Failure> {
-    let key = args.key();
+    let target = args.api.target()?;
+    let key = args.key(&target.namespace(args.namespace.as_deref()));
     let query = LogsQuery { follow: args.follow, tail: args.tail, since: args.since };
-    let mut stream = args.api.admin()?.logs(&key, &query).await?;
+    let mut stream = target.admin().logs(&key, &query).await?;
     match print_all(&mut stream, args.output).await? {
         End::Deleted => eprintln!("{key} was deleted."),
         End::NobodyReads => {}

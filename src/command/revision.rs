@@ -1,16 +1,17 @@
 //! `pelton revision`
 
 use clap::{Args, Subcommand};
-use pelton_resource::{Kind, Resource};
+use pelton_resource::Kind;
+use pelton_resource::serving::labels::SERVICE;
 
-use super::get;
-use super::service::ListArgs;
 use super::target::ApiArgs;
+use super::verbs::{self, ListArgs, ShowArgs};
 use crate::exit::Failure;
 
 /// What `pelton revision` takes.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  pelton revision list\n  pelton revision list --service hello -o wide")]
+#[command(after_help = "Examples:\n  pelton revision list\n  pelton revision list --service hello -o wide\n  \
+                        pelton revision describe hello-00001")]
 pub struct RevisionArgs {
     #[command(subcommand)]
     verb: Verb,
@@ -28,15 +29,22 @@ enum Verb {
         #[command(flatten)]
         list: ListArgs,
     },
+    /// Show one, with what happened to it
+    Describe(ShowArgs),
 }
 
-/// Lists Revisions.
+/// Lists or shows Revisions.
 pub async fn run(args: RevisionArgs) -> Result<(), Failure> {
-    let Verb::List { service, list } = args.verb;
-    let mut items = args.api.admin()?.list(Kind::Revision, list.namespace.as_deref()).await?;
-    items.retain(|item| match (&service, item) {
-        (Some(service), Resource::Revision(revision)) => revision.service_name() == Some(service.as_str()),
-        _ => true,
-    });
-    get::show(items, Kind::Revision, list.output)
+    let target = args.api.target()?;
+    match args.verb {
+        Verb::List { service, mut list } => {
+            if let Some(service) = service {
+                let own = format!("{SERVICE}={service}");
+                let selector = list.select.selector.take();
+                list.select.selector = Some(selector.map_or(own.clone(), |selector| format!("{selector},{own}")));
+            }
+            verbs::list(&target, Kind::Revision, &list).await
+        }
+        Verb::Describe(show) => verbs::describe(&target, Kind::Revision, &show).await,
+    }
 }

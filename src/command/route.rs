@@ -4,15 +4,16 @@ use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 use pelton_env::UnixMillis;
+use pelton_resource::Kind;
 use pelton_resource::serving::Route;
-use pelton_resource::{Kind, Resource};
 
-use super::get;
 use super::get::columns::{age_of, or_dash};
 use super::service::describe::{address, conditions, indented, now, traffic};
-use super::service::{DescribeArgs, ListArgs, show};
+use super::service::{DescribeArgs, show};
 use super::target::ApiArgs;
+use super::verbs::{self, ListArgs};
 use crate::exit::Failure;
+use crate::kube::{kinds, object};
 use crate::terminal::escape;
 
 /// What `pelton route` takes.
@@ -35,16 +36,13 @@ enum Verb {
 
 /// Lists or shows Routes.
 pub async fn run(args: RouteArgs) -> Result<(), Failure> {
-    let mut admin = args.api.admin()?;
+    let target = args.api.target()?;
     match args.verb {
-        Verb::List(list) => {
-            get::show(admin.list(Kind::Route, list.namespace.as_deref()).await?, Kind::Route, list.output)
-        }
+        Verb::List(list) => verbs::list(&target, Kind::Route, &list).await,
         Verb::Describe(described) => {
-            let key = described.key(Kind::Route);
-            let Resource::Route(route) = admin.show(&key).await? else {
-                return Err(Failure::Failed(format!("{key} is something else")));
-            };
+            let (namespace, name) = described.which.within(&target);
+            let route = target.kube().get(kinds::row(Kind::Route), &namespace, &name).await?;
+            let route: Route = object::typed(route)?;
             show(&route, described.output, || text(&route, now()))
         }
     }

@@ -11,12 +11,13 @@ use pelton_env::{Chance as _, Clock as _, OsChance, SystemClock};
 use pelton_event::http::{HeaderEncoding, STRUCTURED_JSON, binary_cost, encode_binary, encode_structured};
 use pelton_event::limits::{MAX_HEADER_BYTES, MAX_HEADER_COUNT};
 use pelton_event::{AttributeValue, DataKind, Event, InvalidEvent};
-use pelton_resource::{Kind, Resource};
+use pelton_resource::Kind;
 
 use super::print_line;
 use super::target::{ApiArgs, Name};
 use crate::exit::Failure;
 use crate::http::{Answer, Connection, Url};
+use crate::kube::kinds;
 use crate::terminal::escape;
 
 /// How much of a refusal is shown.
@@ -32,7 +33,7 @@ pub struct SendArgs {
     #[arg(value_name = "URL", conflicts_with = "broker")]
     url: Option<String>,
     /// The Broker: NAME or NAMESPACE/NAME
-    #[arg(long, default_value = "default/default")]
+    #[arg(long, default_value = "default")]
     broker: Name,
     /// The attribute type
     #[arg(long = "type", value_name = "TYPE")]
@@ -91,13 +92,13 @@ pub async fn run(args: SendArgs) -> Result<(), Failure> {
 }
 
 async fn broker_url(args: &SendArgs) -> Result<Url, Failure> {
-    let key = args.broker.key(Kind::Broker, None);
-    let url = match args.api.admin()?.show(&key).await? {
-        Resource::Broker(broker) => broker.status.address.and_then(|address| address.url),
-        _ => None,
-    };
-    let url = url.ok_or_else(|| Failure::Failed(format!("{key} has no address yet")))?;
-    Ok(Url::parse(&url)?)
+    let (mut api, namespace) = args.api.kube(None)?;
+    let (namespace, name) = args.broker.within(&namespace);
+    let broker = api.get(kinds::row(Kind::Broker), namespace, name).await?;
+    match broker.pointer("/status/address/url").and_then(serde_json::Value::as_str) {
+        Some(url) => Ok(Url::parse(url)?),
+        None => Err(Failure::Failed(format!("Broker {namespace}/{name} has no address yet"))),
+    }
 }
 
 async fn send_one(connection: &mut Connection, url: &Url, event: &Event, structured: bool) -> Result<(), Failure> {

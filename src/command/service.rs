@@ -4,18 +4,21 @@ pub mod describe;
 
 use clap::{Args, Subcommand};
 use pelton_resource::conditions::CONTAINER_HEALTHY;
-use pelton_resource::serving::Revision;
-use pelton_resource::{ConditionStatus, Kind, Resource, ResourceKey};
+use pelton_resource::serving::labels::SERVICE;
+use pelton_resource::serving::{Revision, Service};
+use pelton_resource::{ConditionStatus, Kind, ResourceKey};
 use serde::Serialize;
 
 use self::describe::Described;
-use super::get;
 use super::output::{Form, json, yaml};
 use super::print;
-use super::target::{ApiArgs, Name};
+use super::target::ApiArgs;
+use super::verbs::{self, ListArgs, Which};
 use crate::admin::{Admin, AdminError, LogsQuery, NOT_HERE};
 use crate::api::serving_view::{InstancesView, LogRecord};
+use crate::contexts::Target;
 use crate::exit::Failure;
+use crate::kube::{Place, Selection, kinds, object};
 
 /// How many of its last lines are shown of a Revision that ends again and again.
 const LAST_LINES: u64 = 10;
@@ -42,35 +45,14 @@ enum Verb {
     Describe(DescribeArgs),
 }
 
-/// What lists take.
-#[derive(Debug, Args)]
-pub struct ListArgs {
-    /// Only those of this namespace
-    #[arg(short, long)]
-    pub namespace: Option<String>,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t = get::Output::Table)]
-    pub output: get::Output,
-}
-
 /// What is described.
 #[derive(Debug, Args)]
 pub struct DescribeArgs {
-    /// NAME or NAMESPACE/NAME
-    pub name: Name,
-    /// The namespace of a name that has none
-    #[arg(short, long)]
-    pub namespace: Option<String>,
+    #[command(flatten)]
+    pub which: Which,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
     pub output: Form,
-}
-
-impl DescribeArgs {
-    /// The resource of that kind.
-    pub fn key(&self, kind: Kind) -> ResourceKey {
-        self.name.key(kind, self.namespace.as_deref())
-    }
 }
 
 /// Prints a value for machines, or a text for people.
@@ -87,32 +69,28 @@ pub fn show<T: Serialize>(value: &T, form: Form, text: impl FnOnce() -> String) 
 
 /// Lists or shows Services.
 pub async fn run(args: ServiceArgs) -> Result<(), Failure> {
-    let mut admin = args.api.admin()?;
+    let target = args.api.target()?;
     match args.verb {
-        Verb::List(list) => {
-            get::show(admin.list(Kind::Service, list.namespace.as_deref()).await?, Kind::Service, list.output)
-        }
+        Verb::List(list) => verbs::list(&target, Kind::Service, &list).await,
         Verb::Describe(described) => {
-            let value = ask(&mut admin, described.key(Kind::Service)).await?;
+            let value = ask(&target, described.which.key(Kind::Service, &target)).await?;
             show(&value, described.output, || describe::text(&value, describe::now()))
         }
     }
 }
 
 /// Everything about one Service.
-async fn ask(admin: &mut Admin, key: ResourceKey) -> Result<Described, Failure> {
-    let Resource::Service(service) = admin.show(&key).await? else {
-        return Err(Failure::Failed(format!("{key} is something else")));
-    };
-    let instances = instances(admin, &key).await?;
+async fn ask(target: &Target, key: ResourceKey) -> Result<Described, Failure> {
+    let (mut api, mut admin) = (target.kube(), target.admin());
+    let service: Service = object::typed(api.get(kinds::row(Kind::Service), &key.namespace, &key.name).await?)?;
+    let instances = instances(&mut admin, &key).await?;
+    let (place, own) = (Place::Namespace(key.namespace.clone()), format!("{SERVICE}={}", key.name));
+    let selection = Selection { labels: Some(own), fields: None };
     let mut revisions = Vec::new();
-    for item in admin.list(Kind::Revision, Some(&key.namespace)).await? {
-        let Resource::Revision(revision) = item else { continue };
-        if revision.service_name() != Some(key.name.as_str()) {
-            continue;
-        }
+    for item in api.list(kinds::row(Kind::Revision), &place, &selection).await?.items {
+        let revision: Revision = object::typed(item)?;
         let here = instances.iter().flatten().find(|here| here.revision == revision.metadata.name).cloned();
-        let last_lines = if is_crash_loop(&revision) { last_lines(admin, &revision).await? } else { Vec::new() };
+        let last_lines = if is_crash_loop(&revision) { last_lines(&admin, &revision).await? } else { Vec::new() };
         revisions.push(describe::DescribedRevision { revision, instances: here, last_lines });
     }
     revisions.reverse();

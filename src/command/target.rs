@@ -1,5 +1,6 @@
 //! What several commands take: where the API is, and which resource is meant.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
@@ -7,27 +8,78 @@ use pelton_resource::serving::naming::is_domain_name;
 use pelton_resource::{DEFAULT_NAMESPACE, Kind, ResourceKey, is_dns_label};
 
 use crate::admin::Admin;
+use crate::contexts::{self, Places, Target, Wanted};
 use crate::exit::Failure;
-use crate::http::Url;
+use crate::kube::KubeApi;
 
-/// Where the administration API is.
+/// Which server is meant, and as whom one goes there.
 #[derive(Debug, Clone, Args)]
 pub struct ApiArgs {
-    /// Where the administration API of a running Pelton is
-    #[arg(long, global = true, value_name = "URL", env = "PELTON_API", default_value = "http://127.0.0.1:8001")]
-    api: String,
+    /// Where the API of a running Pelton is; also by PELTON_API [default: http://127.0.0.1:8001]
+    #[arg(long, visible_alias = "server", global = true, value_name = "URL", help_heading = HEADING)]
+    api: Option<String>,
+    /// The context of a kubeconfig: a server, who you are there, and a namespace
+    #[arg(long, global = true, value_name = "NAME", help_heading = HEADING)]
+    context: Option<String>,
+    /// The only kubeconfig to look at, instead of Pelton's own (PELTON_KUBECONFIG)
+    #[arg(long, global = true, value_name = "FILE", help_heading = HEADING)]
+    kubeconfig: Option<PathBuf>,
 }
 
+/// Above these options in the help.
+const HEADING: &str = "Where to";
+
 impl ApiArgs {
-    /// Its URL, without a slash at the end.
-    pub fn server(&self) -> Result<String, Failure> {
-        Url::parse(&self.api)?;
-        Ok(self.api.trim_end_matches('/').to_owned())
+    /// Where to go, as the command line says it.
+    pub fn wanted(&self) -> Wanted {
+        Wanted { api: self.api.clone(), kubeconfig: self.kubeconfig.clone(), context: self.context.clone() }
     }
 
-    /// The API. Nothing is sent yet.
+    /// Where the files of contexts are.
+    pub fn places(&self) -> Places {
+        Places::of(self.kubeconfig.as_deref(), variable)
+    }
+
+    /// The server, and the namespace there. Nothing is sent yet.
+    pub fn target(&self) -> Result<Target, Failure> {
+        Ok(contexts::resolve(&self.wanted(), variable)?)
+    }
+
+    /// Its URL, without a slash at the end.
+    pub fn server(&self) -> Result<String, Failure> {
+        Ok(self.target()?.endpoint.url.to_string().trim_end_matches('/').to_owned())
+    }
+
+    /// What of the API is not about resources. Nothing is sent yet.
     pub fn admin(&self) -> Result<Admin, Failure> {
-        Ok(Admin::new(Url::parse(&self.api)?))
+        Ok(self.target()?.admin())
+    }
+
+    /// The API of resources, and the namespace that is meant: that of a flag, else that of the context.
+    pub fn kube(&self, namespace: Option<&str>) -> Result<(KubeApi, String), Failure> {
+        let target = self.target()?;
+        Ok((target.kube(), target.namespace(namespace)))
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+impl Target {
+    /// What of the API is not about resources.
+    pub fn admin(&self) -> Admin {
+        Admin::new(self.endpoint.clone())
+    }
+
+    /// The API of resources.
+    pub fn kube(&self) -> KubeApi {
+        KubeApi::new(self.endpoint.clone())
+    }
+
+    /// The namespace that is meant: that of a flag, else that of the context.
+    pub fn namespace(&self, flag: Option<&str>) -> String {
+        flag.or(self.namespace.as_deref()).unwrap_or(DEFAULT_NAMESPACE).to_owned()
     }
 }
 
@@ -43,6 +95,11 @@ impl Name {
     pub fn key(&self, kind: Kind, namespace: Option<&str>) -> ResourceKey {
         let namespace = self.namespace.as_deref().or(namespace).unwrap_or(DEFAULT_NAMESPACE);
         ResourceKey::new(kind, namespace, self.name.clone())
+    }
+
+    /// The namespace, if it says one, or else that one; and the name.
+    pub fn within<'a>(&'a self, namespace: &'a str) -> (&'a str, &'a str) {
+        (self.namespace.as_deref().unwrap_or(namespace), &self.name)
     }
 
     /// `namespace/name`.

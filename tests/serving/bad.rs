@@ -11,7 +11,7 @@ fn start(folder: &std::path::Path, manifest: &str) -> Node {
 #[track_caller]
 fn wait_for_message(node: &Node, name: &str, word: &str) {
     wait_for("a condition to say why", || {
-        let service = node.get(&format!("/v1/services/default/{name}"));
+        let service = node.resource("services", name);
         let conditions = service["status"]["conditions"].as_array().cloned().unwrap_or_default();
         let said = conditions.iter().any(|c| c["message"].as_str().is_some_and(|message| message.contains(word)));
         if said { Ok(()) } else { Err(format!("{service:#}")) }
@@ -63,13 +63,7 @@ fn services_that_cannot_be_are_refused_with_the_field() {
     ] {
         let bad = good.replace(from, to);
         assert_ne!(bad, good);
-        let answer = super::support::http::call(
-            node.api,
-            "POST",
-            "/v1/apply",
-            "content-type: application/yaml\r\n",
-            bad.as_bytes(),
-        );
+        let answer = super::support::resources::store(node.api, &bad).unwrap_err();
         assert!((400..500).contains(&answer.status()), "{want}: {}", answer.text());
         assert!(answer.text().contains(want), "{want}: {}", answer.text());
     }

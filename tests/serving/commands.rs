@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::command::{Running, pelton, run};
 use super::service::{Client, node_with, of_command, service};
-use super::support::http::call;
 use super::support::{Node, Start, wait_for};
 
 /// Runs a command on a node: its exit code, what it printed, and what it said.
@@ -104,7 +103,7 @@ fn logs_are_followed_through_starts_until_the_service_is_deleted() {
     stopped.line_with("said.second");
     let other = follow(&node, &["--revision", "talker-00001", "-o", "json"]);
     other.line_with("said.second");
-    assert_eq!(call(node.api, "DELETE", "/v1/services/default/talker", "", b"").status(), 200);
+    node.delete("services", "talker");
     assert_eq!(followed.wait().code(), Some(0));
     assert_eq!(other.wait().code(), Some(0));
     assert_eq!(stopped.wait().code(), Some(0));
@@ -131,8 +130,8 @@ fn why_there_are_no_logs_is_said() {
         (&["logs", "nothing", "-n", "shop"], "Service shop/nothing does not exist"),
         (&["logs", "--revision", "hello-00001"], "Revision default/hello-00001 does not exist"),
         (&["logs", "nothing", "--tail", "100001"], "tail"),
-        (&["service", "describe", "hello"], "Service default/hello does not exist"),
-        (&["route", "describe", "shop/hello"], "Route shop/hello does not exist"),
+        (&["service", "describe", "hello"], "services.serving.knative.dev \"hello\" not found"),
+        (&["route", "describe", "shop/hello"], "routes.serving.knative.dev \"hello\" not found"),
     ] {
         let (code, stdout, stderr) = on(&node, words);
         assert!(code == 1 && stderr.contains(want), "pelton {words:?}: {code} {stdout}{stderr}");
@@ -191,7 +190,10 @@ fn services_revisions_and_routes_are_listed_and_described() {
     }
     for words in [&["revision", "list", "--service", "other"][..], &["service", "list", "-n", "other"]] {
         let (code, stdout, stderr) = on(&node, words);
-        assert!(code == 0 && stdout.is_empty() && stderr.contains("There is no"), "pelton {words:?}: {stdout}{stderr}");
+        assert!(
+            code == 0 && stdout.is_empty() && stderr.contains("No resources found"),
+            "pelton {words:?}: {stdout}{stderr}"
+        );
     }
     wait_for("the instance to be paused", || {
         let text = ok(&node, &["service", "describe", "hello"]);

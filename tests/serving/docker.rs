@@ -16,7 +16,7 @@ fn a_service_whose_engine_is_away_says_so() {
     wait_ready(&node, "hello");
     assert_eq!(get(&node, "hello.default.localhost", "/").text(), "hello-00001");
     wait_for("the service to say why it does not run", || {
-        let service = node.get("/v1/services/default/contained");
+        let service = node.resource("services", "contained");
         let conditions = service["status"]["conditions"].to_string();
         let is_told = conditions.contains(&format!("no engine can be reached at {socket}"));
         if is_told { Ok(()) } else { Err(format!("{service:#}")) }

@@ -1,7 +1,7 @@
 //! Custom domains.
 
 use super::service::{get, node_with, service, wait_ready};
-use super::support::http::{Message, call};
+use super::support::resources::collection;
 use super::support::{Node, wait_for};
 
 const DOMAIN: &str = "www.example.org";
@@ -13,13 +13,9 @@ fn mapping(namespace: &str, service: &str) -> String {
     )
 }
 
-fn apply(node: &Node, manifest: &str) -> Message {
-    call(node.api, "POST", "/v1/apply", "content-type: application/yaml\r\n", manifest.as_bytes())
-}
-
 /// A condition of a DomainMapping: its status and message.
 fn condition(node: &Node, namespace: &str, of: &str) -> (String, String) {
-    let mapping = node.get(&format!("/v1/domainmappings/{namespace}/{DOMAIN}"));
+    let mapping = node.get(&format!("{}/{DOMAIN}", collection("domainmappings", namespace)));
     let conditions = mapping["status"]["conditions"].as_array().cloned().unwrap_or_default();
     let found = conditions.iter().find(|condition| condition["type"] == of);
     let text = |part: &str| found.and_then(|found| found[part].as_str()).unwrap_or_default().to_owned();
@@ -31,8 +27,7 @@ fn of_two_services_that_claim_one_domain_the_first_keeps_it() {
     let folder = tempfile::tempdir().unwrap();
     let node = node_with(folder.path(), &service("hello", &[], &[], ""));
     let in_another = service("other", &[], &[], "").replace("{name: other}", "{name: other, namespace: another}");
-    let answer = apply(&node, &format!("{}{in_another}", mapping("default", "hello")));
-    assert_eq!(answer.status(), 200, "{}", answer.text());
+    node.store(&format!("{}{in_another}", mapping("default", "hello")));
     wait_ready(&node, "hello");
     wait_for("the domain to lead somewhere", || {
         let answer = get(&node, DOMAIN, "/");
@@ -40,8 +35,7 @@ fn of_two_services_that_claim_one_domain_the_first_keeps_it() {
     });
     assert_eq!(condition(&node, "default", "DomainClaimed").0, "True");
 
-    let answer = apply(&node, &mapping("another", "other"));
-    assert_eq!(answer.status(), 200, "{}", answer.text());
+    node.store(&mapping("another", "other"));
     let message = wait_for("the second to be refused", || match condition(&node, "another", "DomainClaimed") {
         (status, message) if status == "False" => Ok(message),
         other => Err(format!("{other:?}")),
@@ -56,8 +50,7 @@ fn of_two_services_that_claim_one_domain_the_first_keeps_it() {
     assert!(headers.contains(&serde_json::json!(["host", "hello.default.localhost"])), "{told:#}");
     assert!(headers.contains(&serde_json::json!(["k-original-host", DOMAIN])), "{told:#}");
 
-    let answer = call(node.api, "DELETE", &format!("/v1/domainmappings/default/{DOMAIN}"), "", b"");
-    assert_eq!(answer.status(), 200, "{}", answer.text());
+    node.delete("domainmappings", DOMAIN);
     wait_for("the second to have it", || {
         let answer = get(&node, DOMAIN, "/");
         if answer.text() == "other-00001" { Ok(()) } else { Err(format!("{}: {}", answer.status(), answer.text())) }
@@ -70,10 +63,9 @@ fn the_host_of_a_service_cannot_be_claimed_by_another() {
     let folder = tempfile::tempdir().unwrap();
     let node = node_with(folder.path(), &[service("hello", &[], &[], ""), service("thief", &[], &[], "")].concat());
     let claim = mapping("default", "thief").replace(DOMAIN, "hello.default.localhost");
-    let answer = apply(&node, &claim);
-    assert_eq!(answer.status(), 200, "{}", answer.text());
+    node.store(&claim);
     wait_for("it to be refused", || {
-        let mapping = node.get("/v1/domainmappings/default/hello.default.localhost");
+        let mapping = node.resource("domainmappings", "hello.default.localhost");
         let text = mapping["status"].to_string();
         if text.contains("belongs to Route default/hello") { Ok(()) } else { Err(text) }
     });

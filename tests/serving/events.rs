@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::service::{get, metric, node_with, service, wait_ready};
-use super::support::http::call;
 use super::support::{Connection, Node, TestEvent, wait_for, wait_until};
 
 fn trigger(service: &str, delivery: &str) -> String {
@@ -132,10 +131,9 @@ fn events_outlive_the_service_that_they_wait_for() {
     let node = node_with(folder.path(), &format!("{sink}{}", trigger("sink", "")));
     wait_zero(&node);
     send(&node, 0..EVENTS);
-    assert_eq!(call(node.api, "DELETE", "/v1/services/default/sink", "", b"").status(), 200);
+    node.delete("services", "sink");
     wait_until("the host to mean nothing", || get(&node, "sink.default.localhost", "/").status() == 404);
-    let answer = call(node.api, "POST", "/v1/apply", "content-type: application/yaml\r\n", sink.as_bytes());
-    assert_eq!(answer.status(), 200, "{}", answer.text());
+    node.store(&sink);
     wait_ready(&node, "sink");
     wait_delivered(&record, EVENTS);
     assert_eq!(read(&record).len() as u64, EVENTS);

@@ -8,7 +8,6 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::service::{Client, get, metric, node_with, pid, service, wait_ready};
-use super::support::http::call;
 use super::support::wait::DEADLINE;
 use super::support::{Node, Start, wait_for, wait_until};
 
@@ -31,7 +30,7 @@ fn good_is_well(node: &Node) {
 
 #[track_caller]
 fn delete_bad(node: &Node) {
-    assert_eq!(call(node.api, "DELETE", "/v1/services/default/bad", "", b"").status(), 200);
+    node.delete("services", "bad");
 }
 
 fn is_gone(pid: &str) -> bool {
@@ -45,7 +44,7 @@ fn one_that_listens_on_the_wrong_port_is_ended_and_the_condition_says_why() {
     let soon = [("serving.knative.dev/progress-deadline", "1s"), ("pelton.dev/activation-timeout", "1s")];
     let node = beside(folder.path(), &service("bad", &["astray"], &soon, ""));
     wait_for("a condition to say why", || {
-        let text = node.get("/v1/services/default/bad")["status"]["conditions"].to_string();
+        let text = node.resource("services", "bad")["status"]["conditions"].to_string();
         if text.contains("connection refused at 127.0.0.1") { Ok(()) } else { Err(text) }
     });
     let answer = get(&node, HOST, "/");
@@ -81,8 +80,7 @@ fn one_that_ignores_sigterm_is_killed() {
     wait_until("it to be killed", || is_gone(&first));
     good_is_well(&node);
     // The gateway itself does not wait for such a one for ever.
-    let answer = call(node.api, "POST", "/v1/apply", "content-type: application/yaml\r\n", bad.as_bytes());
-    assert_eq!(answer.status(), 200, "{}", answer.text());
+    node.store(&bad);
     wait_ready(&node, "bad");
     let second = pid(&node, HOST);
     node.process.stop();

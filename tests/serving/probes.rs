@@ -79,7 +79,7 @@ fn an_instance_that_does_not_come_up_in_its_time_is_ended_and_the_condition_says
     let manifest = with(&service("hello", &[], &[], ""), startup);
     let node = Start::new(folder.path()).manifest(&manifest).args(&["--log", "error"]).node();
     wait_for("a condition to say why", || {
-        let text = node.get("/v1/services/default/hello")["status"]["conditions"].to_string();
+        let text = node.resource("services", "hello")["status"]["conditions"].to_string();
         if text.contains("startup probe: HTTP status 503") { Ok(()) } else { Err(text) }
     });
 }

@@ -3,21 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::service::{get, node_with, service, wait_ready};
-use super::support::http::call;
-use super::support::{Node, wait_for, wait_until};
-
-#[track_caller]
-fn apply(node: &Node, manifest: &str) {
-    let answer = call(node.api, "POST", "/v1/apply", "content-type: application/yaml\r\n", manifest.as_bytes());
-    assert_eq!(answer.status(), 200, "{}", answer.text());
-}
+use super::support::resources::collection;
+use super::support::{wait_for, wait_until};
 
 #[test]
 fn a_changed_service_gets_a_new_revision_and_no_request_is_lost_on_the_way() {
     let folder = tempfile::tempdir().unwrap();
     let node = node_with(folder.path(), &service("hello", &[], &[], ""));
     assert_eq!(get(&node, "hello.default.localhost", "/").text(), "hello-00001");
-    apply(&node, &service("hello", &["slow-start", "300"], &[], ""));
+    node.store(&service("hello", &["slow-start", "300"], &[], ""));
     wait_for("the new revision to answer", || {
         let answer = get(&node, "hello.default.localhost", "/");
         assert_eq!(answer.status(), 200, "{}", answer.text());
@@ -33,7 +27,7 @@ fn traffic_is_split_exactly_and_a_tag_has_a_host_and_a_header() {
     let node = node_with(folder.path(), &first);
     let split = "  traffic:\n    - {revisionName: hello-00001, percent: 80, tag: old}\n    - {latestRevision: true, percent: 20}\n";
     let second = service("hello", &["second"], &[], "").replace("  template:", &format!("{split}  template:"));
-    apply(&node, &second);
+    node.store(&second);
     wait_for("both revisions to get traffic", || {
         let answer = get(&node, "hello.default.localhost", "/");
         assert_eq!(answer.status(), 200, "{}", answer.text());
@@ -60,11 +54,11 @@ fn a_deleted_service_is_gone_with_its_instances() {
     let folder = tempfile::tempdir().unwrap();
     let node = node_with(folder.path(), &service("hello", &[], &[], ""));
     let pid = super::service::pid(&node, "hello.default.localhost");
-    assert_eq!(call(node.api, "DELETE", "/v1/services/default/hello", "", b"").status(), 200);
+    node.delete("services", "hello");
     wait_until("the host to mean nothing", || get(&node, "hello.default.localhost", "/").status() == 404);
     wait_until("the instance to be gone", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
     for plural in ["services", "configurations", "revisions", "routes"] {
-        let left = node.get(&format!("/v1/{plural}"));
+        let left = node.get(&collection(plural, "default"));
         assert_eq!(left["items"].as_array().map(Vec::len), Some(0), "{left:#}");
     }
 }

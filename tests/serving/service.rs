@@ -51,7 +51,7 @@ pub fn node_with(folder: &Path, manifest: &str) -> Node {
 #[track_caller]
 pub fn wait_ready(node: &Node, name: &str) {
     wait_for("a service to be ready", || {
-        let service = node.get(&format!("/v1/services/default/{name}"));
+        let service = node.resource("services", name);
         let conditions = service["status"]["conditions"].as_array().cloned().unwrap_or_default();
         let ready = conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True");
         if ready { Ok(()) } else { Err(format!("{service:#}")) }

@@ -11,6 +11,7 @@ use super::command::{Running, pelton};
 use super::service::{Client, metric_in, service};
 use super::streams;
 use super::support::http::{Message, call};
+use super::support::resources::path;
 use super::support::{Connection, TestEvent, wait_for, wait_until};
 
 const HOST: &str = "hello.default.localhost";
@@ -56,7 +57,7 @@ impl Cluster {
         let cluster = Self { nodes: nodes.collect(), _running: running };
         wait_for("the service to be ready", || {
             cluster.nodes.iter().try_for_each(|node| {
-                let text = call(node.api, "GET", "/v1/services/default/hello", "", b"").text();
+                let text = call(node.api, "GET", &path("services", "hello"), "", b"").text();
                 let service: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
                 let conditions = service["status"]["conditions"].as_array().cloned().unwrap_or_default();
                 let is_ready = conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True");

@@ -14,6 +14,7 @@ pub mod mount;
 pub mod node;
 pub mod producers;
 pub mod recorder;
+pub mod resources;
 pub mod sink;
 pub mod skip;
 pub mod villains;

@@ -320,7 +320,7 @@ impl Node {
         });
         assert_eq!(taken.status(), 202);
         assert_eq!(call(self.metrics, "GET", "/healthz", "", b"").status(), 200, "after {after}");
-        self.get("/v1/triggers");
+        self.get("/apis/eventing.knative.dev/v1/triggers");
     }
 
     /// Asserts that the process has never used more memory than it may.

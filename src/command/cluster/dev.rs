@@ -17,10 +17,12 @@ use tokio::time::{Instant, sleep};
 
 use super::plan::{MAX_NODES, Plan, PlanError};
 use super::process::{NodeProcess, NotReady, Shown};
-use crate::admin::{Admin, AdminError};
+use crate::admin::Admin;
+use crate::command::apply::store_own;
 use crate::command::{print, print_line};
 use crate::exit::Failure;
 use crate::http::Url;
+use crate::kube::KubeApi;
 use crate::manifests;
 use crate::ready_file::ReadyFile;
 use crate::signals::Signals;
@@ -207,16 +209,18 @@ async fn wait_until_whole(node: &Shown) -> Result<(), Failure> {
 
 /// Hands the resources in. A cluster that has only just been formed may not take changes yet.
 async fn apply(node: &Shown, resources: &[Resource]) -> Result<(), Failure> {
-    let mut admin = Admin::new(Url::parse(&format!("http://{}", node.api))?);
+    let mut api = KubeApi::new(Url::parse(&format!("http://{}", node.api))?.into());
     let deadline = Instant::now() + APPLY_WITHIN;
-    loop {
-        match admin.apply(resources.to_vec()).await {
-            Err(AdminError::Refused(problem)) if problem.status == 503 && Instant::now() < deadline => {
-                sleep(APPLY_PAUSE).await;
+    for resource in resources {
+        loop {
+            match store_own(&mut api, resource).await {
+                Err(error) if error.has_code(503) && Instant::now() < deadline => sleep(APPLY_PAUSE).await,
+                Err(error) => return Err(error.into()),
+                Ok(_) => break,
             }
-            outcome => return Ok(outcome.map(drop)?),
         }
     }
+    Ok(())
 }
 
 fn greeting(folder: &Path, nodes: &[Shown]) -> String {

@@ -11,9 +11,11 @@ use tokio::sync::{Mutex, mpsc};
 use super::subscriber::{Received, Subscriber};
 use crate::admin::Admin;
 use crate::api::view::{DeadLetterView, SelectionBody};
+use crate::command::apply::store_own;
 use crate::command::{print, print_line};
 use crate::exit::Failure;
 use crate::http::{Connection, Url};
+use crate::kube::{Change, Follow, KubeApi, Place, Selection, kinds, object};
 use crate::node::Addresses;
 use crate::terminal::{Paint, Tone, escape};
 
@@ -37,6 +39,7 @@ const EVENTS: [Told; 3] = [
 pub struct Stage {
     ingress: String,
     admin: Mutex<Admin>,
+    kube: Mutex<KubeApi>,
     warehouse: Subscriber,
     payments: Subscriber,
     reports: Mutex<mpsc::Receiver<Received>>,
@@ -50,7 +53,8 @@ impl Stage {
         let (sender, reports) = mpsc::channel(256);
         Ok(Self {
             ingress: format!("http://{}", addresses.ingress.expect("the demo has every role")),
-            admin: Mutex::new(admin(addresses)?),
+            admin: Mutex::new(Admin::new(api(addresses)?)),
+            kube: Mutex::new(KubeApi::new(api(addresses)?.into())),
             warehouse: Subscriber::start("warehouse", sender.clone())?,
             payments: Subscriber::start("payments", sender)?,
             reports: Mutex::new(reports),
@@ -86,7 +90,10 @@ impl Stage {
             .replace("RETRIES", &RETRIES.to_string());
         let resources = parse_documents(&text, "demo")
             .map_err(|errors| Failure::Failed(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
-        let stored = self.admin.lock().await.apply(resources).await?;
+        let mut stored = Vec::new();
+        for resource in &resources {
+            stored.push(store_own(&mut *self.kube.lock().await, resource).await?);
+        }
         for resource in &stored {
             let what = match resource {
                 Resource::Broker(_) => "takes events in at /shop/orders".to_owned(),
@@ -108,11 +115,17 @@ impl Stage {
     }
 
     async fn until_ready(&self, resource: &Resource) -> Result<(), Failure> {
+        let mut api = self.kube.lock().await;
+        let meta = resource.meta();
+        let (place, selection) = (Place::Namespace(meta.namespace.clone()), Selection::named(&meta.name));
+        let mut follow = Follow::new(&mut api, kinds::row(resource.kind()), place, selection);
         loop {
-            if self.admin.lock().await.show(&resource.key()).await?.conditions().is_ready() {
-                return Ok(());
+            for change in follow.next().await? {
+                let Change::Is(object) = change else { continue };
+                if object::typed::<Resource>(object)?.conditions().is_ready() {
+                    return Ok(());
+                }
             }
-            tokio::time::sleep(POLL).await;
         }
     }
 
@@ -243,15 +256,15 @@ impl Stage {
     }
 }
 
-fn admin(addresses: &Addresses) -> Result<Admin, Failure> {
-    Ok(Admin::new(Url::parse(&format!("http://{}", addresses.api))?))
+fn api(addresses: &Addresses) -> Result<Url, Failure> {
+    Ok(Url::parse(&format!("http://{}", addresses.api))?)
 }
 
 /// Says how to go on with what is running.
 pub fn invite(addresses: &Addresses) -> Result<(), Failure> {
     let api = addresses.api;
     print(&format!(
-        "\nIt goes on until Ctrl-C. In another terminal:\n  export PELTON_API=http://{api}\n  pelton get triggers\n  \
+        "\nIt goes on until Ctrl-C. In another terminal:\n  export PELTON_API=http://{api}\n  pelton get triggers -n shop\n  \
          pelton send --broker shop/orders --type com.example.order.placed --data '{{\"total\": 1}}'\n  \
          pelton service describe shop/courier\n  pelton logs -f shop/courier\n  pelton deadletters list\n"
     ))

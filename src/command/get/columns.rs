@@ -10,7 +10,7 @@ use pelton_resource::{ConditionStatus, Conditions, CoreObject, Kind, ObjectMeta,
 
 use crate::table::age;
 
-/// The heads of the columns of a kind.
+/// The heads of the columns of a kind behind the name.
 pub fn head(kind: Kind, wide: bool) -> Vec<&'static str> {
     let own: &[&str] = match kind {
         Kind::Broker => &["URL"],
@@ -36,21 +36,28 @@ pub fn head(kind: Kind, wide: bool) -> Vec<&'static str> {
         Kind::Route | Kind::DomainMapping => &["ADDRESS"],
         _ => &[],
     };
-    let common = ["NAMESPACE", "NAME", "READY", "REASON"];
-    let more = more.iter().chain(&["WARNINGS"]).filter(|_| wide);
+    let common: &[&str] = if has_conditions(kind) { &["READY", "REASON"] } else { &[] };
+    let warnings: &[&str] = if has_conditions(kind) { &["WARNINGS"] } else { &[] };
+    let more = more.iter().chain(warnings).filter(|_| wide);
     common.iter().chain(own).chain(&["AGE"]).chain(more).copied().collect()
 }
 
-/// What stands in the columns for one resource.
+/// What stands in the columns behind the name for one resource.
 pub fn row(item: &Resource, wide: bool, now: UnixMillis) -> Vec<String> {
-    let mut row = common(item.meta(), item.conditions());
+    let has_conditions = has_conditions(item.kind());
+    let mut row = if has_conditions { readiness(item.conditions()) } else { Vec::new() };
     row.extend(own(item));
     row.push(age_of(item.meta(), now));
     if wide {
         row.extend(more(item));
-        row.push(warnings(item.conditions()));
+        row.extend(has_conditions.then(|| warnings(item.conditions())));
     }
     row
+}
+
+/// Whether its status says what holds of it: all kinds of Knative do, and no core kind.
+fn has_conditions(kind: Kind) -> bool {
+    kind.api_version() != "v1"
 }
 
 fn own(item: &Resource) -> Vec<String> {
@@ -134,10 +141,10 @@ fn more(item: &Resource) -> Vec<String> {
     }
 }
 
-fn common(meta: &ObjectMeta, conditions: &Conditions) -> Vec<String> {
+fn readiness(conditions: &Conditions) -> Vec<String> {
     let ready = status(conditions.status(READY)).to_owned();
     let reason = conditions.find(READY).map_or("", |ready| ready.reason.as_str());
-    vec![meta.namespace.clone(), meta.name.clone(), ready, or_dash(Some(reason))]
+    vec![ready, or_dash(Some(reason))]
 }
 
 /// The status of a condition, as its YAML says it.
@@ -211,16 +218,8 @@ mod tests {
         });
         let service: Resource = serde_json::from_value(service).unwrap();
         let now = UnixMillis(65_000);
-        let short = [
-            "shop",
-            "hello",
-            "Unknown",
-            "RolloutInProgress",
-            "http://hello.shop.localhost",
-            "hello-00002",
-            "hello-00001",
-            "1m5s",
-        ];
+        let short =
+            ["Unknown", "RolloutInProgress", "http://hello.shop.localhost", "hello-00002", "hello-00001", "1m5s"];
         assert_eq!(row(&service, false, now), short);
         let more = ["process", "hello-00001=100%,next:hello-00002", "-"];
         assert_eq!(row(&service, true, now)[short.len()..], more);
