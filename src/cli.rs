@@ -170,7 +170,7 @@ mod tests {
             ("config use-context a", true),
             ("config use-context", false),
             ("config set-context a --server http://127.0.0.1:1 --token-file t", true),
-            ("config set-context a", false),
+            ("config set-context", false),
             ("config delete-context a", true),
             ("completion bash", true),
             ("completion", false),

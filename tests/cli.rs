@@ -216,6 +216,8 @@ fn a_session_from_up_to_stop() {
     assert_eq!(applied, "trigger.eventing.knative.dev/shown created\n");
     let listed = up.ok(&["get", "triggers", "-o", "wide"]);
     assert!(listed.contains("shown") && listed.contains(&url) && listed.contains("prefix"), "{listed}");
+    // Its status would be another a moment later, and with it the version that the text is of.
+    up.ok(&["wait", "--for=condition=Ready", "trigger/shown"]);
     let yaml = up.ok(&["get", "triggers", "-o", "yaml"]);
     let again = folder.path().join("again.yaml");
     std::fs::write(&again, yaml).unwrap();

@@ -1,5 +1,7 @@
 //! `pelton apply`.
 
+use std::io::Write as _;
+
 use crate::scene::{SHOP, Scene};
 
 #[test]
@@ -65,7 +67,7 @@ fn folders_standard_input_and_namespaces_are_read() {
         ("apply -f there.yaml -o yaml", 0, &["name: three"], &[]),
         ("apply -f nothing.yaml", 2, &[], &["nothing.yaml"]),
     ]);
-    use std::io::Write as _;
+    scene.ok("wait --for=condition=Ready broker/one -n shop");
     let mut command = scene.command("apply -f -");
     command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
     let mut child = command.spawn().unwrap();

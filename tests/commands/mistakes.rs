@@ -16,7 +16,7 @@ fn mistakes_are_named() {
         ("get trigger orders -l a=b", 2, &[], &["by itself"]),
         ("get triggers -l a==b==c", 1, &[], &["Error from server (BadRequest)"]),
         ("get triggers --field-selector spec.broker=x", 1, &[], &["Error from server"]),
-        ("get trigger ..", 1, &[], &["not found"]),
+        ("get trigger ..", 1, &[], &["(NotFound)"]),
         ("describe channel x", 2, &[], &["there is no kind"]),
         ("wait --for=condition=Ready channel/x", 2, &[], &["there is no kind"]),
         ("edit triggers", 2, &[], &["name one object"]),

@@ -82,7 +82,7 @@ fn objects_are_described_with_their_conditions_and_events() {
         (
             "describe broker/shop trigger/bills",
             0,
-            &["Broker default/shop", "Trigger default/bills", "none in the last hour"],
+            &["Broker default/shop", "Trigger default/bills"],
             &[],
         ),
         ("describe triggers", 0, &["Trigger default/orders", "Trigger default/bills"], &[]),
