@@ -1,9 +1,8 @@
 //! The API: resources as Kubernetes' clients speak of them ([`pelton_control_plane`]), and below `/v1` what they have no words
 //! for: dead letters, cursors, the cluster, logs.
 //!
-//! The latter is thin on purpose: each route is one call of [`Client`]. It asks for no password, so it
-//! listens on the loopback interface unless told otherwise, and refuses what a web page in a browser on the same
-//! machine could send ([`guard`]).
+//! The latter is thin on purpose: each route is one call of [`Client`]. Who calls, and whether he may, is found out before any
+//! route is asked ([`Gate`]). What a web page in a browser on the same machine could send is refused ([`guard`]).
 //!
 //! | request | what |
 //! | --- | --- |
@@ -49,17 +48,21 @@ pub mod view;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use pelton_access::account::AccountKey;
 use pelton_client::Client;
 use pelton_control_plane::ControlPlane;
 use pelton_env::{Chance, Clock};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 pub use dispatchers::OwnDispatch;
 pub use events::time::{moment, rfc3339};
 pub use gateway::OwnGateway;
+pub use problem::Problem;
+pub use router::query_value;
 
-use crate::http::{Limits, Server};
+use crate::access::Gate;
+use crate::http::{Door, Limits, Security, Server};
 
 /// Manifests of thousands of resources fit; everything else is far smaller.
 /// A watch takes a connection, and a controller has one for each kind.
@@ -72,6 +75,7 @@ pub struct Api<C> {
     control_plane: ControlPlane<C>,
     clock: Arc<dyn Clock>,
     hosts: Vec<String>,
+    scheme: &'static str,
     gateway: Option<OwnGateway>,
     log_readers: Arc<Semaphore>,
     scans: Arc<Semaphore>,
@@ -88,6 +92,7 @@ impl<C: Client + Clone> Api<C> {
             control_plane,
             clock,
             hosts,
+            scheme: "http",
             gateway: None,
             log_readers: Arc::new(Semaphore::new(logs::READERS)),
             scans: Arc::new(Semaphore::new(events::SCANS)),
@@ -114,15 +119,40 @@ impl<C: Client> Api<C> {
         self.control_plane.open()
     }
 
-    /// Serves from now on.
+    /// The same, that makes tokens of ServiceAccounts with the key that is there at the time.
+    #[must_use]
+    pub fn with_account_keys(self, keys: watch::Receiver<Option<Arc<AccountKey>>>) -> Self {
+        Self { control_plane: self.control_plane.with_account_keys(keys), ..self }
+    }
+
+    /// Serves from now on, and asks nobody who he is.
+    #[cfg(test)]
+    pub fn start_open(self, listener: TcpListener) -> std::io::Result<Server> {
+        let gate = Gate::new(None, None, Arc::clone(&self.clock), Arc::new(pelton_env::SeededChance::new(1)));
+        self.start(listener, gate, Security::Plaintext)
+    }
+
+    /// Serves from now on, behind `gate`.
     ///
     /// # Errors
     /// The listener's address cannot be read.
-    pub fn start(self, listener: TcpListener) -> std::io::Result<Server> {
+    pub fn start(mut self, listener: TcpListener, gate: Gate, security: Security) -> std::io::Result<Server> {
+        if matches!(security, Security::Tls(_)) {
+            self.scheme = "https";
+        }
         let api = Arc::new(self);
-        Server::start(listener, LIMITS, move |request| {
-            let api = Arc::clone(&api);
-            async move { router::answer(&api, request).await }
+        let door = Door { security, admit: gate.admit::<C>() };
+        Server::start_behind(door, listener, LIMITS, move |request| {
+            let (api, gate) = (Arc::clone(&api), gate.clone());
+            async move {
+                let (request, entered) = match gate.enter::<C>(request).await {
+                    Ok(entered) => entered,
+                    Err(refusal) => return refusal,
+                };
+                let mut response = router::answer(&api, request, &entered.caller).await;
+                entered.leave::<C>(&mut response);
+                response
+            }
         })
     }
 }

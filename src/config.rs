@@ -5,6 +5,7 @@
 //! [`Layers`] finds each key's value and remembers where it came from; [`Settings`] checks them all and reports every
 //! mistake together. What is about other nodes is [`ClusterSettings`]; `pelton up` has none.
 
+mod access;
 mod args;
 mod cluster;
 mod key;
@@ -15,6 +16,7 @@ mod settings;
 mod tests;
 pub mod units;
 
+pub use access::{AccessSettings, ApiAccess};
 pub use args::{ServerArgs, SettingsArgs};
 pub use cluster::ClusterSettings;
 pub use key::{KEYS, Key, Scope, Shape};

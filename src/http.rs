@@ -3,13 +3,15 @@
 
 mod body;
 mod client;
+mod security;
 mod server;
 mod stall;
 mod tls;
 
 pub use body::Body;
 pub use client::{Answer, BadUrl, CallError, Connection, Endpoint, Streamed, Url};
-pub use server::{Limits, Server, bind};
+pub use security::{Peer, Security};
+pub use server::{Admit, Door, Limits, Server, bind};
 pub use tls::{ClientTls, Identity, TlsParts};
 
 /// A response with a body of that media type.

@@ -3,9 +3,11 @@
 //! - [`command`]: one file a command.
 //! - [`node`]: the roles of a process, started in order and stopped in the opposite one.
 //! - [`api`], and what calls it: [`kube`] about resources, [`admin`] about everything else; [`contexts`] says where it is.
+//! - [`access`]: who calls it, and whether he may.
 //! - [`config`]: what can be set, and every mistake in it.
 //! - [`telemetry`]: log lines, metrics, health.
 
+mod access;
 mod admin;
 #[cfg(not(debug_assertions))]
 mod allocator;

@@ -10,6 +10,7 @@
 //! at once; ingress and API finish what they have read, and the dispatcher its attempts, whose progress is stored; the
 //! broker syncs its log; the metrics listener is the last.
 
+mod access;
 #[cfg(feature = "docker")]
 mod docker;
 mod early_starts;
@@ -48,6 +49,7 @@ pub use reach::reachable;
 use services::{OwnServices, ServiceHosts};
 pub use versions::spoken;
 
+use crate::access::Access;
 use crate::api::Api;
 use crate::config::{ClusterSettings, Settings};
 use crate::exit::{NODE_FAILED, STORAGE_FAILED, with_causes};
@@ -87,6 +89,7 @@ pub struct Node {
     addresses: Addresses,
     id: Option<NodeId>,
     tls: Option<Arc<Tls>>,
+    guard: access::Guard,
     health: Health,
     ingress: Option<IngressHandle>,
     api: Server,
@@ -112,6 +115,7 @@ impl Node {
     pub async fn start(settings: &Settings, metrics: Metrics) -> Result<Self, StartError> {
         let mut resources = manifests::read(&settings.files)?;
         let tls = read_tls(settings)?;
+        let guarded = access::Guarded::read(settings)?;
         let security = tls.clone().map_or(Security::Plaintext, Security::Tls);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let health = Health::starting();
@@ -126,7 +130,9 @@ impl Node {
         let api = Api::new(client.clone(), Arc::clone(&clock), Arc::new(OsChance), settings.api_hosts.clone());
         let opens = api.open();
         let own_dispatch = api.own_dispatch();
-        let api = api.with_gateway(own_gateway.clone()).start(listeners.api).map_err(StartError::Address)?;
+        let api = api.with_gateway(own_gateway.clone());
+        let (guard, gate) = guarded.begin(settings, &addresses, &client, &clock, &opens);
+        let api = guard.start(api, listeners.api, gate).map_err(StartError::Address)?;
         if makes_default_broker(settings, broker.as_ref()) {
             resources.extend(default_broker(&client, &resources));
         }
@@ -140,6 +146,7 @@ impl Node {
         // Before that a Broker may be unknown here that the cluster has, and a producer must not be told that there is none.
         readiness::wait(broker.as_ref(), &client, &health).await;
         opens.store(true, Ordering::Release);
+        guard.ready(&health).await;
         let gateway = match listeners.gateway.zip(own_gateway) {
             Some((listener, known)) => Some(gateway::start(settings, listener, client.clone(), &known).await?),
             None => None,
@@ -176,7 +183,7 @@ impl Node {
         };
         let id = client.cluster().borrow().this.filter(|_| settings.cluster.is_some());
         health.set_ready();
-        Ok(Self { addresses, id, tls, health, ingress, api, dispatcher, gateway, broker, metrics: watched })
+        Ok(Self { addresses, id, tls, guard, health, ingress, api, dispatcher, gateway, broker, metrics: watched })
     }
 
     /// Where it really listens.
@@ -195,6 +202,12 @@ impl Node {
     #[must_use]
     pub fn tls(&self) -> Option<&Tls> {
         self.tls.as_deref()
+    }
+
+    /// Who may use the API, when callers are asked who they are.
+    #[must_use]
+    pub fn access(&self) -> Option<&Access> {
+        self.guard.access()
     }
 
     /// Stops everything in order. Requests and attempts that take longer than `grace` are cut off; what was
@@ -234,6 +247,7 @@ impl Node {
         if cut > 0 {
             tracing::warn!(connections = cut, "connections were cut off: they took longer than the grace");
         }
+        self.guard.flush().await;
         if let Some(broker) = self.broker {
             broker.shutdown().await;
         }

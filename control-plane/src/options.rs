@@ -1,7 +1,10 @@
 //! What a write is asked to be.
 
 use http::{HeaderMap, header};
+use pelton_access::{Caller, runs_process};
+use pelton_resource::Resource;
 
+use crate::kinds::Row;
 use crate::query::Query;
 use crate::status::ApiError;
 
@@ -32,6 +35,29 @@ pub struct WriteOptions {
     pub is_dry_run: bool,
     /// Whether an apply takes fields from their owners.
     pub force: bool,
+    /// Whether what is run as a process of Pelton's own user may be stored.
+    pub processes: bool,
+}
+
+impl WriteOptions {
+    /// The same, of somebody who writes in a namespace.
+    #[must_use]
+    pub fn of(self, caller: &Caller, namespace: &str) -> Self {
+        Self { processes: caller.may_run_processes(namespace), ..self }
+    }
+
+    /// Whether something may be stored as it is to be.
+    ///
+    /// # Errors
+    /// It is run as a process, and that is not the caller's to say.
+    pub fn check(&self, row: &Row, resource: &Resource) -> Result<(), ApiError> {
+        if self.processes || !runs_process(resource) {
+            return Ok(());
+        }
+        let why = "what it runs would run as Pelton's own user, which asks for a role with `processes: true`; \
+                   another pelton.dev/runtime does not";
+        Err(ApiError::forbidden(row, &resource.meta().name, why))
+    }
 }
 
 /// What a query and headers ask for. `kind` is what Kubernetes calls the options of the request: `CreateOptions`.
@@ -60,7 +86,7 @@ pub fn write_options(kind: &str, query: &Query, headers: &HeaderMap) -> Result<W
         return Err(ApiError::invalid_options(kind, "fieldManager", &why));
     }
     let (names_manager, force) = (named.is_some(), query.flag("force")?);
-    Ok(WriteOptions { manager, names_manager, validation, is_dry_run, force })
+    Ok(WriteOptions { manager, names_manager, validation, is_dry_run, force, processes: false })
 }
 
 /// A value of `dryRun`: all or nothing.
@@ -93,6 +119,7 @@ mod tests {
         let read = |query: &str| write_options("PatchOptions", &Query::parse(query), &headers);
         let all = read("fieldManager=m&fieldValidation=Strict&dryRun=All&force=true").unwrap();
         let want = WriteOptions {
+            processes: false,
             manager: "m".to_owned(),
             names_manager: true,
             validation: Validation::Strict,

@@ -6,11 +6,13 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use pelton_access::Caller;
 use pelton_client::Client;
 use pelton_resource::Time;
 use serde_json::{Value, json};
 
 use crate::accept::{self, Form};
+use crate::attributes::attributes;
 use crate::body::{self, Answer};
 use crate::delete::{DeleteOptions, Deleted};
 use crate::discovery::{self, Aggregated};
@@ -39,9 +41,13 @@ const OPENAPI_V2: &str = "application/com.github.proto-openapi.spec.v2.v1.0+prot
 const NEVER: &str = "Thu, 31 Dec 2099 23:59:59 GMT";
 
 impl<C: Client> ControlPlane<C> {
-    pub(crate) async fn handle(&self, parts: &Parts, body: Bytes) -> Result<Answer, ApiError> {
+    pub(crate) async fn handle(&self, parts: &Parts, body: Bytes, caller: &Caller) -> Result<Answer, ApiError> {
         if parts.headers.keys().any(|name| name.as_str().starts_with("impersonate-")) {
             return Err(ApiError::no_impersonation());
+        }
+        let wanted = attributes(&parts.method, &parts.uri);
+        if !caller.may(&wanted) {
+            return Err(ApiError::refused(caller.identity(), &wanted));
         }
         let (path, query) = (parts.uri.path(), Query::parse(parts.uri.query().unwrap_or_default()));
         if let Some(document) = document(path, &query, &parts.headers, &self.schemas) {
@@ -54,9 +60,9 @@ impl<C: Client> ControlPlane<C> {
             return Err(ApiError::unavailable("this node does not know yet what there is"));
         }
         match named {
-            Named::Collection(collection) => self.collection(&collection, &query, parts, body).await,
-            Named::Object(target) => self.object(&target, &query, parts, body).await,
-            Named::Tokens(_) => Err(ApiError::method_not_allowed()),
+            Named::Collection(collection) => self.collection(&collection, &query, parts, body, caller).await,
+            Named::Object(target) => self.object(&target, &query, parts, body, caller).await,
+            Named::Tokens(target) => self.token(&target, parts, body, caller).await,
             Named::GroupVersion(..) | Named::Group(_) | Named::Groups | Named::CoreVersions => {
                 Err(ApiError::no_such_path())
             }
@@ -69,16 +75,18 @@ impl<C: Client> ControlPlane<C> {
         query: &Query,
         parts: &Parts,
         body: Bytes,
+        caller: &Caller,
     ) -> Result<Answer, ApiError> {
         let row = collection.row;
         if let Store::Review(review) = row.store {
-            return self.review(review, row, parts, body).await;
+            return self.review(review, row, parts, body, caller).await;
         }
         match parts.method {
             Method::GET if query.flag("watch")? => self.watch(collection, query, &parts.headers).await,
             Method::GET => self.list(collection, query, &parts.headers).await,
             Method::POST if row.may("create") => {
-                let options = write_options("CreateOptions", query, &parts.headers)?;
+                let namespace = collection.namespace.as_deref().unwrap_or_default();
+                let options = write_options("CreateOptions", query, &parts.headers)?.of(caller, namespace);
                 let value = incoming::decode(&incoming::media_type(&parts.headers), body).await?;
                 let written = self.create(collection, value, &options).await?;
                 self.written(row, written, query, &parts.headers)
@@ -103,13 +111,14 @@ impl<C: Client> ControlPlane<C> {
         row: &'static Row,
         parts: &Parts,
         body: Bytes,
+        caller: &Caller,
     ) -> Result<Answer, ApiError> {
         if parts.method != Method::POST {
             return Err(ApiError::method_not_allowed());
         }
         let value = incoming::decode(&incoming::media_type(&parts.headers), body).await?;
         let object = incoming::object_of(row, value)?;
-        Ok(body::json(StatusCode::CREATED, &reviews::answer(review, object)))
+        Ok(body::json(StatusCode::CREATED, &reviews::answer(review, object, caller)?))
     }
 
     async fn list(&self, collection: &Collection, query: &Query, headers: &HeaderMap) -> Result<Answer, ApiError> {
@@ -137,7 +146,14 @@ impl<C: Client> ControlPlane<C> {
         watch::begin(self.client.resources(), selection, lines, options, self.clock.clone()).await
     }
 
-    async fn object(&self, target: &Target, query: &Query, parts: &Parts, body: Bytes) -> Result<Answer, ApiError> {
+    async fn object(
+        &self,
+        target: &Target,
+        query: &Query,
+        parts: &Parts,
+        body: Bytes,
+        caller: &Caller,
+    ) -> Result<Answer, ApiError> {
         let (row, headers) = (target.row, &parts.headers);
         match parts.method {
             Method::GET if query.flag("watch")? => {
@@ -147,13 +163,13 @@ impl<C: Client> ControlPlane<C> {
             }
             Method::GET => self.show(target, query, headers).await,
             Method::PUT if row.may("update") => {
-                let options = write_options("UpdateOptions", query, headers)?;
+                let options = write_options("UpdateOptions", query, headers)?.of(caller, &target.namespace);
                 let value = incoming::decode(&incoming::media_type(headers), body).await?;
                 let written = self.replace(target, value, &options).await?;
                 self.written(row, written, query, headers)
             }
             Method::PATCH if row.may("patch") => {
-                let options = write_options("PatchOptions", query, headers)?;
+                let options = write_options("PatchOptions", query, headers)?.of(caller, &target.namespace);
                 let how = patch_type(&incoming::media_type(headers), row)?;
                 let patch = incoming::text(body).await?;
                 let written = self.patch(target, how, &patch, &options).await?;

@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 use http::StatusCode;
+use pelton_access::{Attributes, Identity, Target};
 use pelton_client::ApplyError;
 use pelton_resource::{FieldErrors, Kind};
 use serde_json::{Value, json};
@@ -99,6 +100,19 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "Forbidden", message).about(row, name)
     }
 
+    /// The caller may not do that, or has not shown who he is.
+    pub fn refused(who: &Identity, wanted: &Attributes) -> Self {
+        if !who.is_authenticated() {
+            return Self::unauthorized();
+        }
+        let mut error = Self::new(StatusCode::FORBIDDEN, "Forbidden", wanted.refusal(&who.user));
+        if let Target::Resource { group, resource, name, .. } = &wanted.target {
+            let (name, group, kind) = (name.clone().unwrap_or_default(), group.clone(), resource.clone());
+            error.details = Details { name, group, kind, ..Details::default() };
+        }
+        error
+    }
+
     /// Nobody may act as somebody else.
     pub fn no_impersonation() -> Self {
         let message = "forbidden: nobody can act as somebody else here (Impersonate-User and the like)";
@@ -190,6 +204,14 @@ impl ApiError {
         let cause = Cause { reason: "FieldValueForbidden", message: message.to_owned(), field: field.to_owned() };
         let (group, kind) = ("meta.k8s.io".to_owned(), kind.to_owned());
         error.details = Details { group, kind, causes: vec![cause], ..Details::default() };
+        error
+    }
+
+    /// A request of a kind that is not kept, for one reason.
+    pub fn invalid_request(what: &str, cause: Cause) -> Self {
+        let text = format!("{what} \"\" is invalid: {}: {}", cause.field, cause.message);
+        let mut error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", text);
+        error.details.causes = vec![cause];
         error
     }
 

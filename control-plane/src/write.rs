@@ -79,6 +79,7 @@ impl<C: Client> ControlPlane<C> {
         if is_there {
             return Err(ApiError::already_exists(target.row, &target.name));
         }
+        options.check(target.row, &resource)?;
         if !options.is_dry_run {
             let written = self.client.write(Write::Create(Box::new(resource.clone()))).await;
             let index = written.map_err(|error| ApiError::of_write(error, target.row, &target.name))?;
@@ -150,6 +151,9 @@ impl<C: Client> ControlPlane<C> {
             let old = current.find(&key).ok_or_else(|| ApiError::not_found(row, name))?;
             let Edited { mut resource, next, warnings } = edit(&self.edit(target, options, ""), &old)?;
             let version = old.meta().resource_version.clone().unwrap_or_default();
+            if resource.spec_differs(&old) {
+                options.check(row, &resource)?;
+            }
             let write = match next {
                 Next::Nothing => None,
                 Next::Store => Some(Write::Replace { resource: Box::new(resource.clone()), version }),

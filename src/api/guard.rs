@@ -14,19 +14,19 @@ use http::{HeaderMap, StatusCode, header};
 
 use super::problem::Problem;
 
-/// Whether a request may pass, by the first two rules.
+/// Whether a request may pass, by the first two rules. `scheme` is that of the listener: `http` or `https`.
 ///
 /// # Errors
 /// 403, with the rule that it breaks.
-pub fn same_site(headers: &HeaderMap, hosts: &[String]) -> Result<(), Problem> {
+pub fn same_site(headers: &HeaderMap, hosts: &[String], scheme: &str) -> Result<(), Problem> {
     let refuse = |detail: String| Err(Problem::new(StatusCode::FORBIDDEN, detail));
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
     if !is_known(host, hosts) {
         return refuse(format!("the Host {host:?} is not one of this server; --api-host adds a name"));
     }
     if let Some(origin) = headers.get(header::ORIGIN) {
-        let same = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://")).is_some_and(|o| o == host);
-        if !same {
+        let own = format!("{scheme}://{host}");
+        if origin.as_bytes() != own.as_bytes() {
             return refuse("requests from other web sites are refused".into());
         }
     }
@@ -99,9 +99,16 @@ mod tests {
             if let Some(site) = site {
                 headers.insert("sec-fetch-site", site.parse().unwrap());
             }
-            assert_eq!(same_site(&headers, &own).is_ok(), *allowed, "{row:?}");
+            assert_eq!(same_site(&headers, &own, "http").is_ok(), *allowed, "{row:?}");
         }
-        assert!(same_site(&HeaderMap::new(), &own).is_err(), "no Host at all");
+        assert!(same_site(&HeaderMap::new(), &own, "http").is_err(), "no Host at all");
+        for (origin, allowed) in [("https://[::1]:8001", true), ("http://[::1]:8001", false), ("https://[::1]", false)]
+        {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, "[::1]:8001".parse().unwrap());
+            headers.insert(header::ORIGIN, origin.parse().unwrap());
+            assert_eq!(same_site(&headers, &own, "https").is_ok(), allowed, "{origin} of a listener with TLS");
+        }
     }
 
     #[test]

@@ -79,7 +79,7 @@ proptest! {
         let client = MemoryClient::new();
         let api = Api::new(client.clone(), Arc::new(client.clock().clone()), Arc::new(SeededChance::new(1)), Vec::new());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let answer = runtime.block_on(router::answer(&api, request));
+        let answer = runtime.block_on(router::answer(&api, request, &pelton_access::Caller::local()));
         prop_assert_ne!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use pelton_access::Caller;
 use pelton_client::Client;
 use pelton_control_plane::ControlPlane;
 use pelton_resource::{Kind, ResourceKey};
@@ -17,10 +18,10 @@ use crate::http::{Body, response};
 /// What a route gives.
 pub type Outcome = Result<Response<Body>, Problem>;
 
-/// Answers a request.
-pub async fn answer<C: Client>(api: &Api<C>, request: Request<Bytes>) -> Response<Body> {
-    let outcome = match guard::same_site(request.headers(), &api.hosts) {
-        Ok(()) if ControlPlane::<C>::has(request.uri().path()) => Ok(objects(api, request).await),
+/// Answers a request of somebody who may make it.
+pub async fn answer<C: Client>(api: &Api<C>, request: Request<Bytes>, caller: &Caller) -> Response<Body> {
+    let outcome = match guard::same_site(request.headers(), &api.hosts, api.scheme) {
+        Ok(()) if ControlPlane::<C>::has(request.uri().path()) => Ok(objects(api, request, caller).await),
         Ok(()) => route(api, &request).await,
         Err(problem) => Err(problem),
     };
@@ -32,8 +33,8 @@ pub async fn answer<C: Client>(api: &Api<C>, request: Request<Bytes>) -> Respons
 }
 
 /// What clients of Kubernetes ask.
-async fn objects<C: Client>(api: &Api<C>, request: Request<Bytes>) -> Response<Body> {
-    api.control_plane.answer(request).await.map(|body| match body {
+async fn objects<C: Client>(api: &Api<C>, request: Request<Bytes>, caller: &Caller) -> Response<Body> {
+    api.control_plane.answer(request, caller).await.map(|body| match body {
         pelton_control_plane::Body::Whole(bytes) => Body::from(bytes),
         pelton_control_plane::Body::Stream(pieces) => Body::pieces(pieces.map(Ok)),
     })

@@ -37,7 +37,7 @@ impl Setup {
             Arc::new(SeededChance::new(1)),
             vec!["pelton.test".into()],
         );
-        Self { server: api.start(listener).unwrap(), client }
+        Self { server: api.start_open(listener).unwrap(), client }
     }
 
     async fn with_manifest() -> Self {

@@ -6,8 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use pelton_client::ApplyError;
+use pelton_peer::Tls;
 
 use super::print;
+use crate::access::Access;
 use crate::config::{Settings, SettingsArgs};
 use crate::exit::{Failure, INTERRUPTED, with_causes};
 use crate::kubeconfig;
@@ -92,20 +94,32 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     }
 }
 
-/// Waits until it is to stop. Meanwhile SIGHUP has certificates read again, when there are any.
+/// Waits until it is to stop. Meanwhile SIGHUP has certificates and the access file read again, when there are any.
 async fn until_stopped(node: &Node, signals: &mut Signals) -> Result<(), Failure> {
-    let Some(tls) = node.tls() else {
+    if node.tls().is_none() && node.access().is_none() {
         signals.next().await;
         return Ok(());
-    };
+    }
     let mut hangup = Hangup::new().map_err(|error| Failure::failed("cannot wait for signals", &error))?;
     loop {
         tokio::select! {
             () = signals.next() => return Ok(()),
-            () = hangup.next() => match tls.reload() {
-                Ok(()) => tracing::info!("certificates were read again, for connections made from now on"),
-                Err(error) => tracing::error!(error = with_causes(&error), "the old certificates stay in use"),
-            },
+            () = hangup.next() => read_again(node),
+        }
+    }
+}
+
+fn read_again(node: &Node) {
+    match node.tls().map(Tls::reload) {
+        None => {}
+        Some(Ok(())) => tracing::info!("certificates were read again, for connections made from now on"),
+        Some(Err(error)) => tracing::error!(error = with_causes(&error), "the old certificates stay in use"),
+    }
+    match node.access().map(Access::reload) {
+        None => {}
+        Some(Ok(())) => tracing::info!("who may use the API was read again"),
+        Some(Err(error)) => {
+            tracing::error!(error = with_causes(&error), "who may use the API is as it was read before");
         }
     }
 }
@@ -129,6 +143,7 @@ fn explain(error: StartError) -> Failure {
     match error {
         StartError::Manifests(error) => Failure::Usage(error.to_string()),
         StartError::Tls(ref cause) => Failure::Usage(with_causes(cause)),
+        StartError::Access(ref cause) => Failure::Usage(with_causes(cause)),
         StartError::Apply(ref cause) => {
             let said = with_causes(&error);
             match cause {
@@ -167,7 +182,11 @@ fn ready(settings: &Settings, node: &Node) -> Ready {
 fn write_kubeconfig(settings: &Settings, node: &Node) -> Option<PathBuf> {
     let keeps = settings.cluster.as_ref().is_none_or(|cluster| cluster.keeps_replicas());
     let server = format!("http://{}", reachable(node.addresses().api));
-    let written = keeps.then(|| kubeconfig::write(&settings.data, &server))?;
+    let written = keeps.then(|| match node.access() {
+        // It is there: whoever looks after the certificates writes it with them.
+        Some(_) => kubeconfig::path(&settings.data),
+        None => kubeconfig::write(&settings.data, &server, None),
+    })?;
     written.inspect_err(|error| tracing::warn!(%error, "the kubeconfig could not be written")).ok()
 }
 
@@ -189,7 +208,8 @@ fn greeting(settings: &Settings, node: &Node, kubeconfig: Option<&Path>) -> Stri
         let domain = &settings.gateway_domain;
         line("services", format!("http://{{service}}.{{namespace}}.{domain}:{}", gateway.port()));
     }
-    line("api", format!("http://{}", reachable(addresses.api)));
+    let scheme = if settings.api_access.access.is_some() { "https" } else { "http" };
+    line("api", format!("{scheme}://{}", reachable(addresses.api)));
     line("metrics", format!("http://{}/metrics", reachable(addresses.metrics)));
     if let Some(peer) = &addresses.peer {
         line("peer", peer.clone());

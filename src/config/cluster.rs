@@ -8,7 +8,7 @@ use pelton_client::Role;
 use pelton_peer::{PeerAddress, Security, TlsFiles};
 use pelton_resource::is_dns_label;
 
-use super::settings::{Reader, address, at_least, non_empty_path};
+use super::settings::{Reader, address, at_least, non_empty_path, truth};
 use super::{Source, parse_duration};
 
 /// Most replicas that can be asked for: a majority of more than these costs more than it saves.
@@ -195,10 +195,6 @@ fn role(text: &str) -> Result<Role, String> {
 
 fn peer(text: &str) -> Result<PeerAddress, String> {
     text.parse().map_err(|error: pelton_peer::BadAddress| error.to_string())
-}
-
-fn truth(text: &str) -> Result<bool, String> {
-    text.parse().map_err(|_| format!("expected true or false, got {text:?}"))
 }
 
 fn lost_after(text: &str) -> Result<Duration, String> {

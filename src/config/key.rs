@@ -109,7 +109,37 @@ pub const KEYS: &[Key] = &[
         "NAME",
         "The cluster's namespace for such services [default: the one of the same name as the service's]",
     ),
-    Key::one("api-listen", "ADDRESS", "127.0.0.1:8001", "Where the administration API is; it asks for no password"),
+    Key::one("api-listen", "ADDRESS", "127.0.0.1:8001", "Where the API is; off loopback it needs api-auth"),
+    Key {
+        shape: Shape::Switch,
+        ..Key::one("api-auth", "BOOL", "false", "Serve the API by TLS, to callers that have shown who they are")
+    },
+    Key::optional(
+        "api-access",
+        "FILE",
+        "YAML: roles, tokens and issuers; without it there is only the kubeconfig's admin",
+    ),
+    Key::optional(
+        "api-cert",
+        "FILE",
+        "PEM: the certificate that the API shows [default: one of the cluster's authority]",
+    ),
+    Key::optional("api-key", "FILE", "PEM: the private key of api-cert"),
+    Key::optional("api-client-ca", "FILE", "PEM: further authorities whose certificates callers may show"),
+    Key::optional(
+        "api-audit",
+        "FILE",
+        "Where changes by the API are written down [default: with api-auth DATA/audit.log]",
+    ),
+    Key {
+        shape: Shape::Switch,
+        ..Key::one(
+            "api-insecure",
+            "BOOL",
+            "false",
+            "Serve the API to other machines openly: the network protects itself",
+        )
+    },
     Key::one("metrics-listen", "ADDRESS", "127.0.0.1:9464", "Where /metrics, /healthz and /readyz are"),
     Key::optional("name", "NAME", "The node's name in its cluster: a DNS label [default: the host's name]").server(),
     Key {
@@ -155,7 +185,7 @@ pub const KEYS: &[Key] = &[
         "24h",
         "When an upgraded cluster, or a process by itself, goes on to what only the new version reads",
     ),
-    Key::list("api-host", "NAME", "A further host name by which the administration API may be called"),
+    Key::list("api-host", "NAME", "A further host name or address by which the API may be called"),
     Key::optional("ready-file", "FILE", "Written as JSON with the addresses really bound, once all is ready"),
     Key::optional(
         "workers",

@@ -8,6 +8,7 @@ use std::time::Duration;
 use pelton_event::limits::MIN_MAX_EVENT_BYTES;
 use pelton_log::DirectIo;
 
+use super::access::{self, ApiAccess};
 use super::layers::Given;
 use super::{ClusterSettings, ConfigError, KEYS, Layers, Mistake, Scope, Source, parse_duration, parse_size};
 
@@ -41,6 +42,8 @@ pub struct Settings {
     pub kubernetes: KubernetesSettings,
     /// Where the administration API is.
     pub api_listen: SocketAddr,
+    /// Who may use it.
+    pub api_access: ApiAccess,
     /// Where `/metrics`, `/healthz` and `/readyz` are.
     pub metrics_listen: SocketAddr,
     /// Host names, beside `localhost` and addresses, that a request to the API may name. Lower case.
@@ -123,6 +126,7 @@ impl Settings {
             namespace: reader.optional("kubernetes-namespace", |text| with_kubernetes(dns_label(text))),
         };
         let api_listen = reader.one("api-listen", address);
+        let api_access = access::read(&mut reader, api_listen, data.as_deref());
         let metrics_listen = reader.one("metrics-listen", address);
         let api_hosts = reader.list("api-host", host_name);
         let ready_file = reader.optional("ready-file", non_empty_path);
@@ -164,6 +168,7 @@ impl Settings {
             docker_host,
             kubernetes,
             api_listen: api_listen.expect(NO_MISTAKE),
+            api_access,
             metrics_listen: metrics_listen.expect(NO_MISTAKE),
             api_hosts,
             ready_file,
@@ -245,6 +250,10 @@ impl Reader<'_> {
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("expected an address and a port such as 127.0.0.1:8080 or [::1]:0, got {text:?}"))
+}
+
+pub(super) fn truth(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| format!("expected true or false, got {text:?}"))
 }
 
 pub(super) fn non_empty_path(text: &str) -> Result<PathBuf, String> {

@@ -262,6 +262,47 @@ fn other_machines_are_reached_with_tls_or_on_demand_without() {
     assert_eq!(server(&alone).unwrap_err().len(), 3, "the listener and both addresses");
 }
 
+/// Each row: what is said of the API, and the one mistake in it.
+#[test]
+fn an_api_that_others_reach_asks_who_they_are() {
+    let rows: &[(&[(&'static str, &str)], Option<&str>)] = &[
+        (&[], None),
+        (&[("api-listen", "[::1]:0")], None),
+        (&[("api-listen", "[::ffff:127.0.0.1]:0")], None),
+        (&[("api-auth", "true")], None),
+        (&[("api-listen", "0.0.0.0:0")], Some("api-listen (flag): 0.0.0.0:0 is no loopback address")),
+        (&[("api-listen", "10.0.0.1:0")], Some("set api-auth, or api-insecure")),
+        (&[("api-listen", "[::]:0"), ("api-auth", "false")], Some("set api-auth, or api-insecure")),
+        (&[("api-listen", "0.0.0.0:0"), ("api-insecure", "true")], None),
+        (&[("api-listen", "0.0.0.0:0"), ("api-auth", "true")], None),
+        (&[("api-auth", "true"), ("api-insecure", "true")], Some("api-insecure (flag): api-auth is set")),
+        (&[("api-auth", "maybe")], Some("api-auth (flag): expected true or false")),
+        (&[("api-access", "a.yaml")], Some("api-access (flag): counts only with api-auth")),
+        (&[("api-client-ca", "a.pem")], Some("api-client-ca (flag): counts only with api-auth")),
+        (&[("api-auth", "true"), ("api-cert", "a.pem")], Some("api-cert (flag): needs api-key")),
+        (&[("api-auth", "true"), ("api-key", "a.pem")], Some("api-key (flag): needs api-cert")),
+        (&[("api-auth", "true"), ("api-access", "")], Some("api-access (flag): expected a path")),
+    ];
+    for (flags, want) in rows {
+        match (read(flags, &[], None), want) {
+            (Ok(_), None) => {}
+            (Err(mistakes), Some(want)) => {
+                assert!(mistakes.len() == 1 && mistakes[0].contains(want), "{flags:?}: {mistakes:?}");
+            }
+            (got, want) => panic!("{flags:?}: {got:?}, and not {want:?}"),
+        }
+    }
+}
+
+#[test]
+fn changes_are_written_down_beside_the_data_where_callers_are_asked() {
+    let audit = |flags: &[(&'static str, &str)]| read(flags, &[], None).unwrap().api_access.audit;
+    assert_eq!(audit(&[]), None);
+    assert_eq!(audit(&[("api-audit", "a")]).as_deref(), Some(Path::new("a")));
+    assert_eq!(audit(&[("api-auth", "true"), ("data", "d")]).as_deref(), Some(Path::new("d/audit.log")));
+    assert_eq!(audit(&[("api-auth", "true"), ("api-audit", "a")]).as_deref(), Some(Path::new("a")));
+}
+
 /// A key of `pelton server` that is given to `pelton up` was meant: it is not passed over in silence.
 #[test]
 fn up_refuses_the_keys_of_a_cluster() {

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
-use http_body_util::Full;
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 type Pieces = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
@@ -25,6 +25,14 @@ impl Body {
     /// What `pieces` gives.
     pub fn pieces(pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
         Self::Pieces(Box::pin(pieces))
+    }
+
+    /// All of it, when it is there at once.
+    pub fn as_whole(&self) -> Option<Bytes> {
+        match self {
+            Self::Whole(whole) => whole.clone().collect().now_or_never()?.ok().map(Collected::to_bytes),
+            Self::Pieces(_) => None,
+        }
     }
 
     /// The same, ending at the latest when `stop` comes about, if it comes piece by piece.

@@ -8,16 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::security::{self, Peer, Security};
 use super::stall::Stalling;
 use super::{Body, response};
 
@@ -35,6 +39,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The largest head of a request, in bytes, and what a connection may read ahead. Beyond it: 431.
 const HEAD_BYTES: usize = 64 * 1024;
+
+/// The largest body that is taken of who is not let in, and how long it may take.
+const DISCARDED_BYTES: u64 = 64 * 1024;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How many bodies of the largest size all connections of a listener may hold together, and how many bytes they may
 /// hold in any case. Beyond it: 503, at once. A body that grows is held twice for a moment.
@@ -54,6 +62,25 @@ pub struct Limits {
     pub connections: usize,
     /// The largest body; one byte more is answered with 413.
     pub body_bytes: usize,
+}
+
+/// Looks at the head of a request before its body is read, and answers it at once or lets it in, with extensions.
+pub type Admit = Arc<dyn Fn(Parts) -> BoxFuture<'static, Result<Parts, Response<Body>>> + Send + Sync>;
+
+/// What stands before the handler of a listener.
+#[derive(Clone)]
+pub struct Door {
+    /// Whether connections are protected.
+    pub security: Security,
+    /// Who is let in; `None` is everybody.
+    pub admit: Option<Admit>,
+}
+
+impl Door {
+    /// One that is open to everybody.
+    pub fn open() -> Self {
+        Self { security: Security::Plaintext, admit: None }
+    }
 }
 
 /// A listener that runs until it is shut down.
@@ -77,7 +104,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Server {
-    /// Serves `listener` with `handler` from now on.
+    /// Serves `listener` with `handler` from now on, for everybody.
     ///
     /// # Errors
     /// The listener's address cannot be read.
@@ -87,9 +114,22 @@ impl Server {
         F: Future<Output = Response<B>> + Send + 'static,
         B: Into<Body> + Send + 'static,
     {
+        Self::start_behind(Door::open(), listener, limits, handler)
+    }
+
+    /// Serves `listener` with `handler` from now on, for those that the door lets in.
+    ///
+    /// # Errors
+    /// The listener's address cannot be read.
+    pub fn start_behind<H, F, B>(door: Door, listener: TcpListener, limits: Limits, handler: H) -> io::Result<Self>
+    where
+        H: Fn(Request<Bytes>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: Into<Body> + Send + 'static,
+    {
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
-        let accepting = tokio::spawn(accept(listener, limits, handler, stopped));
+        let accepting = tokio::spawn(accept(door, listener, limits, handler, stopped));
         Ok(Self { address, stop, accepting })
     }
 
@@ -109,7 +149,13 @@ impl Server {
     }
 }
 
-async fn accept<H, F, B>(listener: TcpListener, limits: Limits, handler: H, stop: watch::Receiver<bool>) -> JoinSet<()>
+async fn accept<H, F, B>(
+    door: Door,
+    listener: TcpListener,
+    limits: Limits,
+    handler: H,
+    stop: watch::Receiver<bool>,
+) -> JoinSet<()>
 where
     H: Fn(Request<Bytes>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
@@ -131,8 +177,13 @@ where
             next = next => next,
         };
         match accepted {
-            Ok((stream, _)) => {
-                connections.spawn(connection(stream, slot, room.clone(), handler.clone(), stop.clone()));
+            Ok((stream, address)) => {
+                let (door, room, handler, stop) = (door.clone(), room.clone(), handler.clone(), stop.clone());
+                connections.spawn(async move {
+                    let inside = Inside { admit: door.admit, room, handler, stop };
+                    connection(stream, address, door.security, inside).await;
+                    drop(slot);
+                });
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -147,27 +198,59 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn connection<H, F, B>(
-    stream: TcpStream,
-    _slot: OwnedSemaphorePermit,
+/// What a connection leads to.
+struct Inside<H> {
+    admit: Option<Admit>,
     room: Room,
     handler: H,
-    mut stop: watch::Receiver<bool>,
-) where
+    stop: watch::Receiver<bool>,
+}
+
+async fn connection<H, F, B>(stream: TcpStream, address: SocketAddr, security: Security, mut inside: Inside<H>)
+where
     H: Fn(Request<Bytes>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Into<Body> + Send + 'static,
 {
     // An answer that comes piece by piece has no deadline, and there may be nothing to send for long.
     pelton_http_front::prepare(&stream);
+    // Beneath TLS: what it has taken over and cannot send holds it up all the same.
+    let stream = Stalling::new(stream, WRITE_STALL);
+    let Security::Tls(configs) = security else {
+        return requests(stream, Peer { address, certificate: None }, inside).await;
+    };
+    let handshake = tokio::select! {
+        handshake = security::accept(stream, configs) => handshake,
+        () = stopped(&mut inside.stop) => return,
+    };
+    match handshake {
+        Ok(stream) => {
+            let peer = Peer::of(address, &stream);
+            requests(stream, peer, inside).await;
+        }
+        Err(error) => tracing::debug!(%error, %address, "a handshake was not finished"),
+    }
+}
+
+async fn requests<S, H, F, B>(stream: S, peer: Peer, inside: Inside<H>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Fn(Request<Bytes>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Into<Body> + Send + 'static,
+{
+    let Inside { admit, room, handler, mut stop } = inside;
     let stopping = stop.clone();
-    let service = service_fn(|request| answer(request, room.clone(), handler.clone(), stopping.clone()));
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        answer(request, admit.clone(), room.clone(), handler.clone(), stopping.clone())
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_header_size(HEAD_BYTES)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(Stalling::new(stream, WRITE_STALL)), service);
+        .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
@@ -187,6 +270,7 @@ async fn connection<H, F, B>(
 
 async fn answer<H, F, B>(
     request: Request<Incoming>,
+    admit: Option<Admit>,
     room: Room,
     handler: H,
     mut stop: watch::Receiver<bool>,
@@ -196,6 +280,21 @@ where
     F: Future<Output = Response<B>>,
     B: Into<Body>,
 {
+    let request = match admit {
+        None => request,
+        Some(admit) => {
+            let (parts, body) = request.into_parts();
+            match admit(parts).await {
+                Ok(parts) => Request::from_parts(parts, body),
+                Err(mut response) => {
+                    if !discard(body).await {
+                        close(response.headers_mut());
+                    }
+                    return Ok(response);
+                }
+            }
+        }
+    };
     let response = match whole(request, &room).await {
         // What comes piece by piece may never end by itself, and a stop does not wait for it.
         Ok((request, _held)) => {
@@ -207,12 +306,23 @@ where
             if status == StatusCode::SERVICE_UNAVAILABLE {
                 response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("1"));
             }
-            // The rest of the body was not read, so the connection cannot be used again.
-            response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+            close(response.headers_mut());
             response.map(Body::from)
         }
     };
     Ok(response)
+}
+
+/// Takes a small body of who is not let in, so that the answer reaches him: what is left unread when a connection is closed can
+/// cost it. Whether there is nothing left.
+async fn discard(body: Incoming) -> bool {
+    let is_small = body.size_hint().upper().is_some_and(|upper| upper <= DISCARDED_BYTES);
+    is_small && matches!(tokio::time::timeout(DISCARD_TIMEOUT, body.collect()).await, Ok(Ok(_)))
+}
+
+/// The rest of the body was not read, so the connection cannot be used again.
+fn close(headers: &mut http::HeaderMap) {
+    headers.insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
 }
 
 /// What the bodies of one listener may hold, each and together.

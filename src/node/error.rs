@@ -24,6 +24,9 @@ pub enum StartError {
     /// The certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] pelton_peer::TlsError),
+    /// The API cannot be protected as it was asked for.
+    #[error(transparent)]
+    Access(#[from] crate::access::AccessError),
     /// The data cannot be opened, or the cluster does not want this node.
     #[error(transparent)]
     Open(Box<pelton_broker::OpenError>),

@@ -10,6 +10,11 @@ pub fn all() {
     triggers();
     reads();
     services();
+    api();
+}
+
+fn api() {
+    describe_counter!("pelton_api_audit_lines_lost_total", "Changes by the API that were made and not written down");
 }
 
 /// The gateway describes what its revisions count.

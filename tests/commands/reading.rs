@@ -79,12 +79,7 @@ fn objects_are_described_with_their_conditions_and_events() {
             ],
             &[],
         ),
-        (
-            "describe broker/shop trigger/bills",
-            0,
-            &["Broker default/shop", "Trigger default/bills"],
-            &[],
-        ),
+        ("describe broker/shop trigger/bills", 0, &["Broker default/shop", "Trigger default/bills"], &[]),
         ("describe triggers", 0, &["Trigger default/orders", "Trigger default/bills"], &[]),
         ("describe ns default", 0, &["Namespace default"], &[]),
         ("describe trigger missing", 1, &[], &["(NotFound)"]),

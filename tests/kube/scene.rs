@@ -31,9 +31,14 @@ pub struct Scene {
 
 /// Runs a test with each kubectl that there is, each with a server of its own.
 pub fn with_every_kubectl(what: &str, test: impl Fn(&Scene)) {
+    with_every_kubectl_of(what, Scene::start, test);
+}
+
+/// The same with servers that are started by `start`.
+pub fn with_every_kubectl_of(what: &str, start: impl Fn(&Path) -> Scene, test: impl Fn(&Scene)) {
     for program in [tools::installed_kubectl(), tools::newest().map(|newest| newest.kubectl)] {
         match program {
-            Ok(program) => test(&Scene::start(&program)),
+            Ok(program) => test(&start(&program)),
             Err(why) => skipped(what, &why),
         }
     }
@@ -41,9 +46,20 @@ pub fn with_every_kubectl(what: &str, test: impl Fn(&Scene)) {
 
 impl Scene {
     pub fn start(program: &Path) -> Self {
+        Self::start_with(program, |_| Vec::new())
+    }
+
+    /// With more words on the server's command line, which may name what is put into a folder of the test.
+    pub fn start_with(program: &Path, more: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("files")).unwrap();
-        Self { up: Up::start(folder.path(), &[]), folder, program: program.to_owned() }
+        let more = more(folder.path());
+        let up = Up::start(folder.path(), &more.iter().map(String::as_str).collect::<Vec<_>>());
+        Self { up, folder, program: program.to_owned() }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Writes a file that command lines can name.

@@ -9,7 +9,7 @@ use crate::status::row_of;
 
 fn options(manager: &str, force: bool) -> WriteOptions {
     let (manager, validation) = (manager.to_owned(), Validation::Strict);
-    WriteOptions { manager, names_manager: true, validation, is_dry_run: false, force }
+    WriteOptions { manager, names_manager: true, validation, is_dry_run: false, force, processes: true }
 }
 
 fn target() -> Target {

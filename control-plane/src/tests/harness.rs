@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use http::{HeaderMap, Method, Request, header};
+use pelton_access::Caller;
 use pelton_client::memory::MemoryClient;
 use pelton_env::SeededChance;
 use serde_json::{Value, json};
@@ -68,7 +69,7 @@ impl Api {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let (parts, body) = self.plane.answer(request.body(body.into()).unwrap()).await.into_parts();
+        let (parts, body) = self.plane.answer(request.body(body.into()).unwrap(), &Caller::local()).await.into_parts();
         let Body::Whole(bytes) = body else { panic!("{path} does not end") };
         let value = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
         Got { code: parts.status.as_u16(), value, headers: parts.headers }
@@ -107,7 +108,7 @@ impl Api {
 
     pub async fn watch_as(&self, path: &str, accept: &str) -> Watch {
         let request = Request::get(path).header(header::ACCEPT, accept).body(Bytes::new()).unwrap();
-        let answer = self.plane.answer(request).await;
+        let answer = self.plane.answer(request, &Caller::local()).await;
         assert_eq!(answer.status().as_u16(), 200, "{answer:?}");
         let Body::Stream(stream) = answer.into_body() else { panic!("{path} is no watch") };
         Watch { stream, read: Vec::new() }

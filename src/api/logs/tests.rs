@@ -39,7 +39,7 @@ impl Setup {
         let logs = Logs::open(folder.path(), LogOptions::default(), clock.clone()).unwrap();
         let gateway = has_gateway.then(|| OwnGateway::new(logs.clone()));
         let api = Api::new(client.clone(), clock, Arc::new(SeededChance::new(1)), Vec::new()).with_gateway(gateway);
-        let server = api.start(bind("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+        let server = api.start_open(bind("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
         Self { client, logs, server, _folder: folder }
     }
 
