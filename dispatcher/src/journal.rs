@@ -30,12 +30,23 @@ use ring::Ring;
 /// Entries that are looked at before the lock is given back for a moment: some 10 microseconds' worth.
 const LOOKED_AT: usize = 4_096;
 
+/// With fewer tallies than this nobody looks for those of triggers that are gone.
+const LEAST_LOOKED_AT: usize = 128;
+
 /// The journals of all groups that this process has delivered, and what triggers count.
 #[derive(Debug)]
 pub struct Journals {
     groups: Mutex<BTreeMap<GroupId, Arc<Journal>>>,
-    tallies: Mutex<BTreeMap<TriggerId, Weak<Tally>>>,
+    tallies: Mutex<Tallies>,
     sizes: [usize; 2],
+}
+
+/// What triggers count.
+#[derive(Debug, Default)]
+struct Tallies {
+    all: BTreeMap<TriggerId, Weak<Tally>>,
+    /// How many there are when it is looked again for those of triggers that are gone.
+    look_at: usize,
 }
 
 impl Journals {
@@ -56,17 +67,17 @@ impl Journals {
     /// What a trigger counts, in all groups of this process together.
     #[must_use]
     pub fn tally(&self, trigger: TriggerId) -> Arc<Tally> {
-        let mut tallies = self.tallies.lock();
-        if let Some(tally) = tallies.get(&trigger).and_then(Weak::upgrade) {
+        let Tallies { all, look_at } = &mut *self.tallies.lock();
+        if let Some(tally) = all.get(&trigger).and_then(Weak::upgrade) {
             return tally;
         }
-        // Those of triggers that are gone leave with the next one that comes.
-        let (count, gone) = (tallies.len(), tallies.values().filter(|tally| tally.strong_count() == 0).count());
-        if gone * 2 > count {
-            tallies.retain(|_, tally| tally.strong_count() > 0);
+        // Those of triggers that are gone leave when there are twice as many as when it was looked last.
+        if all.len() >= *look_at {
+            all.retain(|_, tally| tally.strong_count() > 0);
+            *look_at = (all.len() * 2).max(LEAST_LOOKED_AT);
         }
         let tally = Arc::<Tally>::default();
-        tallies.insert(trigger, Arc::downgrade(&tally));
+        all.insert(trigger, Arc::downgrade(&tally));
         tally
     }
 
@@ -74,7 +85,7 @@ impl Journals {
     #[must_use]
     pub fn counts(&self) -> Vec<TriggerCounts> {
         let tallies = self.tallies.lock();
-        tallies.iter().filter_map(|(id, tally)| Some(tally.upgrade()?.counts(*id))).collect()
+        tallies.all.iter().filter_map(|(id, tally)| Some(tally.upgrade()?.counts(*id))).collect()
     }
 
     /// Since when each group's attempts are all remembered.

@@ -127,7 +127,7 @@ impl Gate {
         if self.authenticator.is_none() && self.audit.is_none() {
             return Ok((request, Entered { caller, record: None, asked: None }));
         }
-        match wanted::of_body(&request, &caller).await {
+        match wanted::of_body(&request, &caller) {
             Ok(all) => {
                 let record = self.record(&caller, all.unwrap_or_else(|| vec![head]), &parts);
                 let asked = self.authenticator.clone().map(|authenticator| (authenticator, parts));

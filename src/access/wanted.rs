@@ -6,10 +6,10 @@
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Request};
-use pelton_access::{Attributes, Caller, runs_process};
+use pelton_access::{Attributes, Caller};
 use pelton_client::Client;
 use pelton_control_plane::{ControlPlane, attributes};
-use pelton_resource::{DEFAULT_NAMESPACE, Kind, Resource};
+use pelton_resource::Kind;
 use serde_json::Value;
 
 use crate::api::query_value;
@@ -25,27 +25,19 @@ pub fn of_head<C: Client>(parts: &Parts) -> Attributes {
     let segments: Vec<&str> = path.strip_prefix('/').unwrap_or("").split('/').collect();
     let change = if parts.method == Method::GET || parts.method == Method::HEAD { "get" } else { "update" };
     match segments.as_slice() {
-        // Each document is looked at by itself.
-        ["v1", "apply"] => Attributes::resource("create", SELF_REVIEW, "", None, None),
-        ["v1", "cluster", ..] => Attributes::own(change, "cluster", None),
+        ["v1", "cluster", ..] | ["v1", "top"] => Attributes::own(change, "cluster", None),
         // One is meant by a query, by the body, or by the path.
         ["v1", "dead-letters"] => of_trigger(change, query_value(query, "trigger").as_deref()),
         ["v1", "dead-letters", "redrive" | "discard"] => Attributes::resource("create", SELF_REVIEW, "", None, None),
         ["v1", "dead-letters", namespace, _, _, _] => Attributes::own(change, DEAD_LETTERS, Some(namespace)),
         ["v1", "dead-letters", ..] => Attributes::own(change, DEAD_LETTERS, None),
+        ["v1", "events", namespace, ..] => Attributes::own(change, EVENTS, Some(namespace)),
+        // An event is looked for in one Broker, or in all; by its position it may be in any.
+        ["v1", "trace"] => Attributes::own(change, EVENTS, namespace_of(query_value(query, "broker").as_deref())),
+        ["v1", "event", ..] => Attributes::own(change, EVENTS, None),
         ["v1", plural, rest @ ..] => match (Kind::of_plural(plural), rest) {
-            (Some(kind), []) => {
-                let namespace = query_value(query, "namespace");
-                let verb = if change == "get" { "list" } else { "create" };
-                Attributes::resource(verb, names(kind), "", namespace.as_deref(), None)
-            }
-            (Some(kind), [namespace, name, part @ ..]) => {
-                let verb = match (change, part) {
-                    ("update", []) if parts.method == Method::DELETE => "delete",
-                    (change, _) => change,
-                };
-                let part = part.join("/");
-                Attributes::resource(verb, names(kind), &part, Some(namespace), Some(name))
+            (Some(kind), [namespace, name, part]) => {
+                Attributes::resource(change, names(kind), part, Some(namespace), Some(name))
             }
             _ => Attributes::path(&parts.method.as_str().to_ascii_lowercase(), path),
         },
@@ -55,13 +47,15 @@ pub fn of_head<C: Client>(parts: &Parts) -> Attributes {
 
 const DEAD_LETTERS: &str = "deadletters";
 
+/// CloudEvents in the log.
+const EVENTS: &str = "cloudevents";
+
 /// What everybody may who is known: the rest is in the body.
 const SELF_REVIEW: (&str, &str, &str) = ("authorization.k8s.io", "v1", "selfsubjectaccessreviews");
 
 /// What a request wants, all of it, once its body is there. `Err` names what the caller may not.
-pub async fn of_body(request: &Request<Bytes>, caller: &Caller) -> Result<Option<Vec<Attributes>>, String> {
+pub fn of_body(request: &Request<Bytes>, caller: &Caller) -> Result<Option<Vec<Attributes>>, String> {
     match request.uri().path() {
-        "/v1/apply" => documents(request.body().clone(), caller).await.map(Some),
         "/v1/dead-letters/redrive" | "/v1/dead-letters/discard" => {
             let body: Option<Value> = serde_json::from_slice(request.body()).ok();
             let trigger = body.as_ref().and_then(|body| body.get("trigger")).and_then(Value::as_str);
@@ -77,37 +71,13 @@ fn check(wanted: &Attributes, caller: &Caller) -> Result<(), String> {
     if caller.may(wanted) { Ok(()) } else { Err(wanted.refusal(&caller.identity().user)) }
 }
 
-/// Documents that cannot be read are the route's to refuse.
-async fn documents(body: Bytes, caller: &Caller) -> Result<Vec<Attributes>, String> {
-    let read = move || {
-        let text = std::str::from_utf8(&body).ok()?;
-        pelton_resource::parse_documents(text, "request").ok()
-    };
-    // On a thread of its own: a document may be deep.
-    let resources: Vec<Resource> = tokio::task::spawn_blocking(read).await.ok().flatten().unwrap_or_default();
-    let mut all = Vec::with_capacity(resources.len());
-    for resource in resources {
-        let (meta, kind) = (resource.meta(), resource.kind());
-        let namespace = match (kind.is_namespaced(), meta.namespace.is_empty()) {
-            (true, true) => DEFAULT_NAMESPACE,
-            (true, false) => &meta.namespace,
-            (false, _) => &meta.name,
-        };
-        let wanted = Attributes::resource("patch", names(kind), "", Some(namespace), Some(&meta.name));
-        check(&wanted, caller)?;
-        if runs_process(&resource) && !caller.may_run_processes(namespace) {
-            let what = format!("{} {}", kind.as_str(), meta.name);
-            return Err(format!("{what} is forbidden: it runs as Pelton's own user, which asks for `processes: true`"));
-        }
-        all.push(wanted);
-    }
-    Ok(all)
-}
-
 /// Dead letters of a Trigger by its name. One that is gone has only a uid, and no namespace any more.
 fn of_trigger(verb: &str, trigger: Option<&str>) -> Attributes {
-    let namespace = trigger.and_then(|trigger| trigger.split_once('/')).map(|(namespace, _)| namespace);
-    Attributes::own(verb, DEAD_LETTERS, namespace)
+    Attributes::own(verb, DEAD_LETTERS, namespace_of(trigger))
+}
+
+fn namespace_of(qualified: Option<&str>) -> Option<&str> {
+    qualified?.split_once('/').map(|(namespace, _)| namespace)
 }
 
 fn names(kind: Kind) -> (&'static str, &'static str, &'static str) {
@@ -127,11 +97,19 @@ mod tests {
         let triggers = ("eventing.knative.dev", "v1", "triggers");
         let services = ("serving.knative.dev", "v1", "services");
         for (method, path, want) in [
-            ("GET", "/v1/brokers", Attributes::resource("list", brokers, "", None, None)),
-            ("GET", "/v1/brokers?namespace=shop", Attributes::resource("list", brokers, "", Some("shop"), None)),
-            ("GET", "/v1/brokers/shop/b", Attributes::resource("get", brokers, "", Some("shop"), Some("b"))),
-            ("DELETE", "/v1/brokers/shop/b", Attributes::resource("delete", brokers, "", Some("shop"), Some("b"))),
-            ("GET", "/v1/brokers/shop/b/x/y", Attributes::resource("get", brokers, "x/y", Some("shop"), Some("b"))),
+            ("GET", "/v1/brokers/shop/b", Attributes::path("get", "/v1/brokers/shop/b")),
+            ("GET", "/v1/brokers/shop/b/x", Attributes::resource("get", brokers, "x", Some("shop"), Some("b"))),
+            ("GET", "/v1/events/shop/b", Attributes::own("get", "cloudevents", Some("shop"))),
+            ("GET", "/v1/events/shop/b/tail?data=true", Attributes::own("get", "cloudevents", Some("shop"))),
+            ("GET", "/v1/event/0/1", Attributes::own("get", "cloudevents", None)),
+            ("GET", "/v1/trace?source=s&id=1", Attributes::own("get", "cloudevents", None)),
+            ("GET", "/v1/trace?broker=shop%2Fb", Attributes::own("get", "cloudevents", Some("shop"))),
+            ("GET", "/v1/top", Attributes::own("get", "cluster", None)),
+            (
+                "GET",
+                "/v1/triggers/shop/t/matches",
+                Attributes::resource("get", triggers, "matches", Some("shop"), Some("t")),
+            ),
             (
                 "POST",
                 "/v1/triggers/shop/t/rewind",

@@ -7,7 +7,6 @@ use std::io::{IsTerminal as _, Write as _};
 
 use clap::{Args, Subcommand};
 use pelton_client::Position;
-use pelton_resource::Kind;
 
 use self::render::Output;
 pub use self::select::{SelectArgs, add, moment};
@@ -15,6 +14,7 @@ use super::print;
 use super::target::{ApiArgs, Name};
 use crate::admin::Admin;
 use crate::api::events_view::{EventPage, EventView, Looked, TailRecord};
+use crate::contexts::Target;
 use crate::exit::Failure;
 
 /// Events asked for at a time.
@@ -110,23 +110,25 @@ struct BrokerArgs {
     /// The Broker: NAME or NAMESPACE/NAME
     #[arg(value_name = "BROKER", default_value = "default")]
     broker: Name,
-    /// The namespace of a name that has none
+    /// The namespace of a name that has none [default: that of the context, else default]
     #[arg(short, long)]
     namespace: Option<String>,
 }
 
 impl BrokerArgs {
-    fn path(&self) -> String {
-        let key = self.broker.key(Kind::Broker, self.namespace.as_deref());
-        format!("/v1/events/{}/{}", key.namespace, key.name)
+    fn path(&self, target: &Target) -> String {
+        let namespace = target.namespace(self.namespace.as_deref());
+        let (namespace, name) = self.broker.within(&namespace);
+        format!("/v1/events/{namespace}/{name}")
     }
 }
 
 /// Shows events.
 pub async fn run(args: EventsArgs) -> Result<(), Failure> {
-    let mut admin = args.api.admin()?;
+    let target = args.api.target()?;
+    let mut admin = target.admin();
     match args.verb {
-        Verb::List(args) => list(&mut admin, args).await,
+        Verb::List(args) => list(&mut admin, &args.which.path(&target), args).await,
         Verb::Show { positions, data, output } => {
             let mut events = Vec::with_capacity(positions.len());
             for position in positions {
@@ -135,7 +137,7 @@ pub async fn run(args: EventsArgs) -> Result<(), Failure> {
             print(&render::events(&events, output, render::Detail::All)?)
         }
         Verb::Tail { which, since, select, data, output } => {
-            let mut path = format!("{}/tail?data={data}{}", which.path(), select.query());
+            let mut path = format!("{}/tail?data={data}{}", which.path(&target), select.query());
             if let Some(since) = since {
                 add(&mut path, "since", &since);
             }
@@ -144,8 +146,8 @@ pub async fn run(args: EventsArgs) -> Result<(), Failure> {
     }
 }
 
-async fn list(admin: &mut Admin, args: ListArgs) -> Result<(), Failure> {
-    let mut query = format!("{}?data={}{}", args.which.path(), args.data, args.select.query());
+async fn list(admin: &mut Admin, broker: &str, args: ListArgs) -> Result<(), Failure> {
+    let mut query = format!("{broker}?data={}{}", args.data, args.select.query());
     if let Some(until) = &args.until {
         add(&mut query, "until", until);
     }

@@ -4,7 +4,6 @@ mod render;
 
 use clap::{Args, ValueEnum};
 use pelton_client::BrokerName;
-use pelton_resource::Kind;
 
 use super::events::{Notes, add, moment};
 use super::output::{json, yaml};
@@ -34,7 +33,7 @@ pub struct TraceArgs {
     /// Only in this Broker: NAME or NAMESPACE/NAME
     #[arg(long)]
     broker: Option<Name>,
-    /// The namespace of a name that has none
+    /// The namespace of a name that has none [default: that of the context, else default]
     #[arg(short, long)]
     namespace: Option<String>,
     /// Look only at what was taken in since then: a time, or how long ago. Everything that is kept unless given
@@ -102,10 +101,12 @@ pub async fn run(args: TraceArgs) -> Result<(), Failure> {
 
 /// Asks until everything was looked at.
 async fn ask(args: &TraceArgs) -> Result<TraceView, Failure> {
+    let target = args.api.target()?;
     let mut query = format!("/v1/trace?source={}&id={}&data={}", encode(&args.source), encode(&args.id), args.data);
     if let Some(broker) = &args.broker {
-        let key = broker.key(Kind::Broker, args.namespace.as_deref());
-        add(&mut query, "broker", BrokerName::new(&key.namespace, &key.name).as_str());
+        let namespace = target.namespace(args.namespace.as_deref());
+        let (namespace, name) = broker.within(&namespace);
+        add(&mut query, "broker", BrokerName::new(namespace, name).as_str());
     }
     if let Some(until) = &args.until {
         add(&mut query, "until", until);
@@ -114,7 +115,7 @@ async fn ask(args: &TraceArgs) -> Result<TraceView, Failure> {
     if let Some(since) = &args.since {
         add(&mut path, "since", since);
     }
-    let mut admin = args.api.admin()?;
+    let mut admin = target.admin();
     let notes = Notes::new();
     let mut whole: Option<TraceView> = None;
     loop {

@@ -147,7 +147,7 @@ pub async fn run(args: TriggerArgs) -> Result<(), Failure> {
             verbs::update(&mut target.kube(), Kind::Trigger, &namespace, &name, &patch, args.output).await
         }
         Verb::Delete(delete) => verbs::delete(&target, Kind::Trigger, &delete).await,
-        Verb::Test(args) => test::run(&mut target.admin(), *args).await,
+        Verb::Test(args) => test::run(&target, *args).await,
         Verb::Pause(which) => set_paused(&target, &which, true).await,
         Verb::Resume(which) => set_paused(&target, &which, false).await,
         Verb::Rewind { which, to } => {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pelton_resource::{Kind, Resource};
+use pelton_resource::Resource;
 use serde_json::json;
 
 use crate::admin::Admin;
@@ -12,6 +12,7 @@ use crate::command::events::render::{Output, table, value};
 use crate::command::events::{Notes, SelectArgs, add, moment};
 use crate::command::print;
 use crate::command::target::Name;
+use crate::contexts::Target;
 use crate::exit::Failure;
 use crate::manifests;
 
@@ -27,7 +28,7 @@ pub struct TestArgs {
     /// The Trigger: NAME or NAMESPACE/NAME
     #[arg(value_name = "TRIGGER")]
     name: Option<Name>,
-    /// The namespace of a name that has none
+    /// The namespace of a name that has none [default: that of the context, else default]
     #[arg(short, long)]
     namespace: Option<String>,
     /// A manifest with one Trigger; - is standard input
@@ -57,70 +58,71 @@ pub struct TestArgs {
 
 impl TestArgs {
     /// Whom to ask for what: a path with a query.
-    fn path(&self) -> Result<String, Failure> {
+    fn path(&self, target: &Target) -> Result<String, Failure> {
+        let namespace = target.namespace(self.namespace.as_deref());
         let pairs = self.select.pairs();
         match (&self.name, &self.file) {
             (Some(_), _) | (_, Some(_)) if !pairs.is_empty() => {
                 Err(Failure::Usage("a filter is given by a Trigger, a manifest, or flags: by one of them".to_owned()))
             }
             (Some(name), _) => {
-                let key = name.key(Kind::Trigger, self.namespace.as_deref());
-                Ok(format!("/v1/triggers/{}/{}/matches?", key.namespace, key.name))
+                let (namespace, name) = name.within(&namespace);
+                Ok(format!("/v1/triggers/{namespace}/{name}/matches?"))
             }
-            (None, Some(file)) => self.of_file(file),
+            (None, Some(file)) => of_file(file, &namespace),
             (None, None) if pairs.is_empty() => Err(Failure::Usage(
                 "a filter is wanted: the name of a Trigger, -f FILE, or flags such as --type".to_owned(),
             )),
             (None, None) => {
-                let key = self.broker.key(Kind::Broker, self.namespace.as_deref());
+                let (namespace, name) = self.broker.within(&namespace);
                 let exact: serde_json::Map<_, _> =
                     pairs.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-                let mut path = format!("/v1/events/{}/{}/matches?", key.namespace, key.name);
+                let mut path = format!("/v1/events/{namespace}/{name}/matches?");
                 add(&mut path, "filters", &json!([{"exact": exact}]).to_string());
                 Ok(path)
             }
         }
     }
+}
 
-    fn of_file(&self, file: &Path) -> Result<String, Failure> {
-        let resources = manifests::read(&[file.to_owned()])?;
-        let triggers: Vec<_> = resources
-            .into_iter()
-            .filter_map(|resource| match resource {
-                Resource::Trigger(trigger) => Some(trigger),
-                _ => None,
-            })
-            .collect();
-        let [trigger] = triggers.as_slice() else {
-            let found = triggers.len();
-            return Err(Failure::Usage(format!("{}: expected one Trigger, found {found}", file.display())));
-        };
-        let namespace = match (trigger.metadata.namespace.as_str(), self.namespace.as_deref()) {
-            ("", namespace) => namespace.unwrap_or(pelton_resource::DEFAULT_NAMESPACE),
-            (namespace, _) => namespace,
-        };
-        let mut path = format!("/v1/events/{namespace}/{}/matches?", trigger.broker_name());
-        let text =
-            |value: serde_json::Result<String>| value.map_err(|error| Failure::failed("cannot write JSON", &error));
-        if let Some(filter) = &trigger.spec.filter {
-            add(&mut path, "filter", &text(serde_json::to_string(filter))?);
-        }
-        if !trigger.spec.filters.is_empty() {
-            add(&mut path, "filters", &text(serde_json::to_string(&trigger.spec.filters))?);
-        }
-        Ok(path)
+/// The same of the Trigger in a manifest; one that says no namespace is in that one.
+fn of_file(file: &Path, namespace: &str) -> Result<String, Failure> {
+    let resources = manifests::read(&[file.to_owned()])?;
+    let triggers: Vec<_> = resources
+        .into_iter()
+        .filter_map(|resource| match resource {
+            Resource::Trigger(trigger) => Some(trigger),
+            _ => None,
+        })
+        .collect();
+    let [trigger] = triggers.as_slice() else {
+        let found = triggers.len();
+        return Err(Failure::Usage(format!("{}: expected one Trigger, found {found}", file.display())));
+    };
+    let namespace = match trigger.metadata.namespace.as_str() {
+        "" => namespace,
+        its_own => its_own,
+    };
+    let mut path = format!("/v1/events/{namespace}/{}/matches?", trigger.broker_name());
+    let text = |value: serde_json::Result<String>| value.map_err(|error| Failure::failed("cannot write JSON", &error));
+    if let Some(filter) = &trigger.spec.filter {
+        add(&mut path, "filter", &text(serde_json::to_string(filter))?);
     }
+    if !trigger.spec.filters.is_empty() {
+        add(&mut path, "filters", &text(serde_json::to_string(&trigger.spec.filters))?);
+    }
+    Ok(path)
 }
 
 /// Says what a filter would have let pass.
-pub async fn run(admin: &mut Admin, args: TestArgs) -> Result<(), Failure> {
-    let mut query = args.path()?;
+pub async fn run(target: &Target, args: TestArgs) -> Result<(), Failure> {
+    let mut query = args.path(target)?;
     add(&mut query, "limit", &args.limit.to_string());
     add(&mut query, "since", &args.since);
     if let Some(until) = &args.until {
         add(&mut query, "until", until);
     }
-    let page = ask(admin, &query, &args).await?;
+    let page = ask(&mut target.admin(), &query, &args).await?;
     match args.output {
         Output::Json | Output::Yaml => print(&value(&page, args.output)?),
         Output::Name => print(&page.items.iter().map(|event| format!("{}\n", event.position)).collect::<String>()),
