@@ -16,6 +16,7 @@ use pelton_resource::{ConditionStatus, Conditions, Trigger, annotations, conditi
 
 use super::Api;
 use super::dispatchers;
+use super::events::scan::end_of;
 use super::problem::Problem;
 use super::resources::current;
 use super::router::{Outcome, ok, query_value};
@@ -89,9 +90,11 @@ type Groups = (BTreeMap<GroupId, Offset>, BTreeMap<GroupId, GroupCursors>);
 async fn read_groups<C: Client>(client: &C) -> Result<Groups, ReadError> {
     let (mut ends, mut cursors) = (BTreeMap::new(), BTreeMap::new());
     for group in client.groups() {
-        // Cursors first, so that none is beyond the end.
-        cursors.insert(group, client.cursors(group).await?);
-        ends.insert(group, *client.committed(group)?.borrow());
+        let read = client.cursors(group).await?;
+        // The mark of those that follow the end is close to it.
+        let at_least = read.scanned.max(client.first(group).await?);
+        ends.insert(group, end_of(client, group, at_least).await?);
+        cursors.insert(group, read);
     }
     Ok((ends, cursors))
 }

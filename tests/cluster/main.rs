@@ -30,6 +30,7 @@ mod authority;
 mod cluster;
 mod damage;
 mod disks;
+mod events;
 mod figures;
 mod kills;
 mod ledger;

@@ -43,8 +43,8 @@ impl<'a, C: Client> Scan<'a, C> {
     pub async fn begin(client: &'a C, since: Option<UnixMillis>) -> Result<Self, ReadError> {
         let mut places = Places::default();
         for group in client.groups() {
-            let end = *client.committed(group)?.borrow();
             let first = client.first(group).await?;
+            let end = end_of(client, group, first).await?;
             let next = match since {
                 Some(since) => seek(client, group, first, end, since.minus(CLOCKS_DIFFER_BY)).await?,
                 None => first,
@@ -169,6 +169,34 @@ impl<'a, C: Client> Scan<'a, C> {
             if place.is_done() {
                 self.heads.remove(&batch.group);
             }
+        }
+    }
+}
+
+/// The end of what a group has committed, which is no less than `at_least`. What is watched of a group elsewhere may not be
+/// told yet, so its leader is asked: by steps that double, then by halves, a batch at a time.
+///
+/// # Errors
+/// The group cannot be read.
+pub async fn end_of<C: Client>(client: &C, group: GroupId, at_least: Offset) -> Result<Offset, ReadError> {
+    let told = *client.committed(group)?.borrow();
+    end_above(client, group, at_least.max(told)).await
+}
+
+async fn end_above<C: Client>(client: &C, group: GroupId, at_least: Offset) -> Result<Offset, ReadError> {
+    let (mut low, mut high, mut step) = (at_least, None::<Offset>, 0_u64);
+    loop {
+        let at = match high {
+            None => low.plus(step),
+            Some(high) if high <= low => return Ok(low),
+            Some(high) => Offset(low.0 + (high.0 - low.0) / 2),
+        };
+        match client.read(group, at, 1).await?.last() {
+            Some(batch) => {
+                low = batch.end();
+                step = (2 * step).max(1);
+            }
+            None => high = Some(at),
         }
     }
 }

@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::sleep;
 
 use super::asked::Asked;
-use super::scan::Scan;
+use super::scan::{Scan, end_of};
 use super::{known_broker, permit};
 use crate::api::Api;
 use crate::api::events_view::TailRecord;
@@ -47,7 +47,7 @@ pub async fn tail<C: Client>(api: &Api<C>, namespace: &str, name: &str, query: &
         begin.extend(Scan::begin(&api.client, asked.since).await?.places());
     } else {
         for group in api.client.groups() {
-            begin.insert(group, *api.client.committed(group)?.borrow());
+            begin.insert(group, end_of(&api.client, group, api.client.first(group).await?).await?);
         }
     }
     let tail = Tail {

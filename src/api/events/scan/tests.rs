@@ -43,6 +43,17 @@ async fn a_time_is_found_by_halves_and_with_a_margin() {
 }
 
 #[tokio::test]
+async fn the_end_is_found_from_wherever_one_begins() {
+    let client = log(100).await;
+    let group = client.groups()[0];
+    for at_least in [0, 1, 42, 99, 100] {
+        assert_eq!(end_above(&client, group, Offset(at_least)).await, Ok(Offset(100)), "from {at_least}");
+    }
+    let empty = MemoryClient::new();
+    assert_eq!(end_above(&empty, group, Offset(0)).await, Ok(Offset(0)));
+}
+
+#[tokio::test]
 async fn a_reader_goes_on_where_it_was_and_ends_where_the_log_ended() {
     let client = log(10).await;
     let mut scan = Scan::begin(&client, None).await.unwrap();
