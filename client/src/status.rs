@@ -81,10 +81,11 @@ fn broker_status(broker: &Broker, address: Option<String>, address_of: AddressOf
     status.dead_letter_sink_uri = sink.as_ref().and_then(|sink| sink.as_ref().ok().cloned());
     let mut write = status.write_conditions(now);
     write.initialize();
-    match has_address {
-        true => write.mark_true(conditions::ADDRESSABLE),
-        false => write.mark_unknown(conditions::ADDRESSABLE, "IngressNotBound", "ingress has no address yet"),
-    };
+    if has_address {
+        write.mark_true(conditions::ADDRESSABLE);
+    } else {
+        write.mark_unknown(conditions::ADDRESSABLE, "IngressNotBound", "ingress has no address yet");
+    }
     mark_sink(&mut write, sink.as_ref());
     status
 }

@@ -103,7 +103,7 @@ fn what_is_told_of_one_resource_and_of_all_has_a_bound() {
     let flap = |registry: &mut Registry, name: &str, times: usize| {
         (0..times)
             .map(|n| {
-                let status = if n % 2 == 0 { False } else { True };
+                let status = if n.is_multiple_of(2) { False } else { True };
                 registry.put(vec![broker(name, READY, status, "Lost")]).len()
             })
             .sum::<usize>()

@@ -37,7 +37,7 @@ fn external(name: &str, host: &str) -> Resource {
     ))
 }
 
-fn facts<'a>(warnings: &'a BTreeMap<TriggerId, crate::Warning>) -> Facts<'a> {
+fn facts(warnings: &BTreeMap<TriggerId, crate::Warning>) -> Facts<'_> {
     Facts { ingress: Some("http://in"), is_started: &|_| true, warnings, now: Time::from_unix_millis(5) }
 }
 
