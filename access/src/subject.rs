@@ -29,9 +29,11 @@ pub fn identity(subject: &[u8]) -> Option<Identity> {
             let mut attribute = Der(set.take(SEQUENCE)?);
             match attribute.take(OBJECT_IDENTIFIER)? {
                 COMMON_NAME => {
-                    if user.replace(attribute.text()?).is_some() {
+                    let name = attribute.text()?;
+                    if user.is_some() {
                         return None;
                     }
+                    user = Some(name);
                 }
                 ORGANIZATION => groups.push(attribute.text()?),
                 _ => {}

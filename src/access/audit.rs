@@ -6,7 +6,7 @@
 //! changes could not be mended.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -108,7 +108,8 @@ impl Log {
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
         let size_bytes = file.metadata()?.len();
         // The process before this one may have been killed within a line.
-        Ok(Self { path, max_bytes, file, size_bytes, is_torn: size_bytes > 0 })
+        let is_torn = ends_within_a_line(&path)?;
+        Ok(Self { path, max_bytes, file, size_bytes, is_torn })
     }
 
     fn write(&mut self, line: &str) -> io::Result<()> {
@@ -119,7 +120,7 @@ impl Log {
         let bytes = format!("{begin}{line}\n");
         let written = self.file.write_all(bytes.as_bytes());
         // After a failure some of it may be there.
-        self.is_torn = written.is_err();
+        self.is_torn = written.is_err() && ends_within_a_line(&self.path).unwrap_or(true);
         self.size_bytes += bytes.len() as u64;
         written
     }
@@ -137,9 +138,20 @@ impl Log {
             }
         }
         std::fs::rename(&self.path, older(1))?;
-        *self = Self::open(std::mem::take(&mut self.path), self.max_bytes)?;
+        *self = Self::open(self.path.clone(), self.max_bytes)?;
         Ok(())
     }
+}
+
+fn ends_within_a_line(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
 }
 
 #[cfg(test)]
@@ -161,8 +173,7 @@ mod tests {
             audit.write(line.to_owned());
             audit.flush().await;
         }
-        // A line that was broken off would be told from the next by an empty one.
-        assert_eq!(lines(&path), ["one", "", "two"]);
+        assert_eq!(lines(&path), ["one", "two"]);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
@@ -192,6 +203,10 @@ mod tests {
         assert!(log.write("lost").is_err());
         log.file = good;
         log.write("two").unwrap();
-        assert_eq!(lines(&path), ["one", "", "two"]);
+        assert_eq!(lines(&path), ["one", "two"]);
+        // One that was written in part, as when the process is killed, ends before the next begins.
+        log.file.write_all(b"thr").unwrap();
+        Log::open(path.clone(), 1000).unwrap().write("four").unwrap();
+        assert_eq!(lines(&path), ["one", "two", "thr", "four"]);
     }
 }
