@@ -164,10 +164,8 @@ impl Objects {
             let is_inhabited = resources.is_inhabited(name);
             match resources.namespace(name) {
                 None if is_inhabited => drop(inhabited.insert(name)),
-                Some(namespace) if namespace.is_terminating() && !is_inhabited => {
-                    if namespace.metadata.finalizers.is_empty() {
-                        changes.delete.push(ResourceKey::new(Kind::Namespace, "", name));
-                    }
+                Some(it) if it.is_terminating() && !is_inhabited && it.metadata.finalizers.is_empty() => {
+                    changes.delete.push(ResourceKey::new(Kind::Namespace, "", name));
                 }
                 _ => {}
             }

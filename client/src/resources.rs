@@ -211,7 +211,8 @@ impl Resources {
     pub fn changed_since<'a>(&'a self, before: &'a Self) -> Vec<Changed<'a>> {
         fn of<'a, K: Ord, T>(
             kind: Kind,
-            (now, before): (&'a SharedMap<K, Arc<T>>, &'a SharedMap<K, Arc<T>>),
+            now: &'a SharedMap<K, Arc<T>>,
+            before: &'a SharedMap<K, Arc<T>>,
             meta: impl Fn(&'a T) -> &'a ObjectMeta,
         ) -> impl Iterator<Item = Changed<'a>> {
             let changed = now.diff(before).into_iter();
@@ -222,13 +223,13 @@ impl Resources {
             })
         }
         let mut all = Vec::new();
-        all.extend(of(Kind::Broker, (&self.brokers, &before.brokers), |it| &it.metadata));
-        all.extend(of(Kind::Trigger, (&self.triggers, &before.triggers), |it| &it.metadata));
-        all.extend(of(Kind::Service, (&self.services, &before.services), |it| &it.metadata));
-        all.extend(of(Kind::Configuration, (&self.configurations, &before.configurations), |it| &it.metadata));
-        all.extend(of(Kind::Revision, (&self.revisions, &before.revisions), |it| &it.metadata));
-        all.extend(of(Kind::Route, (&self.routes, &before.routes), |it| &it.metadata));
-        all.extend(of(Kind::DomainMapping, (&self.domain_mappings, &before.domain_mappings), |it| &it.metadata));
+        all.extend(of(Kind::Broker, &self.brokers, &before.brokers, |it| &it.metadata));
+        all.extend(of(Kind::Trigger, &self.triggers, &before.triggers, |it| &it.metadata));
+        all.extend(of(Kind::Service, &self.services, &before.services, |it| &it.metadata));
+        all.extend(of(Kind::Configuration, &self.configurations, &before.configurations, |it| &it.metadata));
+        all.extend(of(Kind::Revision, &self.revisions, &before.revisions, |it| &it.metadata));
+        all.extend(of(Kind::Route, &self.routes, &before.routes, |it| &it.metadata));
+        all.extend(of(Kind::DomainMapping, &self.domain_mappings, &before.domain_mappings, |it| &it.metadata));
         all.extend(self.core.diff(&before.core).into_iter().map(|it| Changed {
             kind: it.key.0,
             before: it.before.map(|it| &it.metadata),
