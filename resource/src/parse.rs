@@ -79,7 +79,7 @@ impl std::error::Error for ParseError {}
 pub fn parse_documents(text: &str, source_name: &str) -> Result<Vec<Resource>, Vec<ParseError>> {
     let fail = |line, kind| ParseError { source_name: source_name.to_owned(), line, resource: None, kind };
     let (mut resources, mut errors) = (Vec::new(), Vec::new());
-    for (line, value) in parse_objects(text, source_name).map_err(|error| vec![error])? {
+    for (line, value) in parse_objects(text, source_name).map_err(|error| vec![*error])? {
         let resource = name_of(&value);
         match Resource::from_manifest(value) {
             Ok(resource) => resources.push(resource),
@@ -99,8 +99,8 @@ pub fn parse_documents(text: &str, source_name: &str) -> Result<Vec<Resource>, V
 ///
 /// # Errors
 /// The text is neither YAML nor JSON, or is too long.
-pub fn parse_objects(text: &str, source_name: &str) -> Result<Vec<(u64, Value)>, ParseError> {
-    let fail = |line, kind| ParseError { source_name: source_name.to_owned(), line, resource: None, kind };
+pub fn parse_objects(text: &str, source_name: &str) -> Result<Vec<(u64, Value)>, Box<ParseError>> {
+    let fail = |line, kind| Box::new(ParseError { source_name: source_name.to_owned(), line, resource: None, kind });
     if text.len() > MAX_MANIFEST_BYTES {
         return Err(fail(None, ParseErrorKind::TooLarge { bytes: text.len() }));
     }

@@ -117,6 +117,39 @@ fn an_operator_brings_his_own_certificate() {
         Err(why) => return skipped("a certificate of an operator", &why),
     };
     let authority = Authority::new();
+    let scene = Scene::start_with(&program, |folder| {
+        let [certificate, key] = authority.put(folder, "server", &[], &["127.0.0.1"]);
+        ["--api-auth", "--api-cert", &certificate, "--api-key", &key].map(str::to_owned).to_vec()
+    });
+    let ca = put(&scene.files(), "ca.pem", &authority.pem);
+    let said = scene.say("get ns");
+    assert!(said.code == 1 && said.stderr.contains("x509"), "{said:?}");
+    scene.ok(&format!("get ns --certificate-authority={ca}"));
+}
+
+#[test]
+fn nobody_listens_for_other_machines_without_asking_who_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = |more: &[&str]| {
+        let mut command = pelton();
+        command.arg("up").arg("--data").arg(folder.path().join("data")).args(["--api-listen", "0.0.0.0:0"]).args(more);
+        run(&mut command)
+    };
+    let (code, _, stderr) = up(&[]);
+    assert_eq!(code, 2, "{stderr}");
+    for want in ["api-listen (flag): 0.0.0.0:0 is no loopback address", "api-auth", "api-insecure"] {
+        assert!(stderr.contains(want), "{want} is not in {stderr}");
+    }
+    let bad = put(folder.path(), "access.yaml", "bindings:\n- {role: owner}\ntoken: []\n");
+    let (code, _, stderr) = up(&["--api-auth", "--api-access", &bad]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("bindings[0].role") && stderr.contains("token: nobody knows it"), "{stderr}");
+    assert!(!folder.path().join("data").join("serving").exists(), "nothing was begun");
+
+    let program = match tools::installed_kubectl() {
+        Ok(program) => program,
+        Err(why) => return skipped("an API for other machines", &why),
+    };
     let data = folder.path().join("data");
     let mut command = pelton();
     command.args(["up", "--api-auth", "--api-listen", "0.0.0.0:0", "--log", "warn"]).arg("--data").arg(&data);

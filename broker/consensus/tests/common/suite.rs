@@ -169,7 +169,7 @@ pub async fn large_entries_get_through_in_bounded_requests<F: Fabric>(fabric: F)
     }
     cluster.initialize(1..=3).await;
     let leader = cluster.leader().await;
-    let large = |n: usize| Bytes::from(vec![n as u8; if n % 8 == 0 { 3 << 20 } else { 300 << 10 }]);
+    let large = |n: usize| Bytes::from(vec![n as u8; if n.is_multiple_of(8) { 3 << 20 } else { 300 << 10 }]);
     let mut fates = Vec::new();
     for n in 0..24 {
         fates.push(propose(cluster.group(leader), large(n), 1).await);
