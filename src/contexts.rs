@@ -104,10 +104,8 @@ pub fn resolve(wanted: &Wanted, variable: impl Fn(&str) -> Option<String>) -> Re
     let at = |url: &str| Ok(Target { endpoint: Url::parse(url)?.into(), namespace: None });
     let names_a_context = wanted.context.is_some() || wanted.kubeconfig.is_some();
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-    if !names_a_context {
-        if let Some(url) = wanted.api.clone().or_else(|| set(API_VARIABLE)) {
-            return at(&url);
-        }
+    if let Some(url) = wanted.api.clone().or_else(|| set(API_VARIABLE)).filter(|_| !names_a_context) {
+        return at(&url);
     }
     let places = Places::of(wanted.kubeconfig.as_deref(), variable);
     let own = Config::read_all(&places.own)?;

@@ -45,11 +45,6 @@ impl ApiArgs {
         Ok(contexts::resolve(&self.wanted(), variable)?)
     }
 
-    /// Its URL, without a slash at the end.
-    pub fn server(&self) -> Result<String, Failure> {
-        Ok(self.target()?.endpoint.url.to_string().trim_end_matches('/').to_owned())
-    }
-
     /// What of the API is not about resources. Nothing is sent yet.
     pub fn admin(&self) -> Result<Admin, Failure> {
         Ok(self.target()?.admin())

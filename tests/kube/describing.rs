@@ -16,7 +16,8 @@ fn objects_are_described() {
                 &[],
             ),
             ("describe trigger orders", 0, &["Labels:       app=shop\n", "BrokerReady\n", "Subscriber Uri:"], &[]),
-            ("describe cm settings", 0, &["Data\n====\na:\n----\n1\n"], &[]),
+            // In no order.
+            ("describe cm settings", 0, &["Data\n====\n", "a:\n----\n1\n", "b:\n----\n2\n"], &[]),
             ("describe secret key", 0, &["Type:  Opaque\n", "password:  6 bytes\n"], &[]),
             ("describe ns default", 0, &["Status:       Active\n"], &[]),
             ("describe brokers", 0, &["Name:         default\n", "Name:         shop\n"], &[]),

@@ -22,7 +22,7 @@ async fn setup() -> (MemoryClient, Server, Admin) {
     client.apply_yaml(MANIFEST).await;
     let chance = Arc::new(SeededChance::new(1));
     let api = Api::new(client.clone(), Arc::new(client.clock().clone()), chance, Vec::new());
-    let server = api.start(bind("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+    let server = api.start_open(bind("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
     let admin = Admin::new(Url::parse(&format!("http://{}/", server.address())).unwrap());
     (client, server, admin)
 }
