@@ -265,7 +265,9 @@ fn other_machines_are_reached_with_tls_or_on_demand_without() {
 /// Each row: what is said of the API, and the one mistake in it.
 #[test]
 fn an_api_that_others_reach_asks_who_they_are() {
-    let rows: &[(&[(&'static str, &str)], Option<&str>)] = &[
+    /// Keys with their values, and what is wrong with them.
+    type Row<'a> = (&'a [(&'static str, &'a str)], Option<&'a str>);
+    let rows: &[Row<'_>] = &[
         (&[], None),
         (&[("api-listen", "[::1]:0")], None),
         (&[("api-listen", "[::ffff:127.0.0.1]:0")], None),
