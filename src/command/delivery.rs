@@ -14,7 +14,7 @@ use crate::kube::kinds;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Delivery")]
 pub struct DeliveryArgs {
-    /// Where events go that could not be delivered: URL, ksvc:NAME[:NAMESPACE], broker:NAME[:NAMESPACE] or svc:NAME[:NAMESPACE]
+    /// Where events go that could not be delivered: URL, or ksvc:NAME, broker:NAME or svc:NAME, each with :NAMESPACE where it is another one
     #[arg(long, value_name = "SINK")]
     dl_sink: Option<Sink>,
     /// Attempts after the first

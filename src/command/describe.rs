@@ -25,7 +25,7 @@ use crate::terminal::{escape, escape_block};
 #[command(after_help = "Examples:\n  pelton describe trigger orders\n  pelton describe ksvc/hello broker/default\n  \
                         pelton describe triggers -l team=shop -n shop")]
 pub struct DescribeArgs {
-    /// KIND[,KIND], KIND NAME..., or KIND/NAME...; a NAME may be NAMESPACE/NAME
+    /// KIND or KIND,KIND, KIND NAME..., or KIND/NAME...; a NAME may be NAMESPACE/NAME
     #[arg(value_name = "KIND", required = true)]
     words: Vec<String>,
     #[command(flatten)]

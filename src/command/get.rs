@@ -27,7 +27,7 @@ use crate::kube::{Change, Follow, KubeApi, Place, Selection};
                         pelton get broker default -o jsonpath={.status.address.url}\n  pelton get triggers -o yaml > triggers.yaml"
 )]
 pub struct GetArgs {
-    /// KIND[,KIND], KIND NAME..., or KIND/NAME...; a NAME may be NAMESPACE/NAME
+    /// KIND or KIND,KIND, KIND NAME..., or KIND/NAME...; a NAME may be NAMESPACE/NAME
     #[arg(value_name = "KIND", required = true)]
     words: Vec<String>,
     #[command(flatten)]

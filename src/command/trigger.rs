@@ -72,7 +72,7 @@ struct CreateArgs {
     /// Only events whose attribute has that value, as NAME=VALUE; may be repeated, and all must hold
     #[arg(long = "filter", value_name = "NAME=VALUE", value_parser = filter)]
     filters: Vec<Filter>,
-    /// Who gets the events: URL, ksvc:NAME[:NAMESPACE], broker:NAME[:NAMESPACE] or svc:NAME[:NAMESPACE]
+    /// Who gets the events: URL, or ksvc:NAME, broker:NAME or svc:NAME, each with :NAMESPACE where it is another one
     #[arg(long)]
     sink: Sink,
     #[command(flatten)]
@@ -89,7 +89,7 @@ struct UpdateArgs {
     /// NAME=VALUE for another value of an attribute, NAME- to ask for none; may be repeated
     #[arg(long = "filter", value_name = "NAME=VALUE", value_parser = filter_or_none)]
     filters: Vec<Filter>,
-    /// Who gets the events: URL, ksvc:NAME[:NAMESPACE], broker:NAME[:NAMESPACE] or svc:NAME[:NAMESPACE]
+    /// Who gets the events: URL, or ksvc:NAME, broker:NAME or svc:NAME, each with :NAMESPACE where it is another one
     #[arg(long)]
     sink: Option<Sink>,
     #[command(flatten)]
