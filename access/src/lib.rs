@@ -4,7 +4,7 @@
 //!
 //! | question | where |
 //! | --- | --- |
-//! | what does the access file say, and what is wrong with it | [`file`] |
+//! | what does the access file say, and what is wrong with it | `file` |
 //! | whose certificate, whose token is this | [`subject`], [`StaticTokens`], [`account`], [`Issuer`] |
 //! | what does a request want | [`Attributes`] |
 //! | may he | [`Caller`], by the rules of `need` and the grants of [`Policy`] |
