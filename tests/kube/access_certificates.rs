@@ -1,13 +1,12 @@
 //! TLS: whom a client trusts, and whom the server does.
 
 use std::path::Path;
-use std::process::Command;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 
-use crate::command::{Running, pelton, run};
+use crate::command::{pelton, run};
 use crate::guarded::{put, token, with_kubectl, with_kubectl_and};
 use crate::scene::Scene;
 use crate::support::skipped;
@@ -145,21 +144,4 @@ fn nobody_listens_for_other_machines_without_asking_who_they_are() {
     assert_eq!(code, 2, "{stderr}");
     assert!(stderr.contains("bindings[0].role") && stderr.contains("token: nobody knows it"), "{stderr}");
     assert!(!folder.path().join("data").join("serving").exists(), "nothing was begun");
-
-    let program = match tools::installed_kubectl() {
-        Ok(program) => program,
-        Err(why) => return skipped("an API for other machines", &why),
-    };
-    let data = folder.path().join("data");
-    let mut command = pelton();
-    command.args(["up", "--api-auth", "--api-listen", "0.0.0.0:0", "--log", "warn"]).arg("--data").arg(&data);
-    for listen in ["--ingress-listen", "--gateway-listen", "--metrics-listen"] {
-        command.args([listen, "127.0.0.1:0"]);
-    }
-    let running = Running::start(&mut command);
-    running.line_with("is ready");
-    let mut command = Command::new(program);
-    command.env("HOME", folder.path()).env("KUBECONFIG", data.join("kubeconfig"));
-    let (code, _, stderr) = run(command.args(["get", "ns"]));
-    assert_eq!(code, 0, "{stderr}");
 }

@@ -82,7 +82,8 @@ fn describe(out: &mut String, copy: &CopyView, trace: &TraceView, shown: Shown) 
         out.push_str("\n  The Broker has no Trigger.\n");
     }
     if left_out > 0 {
-        let _ = writeln!(out, "\n  {left_out} Triggers do not let it pass (-o wide lists them).");
+        let others = if left_out == 1 { "1 Trigger does".to_owned() } else { format!("{left_out} Triggers do") };
+        let _ = writeln!(out, "\n  {others} not let it pass (shown with -o wide).");
     }
     if copy.more_triggers > 0 {
         let _ = writeln!(out, "\n  {} more Triggers of the Broker were not looked at.", copy.more_triggers);
@@ -214,7 +215,7 @@ mod tests {
             "3   T1      subscriber         failed    503    4ms    next T2\n",
             "1   T3      dead-letter-sink   timeout   -      5ms\n",
             "1   T4      subscriber         replied   200    6ms    reply 1/9\n",
-            "  1 Triggers do not let it pass",
+            "  1 Trigger does not let it pass",
             "  4 more Triggers",
             "Attempts made before are not kept any more: a remembers those since T8, b does not answer.\n",
             "1 copy in 12 events, looked at up to T7; 2 went out of the log",
