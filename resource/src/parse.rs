@@ -141,10 +141,12 @@ fn read(text: &str) -> Result<Documents, (Option<u64>, String)> {
 fn read_json(text: &str) -> Result<Documents, (Option<u64>, String)> {
     let mut documents = Vec::new();
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<StrictValue>();
+    let (mut line, mut counted_to) = (1, 0);
     loop {
-        let start = stream.byte_offset();
-        let space = text[start..].len() - text[start..].trim_start().len();
-        let line = 1 + text[..start + space].bytes().filter(|b| *b == b'\n').count() as u64;
+        let rest = &text[stream.byte_offset()..];
+        let start = text.len() - rest.trim_start().len();
+        line += text[counted_to..start].bytes().filter(|b| *b == b'\n').count() as u64;
+        counted_to = start;
         match stream.next() {
             // What is stored stands within other values, and what reads it takes 127 levels.
             Some(Ok(StrictValue(value))) if depth_of(&value) > MAX_MANIFEST_DEPTH => {

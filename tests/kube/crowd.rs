@@ -25,12 +25,16 @@ fn get(api: SocketAddr, path: &str) -> Value {
     serde_json::from_slice(&answer.body).unwrap()
 }
 
+/// Triggers as JSON, one after the other: of YAML a text has 1,024 documents at most.
 fn manifest(triggers: usize) -> String {
     let one = |number| {
-        format!(
-            "---\napiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {{name: t{number:05}}}\nspec: {{broker: \
-             default, filter: {{attributes: {{type: t{number}}}}}, subscriber: {{uri: 'http://127.0.0.1:9/'}}}}\n"
-        )
+        let spec = json!({
+            "broker": "default", "filter": {"attributes": {"type": format!("t{number}")}},
+            "subscriber": {"uri": "http://127.0.0.1:9/"},
+        });
+        let name = format!("t{number:05}");
+        let api = "eventing.knative.dev/v1";
+        json!({"apiVersion": api, "kind": "Trigger", "metadata": {"name": name}, "spec": spec}).to_string()
     };
     (0..triggers).map(one).collect()
 }
