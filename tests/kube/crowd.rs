@@ -1,6 +1,6 @@
 //! Many Triggers, and many who watch them.
 //!
-//! `PELTON_CROWD_TRIGGERS` is how many Triggers there are: 1,000 unless given; the whole is 10,000.
+//! `PELTON_CROWD_TRIGGERS` is how many Triggers there are: 1,000 unless given.
 
 use std::net::SocketAddr;
 use std::sync::mpsc;
