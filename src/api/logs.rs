@@ -28,11 +28,11 @@ use pelton_serving_gateway::logs::{Followed, Logs};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use self::reading::Reading;
-use super::Api;
 use super::gateway::revisions_of;
 use super::problem::Problem;
 use super::router::{Outcome, query_value};
 use super::serving_view::LogRecord;
+use super::{Api, rfc3339};
 use crate::config::parse_duration;
 use crate::http::Body;
 use crate::terminal::escape;
@@ -224,11 +224,6 @@ fn record_of(revision: String, followed: Followed) -> LogRecord {
         },
         Followed::Missing(lines) => LogRecord::Missing { revision, lines },
     }
-}
-
-fn rfc3339(at: UnixMillis) -> String {
-    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
-    format!("{:.3}", jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX))
 }
 
 fn write(piece: &mut Vec<u8>, record: &LogRecord) {
