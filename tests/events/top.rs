@@ -54,9 +54,10 @@ struct Terminal {
 
 impl Terminal {
     fn start(api: &str) -> Self {
-        let command = format!("stty rows 6 cols 30; {} top --interval 200ms", env!("CARGO_BIN_EXE_pelton"));
+        // `exec`: a shell that stayed would get the terminal's signal too, and its end would be the exit code.
+        let command = format!("stty rows 6 cols 30; exec {} top --interval 200ms", env!("CARGO_BIN_EXE_pelton"));
         let mut script = std::process::Command::new("script");
-        script.args(["-q", "-e", "-f", "-c", &command, "/dev/null"]).env("PELTON_API", api);
+        script.args(["-q", "-e", "-f", "-c", &command, "/dev/null"]).env("PELTON_API", api).env("SHELL", "/bin/sh");
         let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut output = script.stdout.take().unwrap();
         let drawn = std::sync::Arc::<parking_lot::Mutex<Vec<u8>>>::default();
