@@ -67,7 +67,9 @@ const SEEN_WITHIN: Duration = Duration::from_secs(2);
 pub struct ClusterOptions {
     /// How long a call is tried. Then it was not done, or nobody knows.
     pub patience: Duration,
-    /// How long one try may take. An append has its producer key and is tried again; of any other change nobody knows then.
+    /// How long one try may take. An append has its producer key and is tried again; of any other change of a group nobody
+    /// knows then. A change in the registry has all of `patience`: its answer waits for the controllers, which can take
+    /// seconds where it is of thousands of resources, and a second try would follow nothing.
     pub try_timeout: Duration,
 }
 
@@ -219,7 +221,11 @@ impl<L: NodeClient, C: Connect> Inner<L, C> {
                             false => std::future::pending().await,
                         }
                     };
-                    self.answer(call(node), succeeded, deadline).await
+                    let until = match place {
+                        Place::Registry if !is_repeatable => deadline,
+                        _ => self.end_of_try(deadline),
+                    };
+                    answer(call(node), succeeded, until).await
                 }
                 None => Err(Failed::from(E::unavailable())),
             };
@@ -238,21 +244,9 @@ impl<L: NodeClient, C: Connect> Inner<L, C> {
         }
     }
 
-    /// Waits for the answer to a try, until its time is up or the node that was asked is `succeeded`: one that is cut off
-    /// or stands still does not even refuse. Nobody knows then whether it was done.
-    async fn answer<T, E: Refused>(
-        &self,
-        call: impl Future<Output = Result<T, E>>,
-        succeeded: impl Future<Output = NodeId>,
-        deadline: Instant,
-    ) -> Result<T, Failed<E>> {
-        let until = deadline.min(Instant::now() + self.options.try_timeout);
-        tokio::select! {
-            biased;
-            answer = call => answer.map_err(Failed::from),
-            leader = succeeded => Err(Failed { error: E::unknown(), successor: Some(leader) }),
-            () = sleep_until(until) => Err(Failed::from(E::unknown())),
-        }
+    /// When a try that begins now is given up.
+    fn end_of_try(&self, deadline: Instant) -> Instant {
+        deadline.min(Instant::now() + self.options.try_timeout)
     }
 
     /// What follows from a try that failed: whom to ask next, if somebody was named, after the wait that it takes. `None`
@@ -298,6 +292,21 @@ impl<L: NodeClient, C: Connect> Inner<L, C> {
         let mut resources = self.nodes.resources.clone();
         // Too slow is no error: it is stored.
         let _ = timeout(SEEN_WITHIN, resources.wait_for(|resources| is_seen(resources))).await;
+    }
+}
+
+/// Waits for the answer to a try, until its time is up or the node that was asked is `succeeded`: one that is cut off or
+/// stands still does not even refuse. Nobody knows then whether it was done.
+async fn answer<T, E: Refused>(
+    call: impl Future<Output = Result<T, E>>,
+    succeeded: impl Future<Output = NodeId>,
+    until: Instant,
+) -> Result<T, Failed<E>> {
+    tokio::select! {
+        biased;
+        answer = call => answer.map_err(Failed::from),
+        leader = succeeded => Err(Failed { error: E::unknown(), successor: Some(leader) }),
+        () = sleep_until(until) => Err(Failed::from(E::unknown())),
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pelton_client::memory::{MemoryCluster, MemoryNode};
 use pelton_client::{
     AppendError, BrokerName, Client as _, ClusterChange, ClusterClient, ClusterError, ClusterOptions, DispatchQuery,
-    GroupId, Hops, NodeId, Offset, Position, ReadError,
+    GroupId, Hops, NodeId, Offset, OperationError, Position, ReadError, Selection,
 };
 use pelton_env::SeededChance;
 use pelton_event::{AttributeValue, Event};
@@ -237,12 +237,29 @@ async fn only_what_may_be_repeated_is_asked_of_the_next_leader() {
         moves.away(NodeId(1), false);
     });
     let begun = Instant::now();
-    let (read, changed) = tokio::join!(async { (client.first(GROUP).await, begun.elapsed()) }, async {
-        (client.change_cluster(ClusterChange::Drain(NodeId(3))).await, begun.elapsed())
-    },);
+    let (read, redriven, changed) = tokio::join!(
+        async { (client.first(GROUP).await, begun.elapsed()) },
+        async { (client.redrive(Selection::All).await, begun.elapsed()) },
+        async { (client.change_cluster(ClusterChange::Drain(NodeId(3))).await, begun.elapsed()) },
+    );
     assert!(matches!(read, (Ok(Offset(0)), took) if took < Duration::from_millis(1_020)), "{read:?}");
-    let three_seconds = ClusterOptions::default().try_timeout;
-    assert!(matches!(changed, (Err(ClusterError::OutcomeUnknown), took) if took == three_seconds), "{changed:?}");
+    let ClusterOptions { patience, try_timeout } = ClusterOptions::default();
+    assert_eq!(redriven, (Err(OperationError::OutcomeUnknown), try_timeout));
+    assert!(matches!(changed, (Err(ClusterError::OutcomeUnknown), took) if took == patience), "{changed:?}");
+}
+
+/// The node waits for its controllers before it answers, longer than a try of an append may take.
+#[tokio::test(start_paused = true)]
+async fn a_change_of_the_registry_is_waited_for() {
+    let cluster = MemoryCluster::new(3, 1);
+    let client = beside(&cluster, 2);
+    let longer = ClusterOptions::default().try_timeout * 2;
+    cluster.settle_within(longer);
+    let slow = "{apiVersion: eventing.knative.dev/v1, kind: Broker, metadata: {name: slow}}";
+    let slow = pelton_resource::parse_documents(slow, "slow").unwrap();
+    let begun = Instant::now();
+    let stored = client.apply(slow).await.unwrap();
+    assert_eq!((stored.len(), begun.elapsed()), (1, longer));
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::lost::Lost;
 use super::nodes::info_of;
-use super::{Connect, Failed, Inner, Place, retries};
+use super::{Connect, Failed, Inner, Place, answer, retries};
 use crate::retry::{Refused as _, Tries, Verdict};
 use crate::routing::Target;
 use crate::{AppendError, Appended, BrokerName, GroupId, Hops, NodeClient, NodeId, ProducerKey};
@@ -177,7 +177,7 @@ impl<L: NodeClient, C: Connect> Asked<L, C> {
             let answer = match reached {
                 Some((id, node)) => {
                     let append = node.append(group, &broker, events.as_slice(), hops, Some(key));
-                    inner.answer(append, inner.nodes.succeeded(&view, place, id), deadline).await
+                    answer(append, inner.nodes.succeeded(&view, place, id), inner.end_of_try(deadline)).await
                 }
                 None => Err(Failed::from(AppendError::Unavailable)),
             };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use pelton_event::Event;
@@ -46,6 +47,8 @@ struct State {
     away: BTreeSet<NodeId>,
     /// Nodes that do what they are asked and do not say so.
     mute: BTreeSet<NodeId>,
+    /// How long the answer to an apply waits for the controllers.
+    settles: Duration,
     /// Nodes that are not reached.
     gone: BTreeSet<NodeId>,
     /// Groups whose replicas reach none of each other.
@@ -233,6 +236,11 @@ impl MemoryCluster {
         } else {
             state.mute.remove(&node)
         };
+    }
+
+    /// What is applied is stored at once, and answered so much later.
+    pub fn settle_within(&self, settles: Duration) {
+        self.0.state.lock().settles = settles;
     }
 
     /// A node that is gone takes no connection. What a majority of whose replicas are gone, the others refuse.
@@ -500,6 +508,8 @@ impl NodeClient for MemoryNode {
         self.here().await;
         let stored = self.registry()?.apply(resources).await?;
         self.cluster.0.adopt();
+        let settles = self.cluster.0.state.lock().settles;
+        tokio::time::sleep(settles).await;
         Ok(stored)
     }
 
