@@ -331,10 +331,10 @@ impl Node {
         self.within_memory_with(0, after);
     }
 
-    /// The same where it has so many resources: 8 KiB more for each.
+    /// The same where it has so many resources: 16 KiB more for each.
     #[track_caller]
     pub fn within_memory_with(&self, resources: usize, after: &str) {
-        let (peak, cap) = (self.memory_kib("VmHWM"), MEMORY_CAP_KIB + 8 * resources as u64);
+        let (peak, cap) = (self.memory_kib("VmHWM"), MEMORY_CAP_KIB + 16 * resources as u64);
         eprintln!("after {after} the process had used at most {} MiB", peak / 1024);
         assert!(peak < cap, "after {after}: {} MiB", peak / 1024);
     }
