@@ -68,6 +68,12 @@ impl Attributes {
         Self { verb: verb.to_owned(), target }
     }
 
+    /// The same with another verb.
+    #[must_use]
+    pub fn with_verb(self, verb: &str) -> Self {
+        Self { verb: verb.to_owned(), ..self }
+    }
+
     /// Whether nothing is changed by it.
     #[must_use]
     pub fn is_read(&self) -> bool {

@@ -11,6 +11,10 @@ const MAX_TEXT_BYTES: usize = 512;
 /// Of so many groups it is told that somebody was in them.
 const MAX_GROUPS: usize = 32;
 
+/// Whether nothing was to be stored, where a request says that elsewhere than in its query. Its answer has it as an extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DryRun(pub bool);
+
 /// One line of the audit log. There is no place in it for a body, a value of a Secret or a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -85,6 +85,12 @@ impl Jws {
         self.claims.get("iss").and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// When it ends as it says, unproved, in seconds since 1970: for one that was proved before.
+    #[must_use]
+    pub fn claimed_end(&self) -> Option<u64> {
+        self.claims.get("exp").and_then(Value::as_f64).map(|seconds| seconds as u64)
+    }
+
     /// What it says, once one of the keys has signed it.
     ///
     /// # Errors

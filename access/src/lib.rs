@@ -29,7 +29,7 @@ mod static_token;
 pub mod subject;
 
 pub use attributes::{Attributes, SYSTEM_NAMESPACE, Target};
-pub use audit::AuditLine;
+pub use audit::{AuditLine, DryRun};
 pub use caller::Caller;
 pub use identity::{Identity, MASTERS};
 pub use issuer::Issuer;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use pelton_access::Caller;
+use pelton_access::{Caller, DryRun};
 use pelton_client::Client;
 use pelton_resource::Time;
 use serde_json::{Value, json};
@@ -62,6 +62,9 @@ impl<C: Client> ControlPlane<C> {
         match named {
             Named::Collection(collection) => self.collection(&collection, &query, parts, body, caller).await,
             Named::Object(target) => self.object(&target, &query, parts, body, caller).await,
+            Named::Tokens(_) if query.all("dryRun").any(|value| !value.is_empty()) => {
+                Err(ApiError::bad_request("dryRun: a token cannot be tried, it is made or not; none was made"))
+            }
             Named::Tokens(target) => self.token(&target, parts, body, caller).await,
             Named::GroupVersion(..) | Named::Group(_) | Named::Groups | Named::CoreVersions => {
                 Err(ApiError::no_such_path())
@@ -99,7 +102,7 @@ impl<C: Client> ControlPlane<C> {
                 let metadata = json!({"resourceVersion": versions::of(&self.current()).to_string()});
                 let kind = format!("{}List", row.kind);
                 let list = json!({"kind": kind, "apiVersion": row.api_version(), "metadata": metadata, "items": items});
-                Ok(body::json(StatusCode::OK, &list))
+                Ok(tried(body::json(StatusCode::OK, &list), &options))
             }
             _ => Err(ApiError::method_not_allowed()),
         }
@@ -172,18 +175,23 @@ impl<C: Client> ControlPlane<C> {
                 let options = write_options("PatchOptions", query, headers)?.of(caller, &target.namespace);
                 let how = patch_type(&incoming::media_type(headers), row)?;
                 let patch = incoming::text(body).await?;
-                let written = self.patch(target, how, &patch, &options).await?;
+                // An apply makes what is not there, and that is asked for beside.
+                let making = attributes(&parts.method, &parts.uri).with_verb("create");
+                let may_make =
+                    caller.may(&making).then_some(()).ok_or_else(|| ApiError::refused(caller.identity(), &making));
+                let written = self.patch(target, how, &patch, &options, may_make).await?;
                 self.written(row, written, query, headers)
             }
             Method::DELETE if row.may("delete") => {
                 let options = delete_options(query, headers, body).await?;
-                Ok(match self.delete(target, &options).await? {
+                let answer = match self.delete(target, &options).await? {
                     Deleted::Waits(resource) => body::json(StatusCode::OK, &shown(row, &resource)),
                     Deleted::Gone(resource) => {
                         let uid = resource.meta().uid.clone().unwrap_or_default();
                         body::json(StatusCode::OK, &success(row, &target.name, &uid))
                     }
-                })
+                };
+                Ok(tried(answer, &options))
             }
             _ => Err(ApiError::method_not_allowed()),
         }
@@ -317,6 +325,12 @@ fn cached(document: &Value, content_type: &'static str, headers: &HeaderMap) -> 
         answer.headers_mut().insert(header::ETAG, tag);
     }
     answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    answer
+}
+
+/// The answer to a deletion, for whoever writes it down: the body may have said that it is only tried.
+fn tried(mut answer: Answer, options: &DeleteOptions) -> Answer {
+    answer.extensions_mut().insert(DryRun(options.is_dry_run));
     answer
 }
 

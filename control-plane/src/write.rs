@@ -102,16 +102,17 @@ impl<C: Client> ControlPlane<C> {
         self.change(target, options, |edit, old| edit.replace(old, object.clone())).await
     }
 
-    /// Changes an object by a patch. An apply makes one that is not there.
+    /// Changes an object by a patch. An apply makes one that is not there, if that may be.
     ///
     /// # Errors
-    /// The patch does not fit, or what it makes cannot be.
+    /// The patch does not fit, or what it makes cannot be or may not.
     pub(crate) async fn patch(
         &self,
         target: &Target,
         how: PatchType,
         body: &Value,
         options: &WriteOptions,
+        may_make: Result<(), ApiError>,
     ) -> Result<Written, ApiError> {
         let makes = how == PatchType::Apply && target.part == Part::Main;
         for _ in 0..TRIES {
@@ -123,6 +124,7 @@ impl<C: Client> ControlPlane<C> {
                     changed => return changed,
                 }
             }
+            may_make.clone()?;
             self.check_namespace(target)?;
             match self.make(target, options, |edit| edit.apply(None, body)).await {
                 // It came meanwhile.

@@ -1,6 +1,7 @@
-//! Changes, written down: a file of JSON lines that has a bound.
+//! Changes, written down: a file of JSON lines that has a bound, and another one with those that were refused. Who may nothing
+//! can fill the latter, and nothing that was done is pushed out by that.
 //!
-//! A thread of its own writes, so that a disk that hangs holds up no request. A line that cannot be written, because the disk
+//! A thread for each writes, so that a disk that hangs holds up no request. A line that cannot be written, because the disk
 //! is full or hangs for longer than the lines that wait here are few, is lost: it is counted, it is said in the log, and the
 //! change it was about is made all the same. What is refused is not the change but its record, as a cluster that takes no
 //! changes could not be mended.
@@ -33,9 +34,19 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 const LOST: &str = "pelton_api_audit_lines_lost_total";
 
+/// What the name of the file with refusals has more.
+const REFUSED: &str = ".refused";
+
 /// The audit log.
 #[derive(Debug)]
-pub struct Audit(SyncSender<Message>);
+pub struct Audit {
+    done: Lines,
+    refused: Lines,
+}
+
+/// Where lines of one file are handed over.
+#[derive(Debug)]
+struct Lines(SyncSender<Message>);
 
 enum Message {
     Line(String),
@@ -43,11 +54,33 @@ enum Message {
 }
 
 impl Audit {
-    /// Goes on with the file, or begins it.
+    /// Goes on with the files, or begins them.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// They cannot be written.
     pub fn open(path: &Path) -> Result<Self, AccessError> {
+        Ok(Self { done: Lines::open(path)?, refused: Lines::open(&with_end(path, REFUSED))? })
+    }
+
+    /// Hands a line over, without its end. Nobody waits for it.
+    pub fn write(&self, line: String) {
+        self.done.write(line);
+    }
+
+    /// The same with a line about what nobody has done.
+    pub fn write_refused(&self, line: String) {
+        self.refused.write(line);
+    }
+
+    /// Waits for the lines that were handed over, for a while.
+    pub async fn flush(&self) {
+        let _ =
+            tokio::time::timeout(FLUSH_WITHIN, async { tokio::join!(self.done.flush(), self.refused.flush()) }).await;
+    }
+}
+
+impl Lines {
+    fn open(path: &Path) -> Result<Self, AccessError> {
         let failed = |source| AccessError::Audit { file: path.to_owned(), source };
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(failed)?;
@@ -59,18 +92,16 @@ impl Audit {
         Ok(Self(lines))
     }
 
-    /// Hands a line over, without its end. Nobody waits for it.
-    pub fn write(&self, line: String) {
+    fn write(&self, line: String) {
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.0.try_send(Message::Line(line)) {
             counter!(LOST).increment(1);
         }
     }
 
-    /// Waits for the lines that were handed over, for a while.
-    pub async fn flush(&self) {
+    async fn flush(&self) {
         let (done, flushed) = tokio::sync::oneshot::channel();
         if self.0.try_send(Message::Flush(done)).is_ok() {
-            let _ = tokio::time::timeout(FLUSH_WITHIN, flushed).await;
+            let _ = flushed.await;
         }
     }
 }
@@ -121,26 +152,34 @@ impl Log {
         let written = self.file.write_all(bytes.as_bytes());
         // After a failure some of it may be there.
         self.is_torn = written.is_err() && ends_within_a_line(&self.path).unwrap_or(true);
-        self.size_bytes += bytes.len() as u64;
+        match &written {
+            Ok(()) => self.size_bytes += bytes.len() as u64,
+            Err(_) => self.size_bytes = self.file.metadata().map_or(self.size_bytes, |is| is.len()),
+        }
         written
     }
 
+    /// Begins another file. It can be called again when it failed, and that costs no older file: only what is in the way is
+    /// moved, up to the first number that is free.
     fn begin_another(&mut self) -> io::Result<()> {
-        let older = |number: u32| {
-            let mut name = self.path.clone().into_os_string();
-            name.push(format!(".{number}"));
-            PathBuf::from(name)
-        };
-        for number in (1..OLDER_FILES).rev() {
-            match std::fs::rename(older(number), older(number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+        let older = |number: u32| with_end(&self.path, &format!(".{number}"));
+        // It is not there when somebody has moved it, or when the new one could not be begun.
+        if self.path.try_exists()? {
+            let free = (1..OLDER_FILES).find(|number| !older(*number).exists()).unwrap_or(OLDER_FILES);
+            for number in (1..free).rev() {
+                std::fs::rename(older(number), older(number + 1))?;
             }
+            std::fs::rename(&self.path, older(1))?;
         }
-        std::fs::rename(&self.path, older(1))?;
         *self = Self::open(self.path.clone(), self.max_bytes)?;
         Ok(())
     }
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
 }
 
 fn ends_within_a_line(path: &Path) -> io::Result<bool> {
@@ -190,6 +229,68 @@ mod tests {
         assert_eq!(names, ["audit.log", "audit.log.1", "audit.log.2", "audit.log.3", "audit.log.4"]);
         assert_eq!(lines(&path), ["line 19"]);
         assert_eq!(lines(&folder.path().join("audit.log.4")), ["line 15"]);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_begun_costs_no_older_one_and_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let mut log = Log::open(path.clone(), 10).unwrap();
+        for number in 0..5 {
+            log.write(&format!("line {number:02}")).unwrap();
+        }
+        let older = |number: u32| lines(&with_end(&path, &format!(".{number}")));
+        // As when the last rename was done and the file could not be opened.
+        for number in (1..4).rev() {
+            std::fs::rename(with_end(&path, &format!(".{number}")), with_end(&path, &format!(".{}", number + 1)))
+                .unwrap();
+        }
+        std::fs::rename(&path, with_end(&path, ".1")).unwrap();
+        log.write("line 05").unwrap();
+        assert_eq!(lines(&path), ["line 05"]);
+        for number in 1..=4 {
+            assert_eq!(older(number), [format!("line {:02}", 5 - number)]);
+        }
+    }
+
+    #[test]
+    fn a_file_that_somebody_moved_away_is_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let mut log = Log::open(path.clone(), 10).unwrap();
+        log.write("line 00").unwrap();
+        log.write("line 01").unwrap();
+        std::fs::rename(&path, folder.path().join("mine")).unwrap();
+        log.write("line 02").unwrap();
+        assert_eq!(lines(&path), ["line 02"]);
+        assert_eq!(lines(&with_end(&path, ".1")), ["line 00"]);
+    }
+
+    #[test]
+    fn what_was_not_written_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let mut log = Log::open(path.clone(), 20).unwrap();
+        log.write("one").unwrap();
+        let good = std::mem::replace(&mut log.file, File::open(&path).unwrap());
+        for _ in 0..10 {
+            assert!(log.write("lost").is_err());
+        }
+        log.file = good;
+        log.write("two").unwrap();
+        assert_eq!(lines(&path), ["one", "two"]);
+    }
+
+    #[tokio::test]
+    async fn what_was_refused_is_in_a_file_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let audit = Audit::open(&path).unwrap();
+        audit.write("one".to_owned());
+        audit.write_refused("two".to_owned());
+        audit.flush().await;
+        assert_eq!(lines(&path), ["one"]);
+        assert_eq!(lines(&with_end(&path, ".refused")), ["two"]);
     }
 
     #[test]

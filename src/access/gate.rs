@@ -6,18 +6,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use futures_util::future::ready;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode, header};
-use pelton_access::{Attributes, AuditLine, Caller};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use pelton_access::{Attributes, AuditLine, Caller, DryRun};
 use pelton_client::Client;
 use pelton_control_plane::ControlPlane;
 use pelton_env::{Chance, Clock};
 use pelton_resource::Time;
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::audit::Audit;
-use super::authenticator::{Authenticator, Unknown};
+use super::authenticator::{Authenticator, Trusted, Unknown};
 use super::wanted;
 use crate::api::{Problem, query_value};
 use crate::http::{Admit, Body, Peer};
@@ -27,6 +29,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// What the answer names the line of the audit log by.
 const AUDIT_ID: &str = "audit-id";
+
+/// Why an answer is kept back.
+const OVER: &str = "the cluster's authority is another one than when the request came";
 
 /// What stands before the routes.
 #[derive(Clone)]
@@ -42,8 +47,22 @@ pub struct Entered {
     /// Who makes it.
     pub caller: Caller,
     record: Option<Record>,
-    /// Its head, where it can happen that he may no more.
-    asked: Option<(Arc<Authenticator>, Parts)>,
+    /// Where it can happen that he may no more.
+    asked: Option<Asked>,
+}
+
+/// The head of a request that was let in, and by what it was.
+struct Asked {
+    authenticator: Arc<Authenticator>,
+    parts: Parts,
+    authority: Option<String>,
+}
+
+/// Who was let in by the head of his request, and the authority that there was then. An extension of the request.
+#[derive(Clone)]
+struct LetIn {
+    caller: Caller,
+    authority: Option<String>,
 }
 
 /// What is written down of a change.
@@ -81,6 +100,7 @@ impl Gate {
 
     /// Lets a request in by its head, with its caller as an extension, or refuses it before its body is read.
     async fn look<C: Client>(&self, authenticator: &Authenticator, mut parts: Parts) -> Result<Parts, Response<Body>> {
+        let authority = authenticator.authority();
         let caller = match authenticator.caller(&parts.headers, parts.extensions.get::<Peer>()).await {
             Ok(caller) => caller,
             Err(error) => {
@@ -94,7 +114,12 @@ impl Gate {
         };
         let wanted = wanted::of_head::<C>(&parts);
         if caller.may(&wanted) {
-            parts.extensions.insert(caller);
+            // What everybody may ask for needs none, and what is held of bodies is the room of those who are known.
+            if !caller.identity().is_authenticated() && has_body(&parts.headers) {
+                let why = "a body is only taken of who has shown who he is";
+                return Err(plain(StatusCode::PAYLOAD_TOO_LARGE, why));
+            }
+            parts.extensions.insert(LetIn { caller, authority });
             return Ok(parts);
         }
         if !caller.identity().is_authenticated() {
@@ -112,11 +137,11 @@ impl Gate {
     /// # Errors
     /// The answer, when the caller may not do all that is in it.
     pub async fn enter<C: Client>(&self, request: Request<Bytes>) -> Result<(Request<Bytes>, Entered), Response<Body>> {
-        let caller = match &self.authenticator {
-            None => Caller::local(),
+        let LetIn { caller, authority } = match &self.authenticator {
+            None => LetIn { caller: Caller::local(), authority: None },
             // What has passed the door has one. Without it nobody is let in.
-            Some(_) => match request.extensions().get::<Caller>() {
-                Some(caller) => caller.clone(),
+            Some(_) => match request.extensions().get::<LetIn>() {
+                Some(let_in) => let_in.clone(),
                 None => return Err(plain(StatusCode::UNAUTHORIZED, "Unauthorized")),
             },
         };
@@ -130,8 +155,15 @@ impl Gate {
         match wanted::of_body(&request, &caller) {
             Ok(all) => {
                 let record = self.record(&caller, all.unwrap_or_else(|| vec![head]), &parts);
-                let asked = self.authenticator.clone().map(|authenticator| (authenticator, parts));
-                Ok((request, Entered { caller, record, asked }))
+                let asked = self.authenticator.clone().map(|authenticator| Asked { authenticator, parts, authority });
+                match asked.as_ref().filter(|asked| asked.is_over()).map(|asked| not_now::<C>(&asked.parts, OVER)) {
+                    None => Ok((request, Entered { caller, record, asked })),
+                    // The body took its time.
+                    Some(mut response) => {
+                        Entered { caller, record, asked: None }.leave::<C>(&mut response);
+                        Err(response)
+                    }
+                }
             }
             Err(why) => {
                 let wanted = Attributes::path(&parts.method.as_str().to_ascii_lowercase(), parts.uri.path());
@@ -162,15 +194,48 @@ impl Gate {
 impl Entered {
     /// Writes down how a request was answered. An answer that goes on ends soon after its caller may no more.
     pub fn leave<C: Client>(self, response: &mut Response<Body>) {
-        if let Some((authenticator, parts)) = self.asked {
-            let body = std::mem::replace(response.body_mut(), Body::from(Bytes::new()));
-            *response.body_mut() = body.until(until_refused::<C>(authenticator, parts));
+        if let Some(mut record) = self.record {
+            if let Ok(id) = HeaderValue::try_from(&record.id) {
+                response.headers_mut().insert(AUDIT_ID, id);
+            }
+            if let Some(DryRun(is_dry_run)) = response.extensions().get() {
+                record.is_dry_run = *is_dry_run;
+            }
+            record.write(response.status().as_u16(), named(response).as_deref());
         }
-        let Some(mut record) = self.record else { return };
-        if let Ok(id) = HeaderValue::try_from(&record.id) {
-            response.headers_mut().insert(AUDIT_ID, id);
+        if let Some(asked) = self.asked {
+            asked.keep::<C>(response);
         }
-        record.write(response.status().as_u16(), named(response).as_deref());
+    }
+}
+
+impl Asked {
+    /// Whether the authority is another one than when he was let in, or there is none.
+    fn is_over(&self) -> bool {
+        self.authenticator.authority() != self.authority
+    }
+
+    /// Lets an answer go on only as long as it is his. To delete the authority is to shut everybody out, so nothing that may
+    /// have the keys of the next one in it is given to who was let in before.
+    fn keep<C: Client>(self, response: &mut Response<Body>) {
+        // What is made is the caller's own, and of one that is deleted only the name is told: by whoever deletes it as well.
+        let shows_objects = self.parts.method != Method::POST && wanted::of_head::<C>(&self.parts).verb != "delete";
+        if self.is_over() && shows_objects {
+            *response = not_now::<C>(&self.parts, OVER);
+            return;
+        }
+        let body = std::mem::replace(response.body_mut(), Body::from(Bytes::new()));
+        *response.body_mut() = match body {
+            Body::Whole(_) => body,
+            Body::Pieces(pieces) => {
+                let (authenticator, authority) = (Arc::clone(&self.authenticator), self.authority);
+                let changes = authenticator.changes();
+                // After a piece was made of what there is, so that it cannot be of something newer.
+                let still = Arc::clone(&authenticator);
+                let his = pieces.take_while(move |_| ready(still.authority() == authority));
+                Body::pieces(his).until(until_refused::<C>(authenticator, self.parts, changes))
+            }
+        };
     }
 }
 
@@ -189,6 +254,8 @@ impl Record {
                 ..AuditLine::new(self.caller.identity(), wanted, name)
             };
             match serde_json::to_string(&line) {
+                // Whoever may nothing can have as much refused as he likes: that is not to push out what was done.
+                Ok(line) if code == StatusCode::FORBIDDEN.as_u16() => self.audit.write_refused(line),
                 Ok(line) => self.audit.write(line),
                 Err(error) => tracing::error!(%error, "a line of the audit log could not be made"),
             }
@@ -204,18 +271,32 @@ impl Drop for Record {
     }
 }
 
-/// Done once the caller of a request is refused.
-async fn until_refused<C: Client>(authenticator: Arc<Authenticator>, parts: Parts) {
+/// Done once the caller of a request is refused. It is looked at when it may have changed who counts, and now and then.
+async fn until_refused<C: Client>(
+    authenticator: Arc<Authenticator>,
+    parts: Parts,
+    mut changes: watch::Receiver<Option<Arc<Trusted>>>,
+) {
     let wanted = wanted::of_head::<C>(&parts);
     loop {
-        sleep(LOOK_AGAIN).await;
+        tokio::select! {
+            () = sleep(LOOK_AGAIN) => {}
+            Ok(()) = changes.changed() => {}
+        }
         let caller = authenticator.caller(&parts.headers, parts.extensions.get::<Peer>()).await;
         match caller {
             Ok(caller) if caller.may(&wanted) => {}
-            Err(Unknown::NotNow(_)) => {}
-            Ok(_) | Err(Unknown::Nobody(_)) => return,
+            // Nobody has to tell that a token is over.
+            Err(Unknown::NotNow(_)) if !authenticator.is_over(&parts.headers) => {}
+            Ok(_) | Err(_) => return,
         }
     }
+}
+
+/// Whether a body follows the head.
+fn has_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH);
+    headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length.as_bytes() != b"0")
 }
 
 /// What an answer names: the object that was made, or that was not.

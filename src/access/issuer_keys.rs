@@ -7,11 +7,12 @@ use parking_lot::Mutex;
 use pelton_access::{Identity, Issuer, Jws, KeySet, TokenError};
 use rustls::ClientConfig;
 use serde::Deserialize;
+use tokio::sync::TryLockError;
 use tokio::time::Instant;
 
 use super::fetch;
 
-/// After so long keys are asked for anew, while the old ones are used.
+/// After so long keys are asked for anew. The old ones are used only if there is no answer: one of them may be withdrawn.
 const FRESH: Duration = Duration::from_secs(600);
 
 /// After so long without an answer the old ones are used no more.
@@ -25,8 +26,8 @@ pub struct IssuerKeys {
     issuer: Issuer,
     tls: Arc<ClientConfig>,
     known: Mutex<Option<Known>>,
-    /// Held by whoever asks. When somebody asked last.
-    asking: tokio::sync::Mutex<Option<Instant>>,
+    /// Held by the one task that asks. When it was asked last.
+    asking: Arc<tokio::sync::Mutex<Option<Instant>>>,
 }
 
 #[derive(Clone)]
@@ -45,7 +46,7 @@ struct Discovery {
 impl IssuerKeys {
     /// An issuer that nobody has asked yet.
     pub fn new(issuer: Issuer, tls: ClientConfig) -> Self {
-        let (known, asking) = (Mutex::default(), tokio::sync::Mutex::default());
+        let (known, asking) = (Mutex::default(), Arc::default());
         Self { issuer, tls: Arc::new(tls), known, asking }
     }
 
@@ -54,46 +55,64 @@ impl IssuerKeys {
         self.issuer.url == url
     }
 
+    /// Whether another one is named as it is.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.issuer == other.issuer
+    }
+
+    /// Begins with the keys that another one knows.
+    pub fn go_on_with(&self, other: &Self) {
+        *self.known.lock() = other.known();
+    }
+
     /// Who somebody is by a token.
     ///
     /// # Errors
     /// The token does not count; or, as `None`, nobody can tell, because the issuer has told no keys.
     pub async fn identity(self: &Arc<Self>, token: &Jws, now: u64) -> Result<Identity, Option<TokenError>> {
-        let seen = Instant::now();
-        let known = self.known().filter(|known| known.since.elapsed() < KEPT);
-        if let Some(known) = &known {
-            if known.since.elapsed() >= FRESH {
-                // Nobody waits for it as long as the old ones are good.
-                let this = Arc::clone(self);
-                tokio::spawn(async move { this.ask(seen).await });
-            }
-            match self.issuer.identity(token, &known.keys, now) {
+        if let Some(fresh) = self.known_for(FRESH) {
+            match self.issuer.identity(token, &fresh.keys, now) {
                 Err(TokenError::UnknownKey) => {}
                 found => return found.map_err(Some),
             }
         }
-        self.ask(seen).await;
-        let known = self.known().filter(|known| known.since.elapsed() < KEPT).ok_or(None)?;
-        self.issuer.identity(token, &known.keys, now).map_err(Some)
+        let is_asked_already = self.ask().await.is_err();
+        let known = self.known_for(KEPT).ok_or(None)?;
+        match self.issuer.identity(token, &known.keys, now) {
+            // It may be among those that are on their way.
+            Err(TokenError::UnknownKey) if is_asked_already => Err(None),
+            found => found.map_err(Some),
+        }
     }
 
     fn known(&self) -> Option<Known> {
         self.known.lock().clone()
     }
 
-    /// Asks for the keys, unless somebody has since `seen` or a little while before.
-    async fn ask(&self, seen: Instant) {
-        let mut asked = self.asking.lock().await;
-        if asked.is_some_and(|asked| asked >= seen || asked.elapsed() < PAUSE) {
-            return;
+    fn known_for(&self, at_most: Duration) -> Option<Known> {
+        self.known().filter(|known| known.since.elapsed() < at_most)
+    }
+
+    /// Asks for the keys, unless somebody did a little while ago. `Err` when somebody is asking at this moment: nobody waits
+    /// behind him, so that no crowd gathers while an issuer hangs.
+    async fn ask(self: &Arc<Self>) -> Result<(), TryLockError> {
+        let mut asked = Arc::clone(&self.asking).try_lock_owned()?;
+        if asked.is_some_and(|asked| asked.elapsed() < PAUSE) {
+            return Ok(());
         }
         *asked = Some(Instant::now());
-        match self.fetch().await {
-            Ok(keys) => {
-                *self.known.lock() = Some(Known { keys: Arc::new(keys), since: Instant::now() });
+        let this = Arc::clone(self);
+        // A task of its own: a client that hangs up does not end it.
+        let asking = tokio::spawn(async move {
+            match this.fetch().await {
+                Ok(keys) => *this.known.lock() = Some(Known { keys: Arc::new(keys), since: Instant::now() }),
+                Err(why) => tracing::warn!(issuer = this.issuer.url, why, "the keys of an issuer could not be had"),
             }
-            Err(why) => tracing::warn!(issuer = self.issuer.url, why, "the keys of an issuer could not be had"),
-        }
+            drop(asked);
+        });
+        // What can go wrong is that the process ends.
+        let _ = asking.await;
+        Ok(())
     }
 
     async fn fetch(&self) -> Result<KeySet, String> {
@@ -109,3 +128,6 @@ impl IssuerKeys {
         KeySet::parse(&keys).map_err(|why| format!("{}: {why}", discovery.jwks_uri))
     }
 }
+
+#[cfg(test)]
+mod tests;

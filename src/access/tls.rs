@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::certificates::Certified;
@@ -14,14 +16,40 @@ use super::loaded::AccessError;
 /// HTTP/1.1, as ALPN names it.
 const ALPN: &[u8] = b"http/1.1";
 
-/// What is shown, and whose certificates are taken.
-pub fn server(shown: &Certified, authorities: &[CertificateDer<'static>]) -> Result<ServerConfig, AccessError> {
+/// What finds out whether one of the authorities vouches for a certificate.
+pub fn verifier(authorities: &[CertificateDer<'static>]) -> Result<Arc<dyn ClientCertVerifier>, AccessError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let roots = Arc::new(roots(authorities)?);
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots(authorities)?), provider)
         .allow_unauthenticated()
         .build()
-        .map_err(|error| AccessError::Certificate(error.to_string()))?;
+        .map_err(|error| AccessError::Certificate(error.to_string()))
+}
+
+/// Whether a certificate and a key can be shown: which of the two cannot, and why.
+pub fn check(shown: &Certified) -> Result<(), (Member, String)> {
+    let chain = certificates(shown.certificate.as_bytes()).map_err(|why| (Member::Certificate, why.to_owned()))?;
+    let bad_key = |error: &dyn std::error::Error| (Member::Key, error.to_string());
+    let key = PrivateKeyDer::from_pem_slice(shown.key.as_bytes()).map_err(|error| bad_key(&error))?;
+    let provider = rustls::crypto::ring::default_provider();
+    match CertifiedKey::from_der(chain, key, &provider) {
+        Ok(_) => Ok(()),
+        Err(rustls::Error::InvalidCertificate(error)) => Err((Member::Certificate, error.to_string())),
+        Err(error) => Err(bad_key(&error)),
+    }
+}
+
+/// One of the two files that make a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Member {
+    /// `api-cert`.
+    Certificate,
+    /// `api-key`.
+    Key,
+}
+
+/// What is shown, and what says whose certificates are taken.
+pub fn server(shown: &Certified, verifier: Arc<dyn ClientCertVerifier>) -> Result<ServerConfig, AccessError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let unusable = |error: &dyn std::error::Error| AccessError::Certificate(error.to_string());
     let chain = certificates(shown.certificate.as_bytes()).map_err(|why| AccessError::Certificate(why.to_owned()))?;
     let key = PrivateKeyDer::from_pem_slice(shown.key.as_bytes()).map_err(|error| unusable(&error))?;

@@ -5,7 +5,7 @@ use futures_util::StreamExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use pelton_access::Caller;
 use pelton_client::Client;
-use pelton_control_plane::ControlPlane;
+use pelton_control_plane::{ApiError, ControlPlane};
 use pelton_resource::{Kind, ResourceKey};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
@@ -41,6 +41,7 @@ async fn objects<C: Client>(api: &Api<C>, request: Request<Bytes>, caller: &Call
 }
 
 async fn route<C: Client>(api: &Api<C>, request: &Request<Bytes>) -> Outcome {
+    refuse_what_is_not_here(request)?;
     let path = request.uri().path();
     let segments: Vec<&str> = path.strip_prefix('/').unwrap_or("").split('/').collect();
     let query = request.uri().query().unwrap_or("");
@@ -127,6 +128,19 @@ async fn route<C: Client>(api: &Api<C>, request: &Request<Bytes>) -> Outcome {
     }
 }
 
+/// What must not be passed over: nobody acts as somebody else, and a change that is only to be tried is not made.
+fn refuse_what_is_not_here(request: &Request<Bytes>) -> Result<(), Problem> {
+    if request.headers().keys().any(|name| name.as_str().starts_with("impersonate-")) {
+        return Err(Problem::new(StatusCode::FORBIDDEN, ApiError::no_impersonation().to_string()));
+    }
+    let is_dry_run = |pair: &str| percent_decode_str(pair.split('=').next().unwrap_or_default()).eq(*b"dryRun");
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !is_read && request.uri().query().unwrap_or_default().split('&').any(is_dry_run) {
+        return Err(Problem::bad_request("dryRun: it cannot be had below /v1, and nothing was done"));
+    }
+    Ok(())
+}
+
 fn nothing_here(path: &str) -> Outcome {
     Err(Problem::not_found(format!("there is no {path:?} here")))
 }
@@ -175,6 +189,25 @@ pub fn query_values(query: &str, prefix: &str) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_here_is_refused_and_not_passed_over() {
+        let code = |method: &str, path: &str, header: &'static str| {
+            let request = Request::builder().method(method).uri(path).header(header, "x").body(Bytes::new()).unwrap();
+            refuse_what_is_not_here(&request).err().map(|problem| problem.into_response().status().as_u16())
+        };
+        for (method, path, header, want) in [
+            ("POST", "/v1/dead-letters/discard?dryRun=All", "x", Some(400)),
+            ("POST", "/v1/cluster/changes?a=b&dry%52un=All", "x", Some(400)),
+            ("DELETE", "/v1/triggers/shop/t/warning?dryRun", "x", Some(400)),
+            ("POST", "/v1/dead-letters/discard?dryRunner=All", "x", None),
+            ("GET", "/v1/cluster?dryRun=All", "x", None),
+            ("GET", "/v1/cluster", "impersonate-user", Some(403)),
+            ("POST", "/v1/dead-letters/discard", "impersonate-extra-scopes", Some(403)),
+        ] {
+            assert_eq!(code(method, path, header), want, "{method} {path} {header}");
+        }
+    }
 
     #[test]
     fn query_members_are_found_and_decoded() {

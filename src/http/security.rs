@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -30,8 +31,11 @@ pub enum Security {
 pub struct Peer {
     /// Where it came from.
     pub address: SocketAddr,
-    /// The certificate that was shown, when one was and it was signed by one who is trusted to.
-    pub certificate: Option<CertificateDer<'static>>,
+    /// The certificate that was shown, if one was, and those that lead from it to who is trusted. That was so when the
+    /// connection began: whether it still is must be asked.
+    pub certificates: Arc<[CertificateDer<'static>]>,
+    /// By which generation of whom is trusted, and in which second since 1970, that was found to be so last.
+    checked: Arc<Mutex<Option<(u64, u64)>>>,
 }
 
 /// The server's side of a handshake.
@@ -48,10 +52,33 @@ pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 impl Peer {
+    /// Somebody at an address who showed those certificates.
+    pub fn new(address: SocketAddr, certificates: &[CertificateDer<'static>]) -> Self {
+        Self { address, certificates: certificates.into(), checked: Arc::default() }
+    }
+
+    /// Checks the certificates, unless that was done within this second, by the same generation of whom is trusted. It is
+    /// done for each request, and certificates tell their times in seconds.
+    ///
+    /// # Errors
+    /// What `check` says.
+    pub fn check<E>(
+        &self,
+        generation: u64,
+        second: u64,
+        check: impl FnOnce(&[CertificateDer<'static>]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut checked = self.checked.lock();
+        if *checked != Some((generation, second)) {
+            check(&self.certificates)?;
+            *checked = Some((generation, second));
+        }
+        Ok(())
+    }
+
     /// Who made a connection that went through a handshake.
     pub(super) fn of<S>(address: SocketAddr, stream: &TlsStream<S>) -> Self {
-        let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        Self { address, certificate: certificates.first().map(|it| it.clone().into_owned()) }
+        Self::new(address, stream.get_ref().1.peer_certificates().unwrap_or_default())
     }
 }
 

@@ -217,7 +217,7 @@ where
     // Beneath TLS: what it has taken over and cannot send holds it up all the same.
     let stream = Stalling::new(stream, WRITE_STALL);
     let Security::Tls(configs) = security else {
-        return requests(stream, Peer { address, certificate: None }, inside).await;
+        return requests(stream, Peer::new(address, &[]), inside).await;
     };
     let handshake = tokio::select! {
         handshake = security::accept(stream, configs) => handshake,

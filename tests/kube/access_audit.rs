@@ -15,12 +15,18 @@ fn changes_are_written_down_and_nothing_that_is_secret() {
         assert_eq!(scene.say(&format!("create cm settings -n shop --token={}", token("vera"))).code, 1);
         assert_eq!(scene.say("create cm settings -n shop --token=unheard-of").code, 1);
         scene.ok(&format!("create cm settings -n shop --token={robot}"));
+        scene.ok("delete cm settings -n shop --dry-run=server");
         scene.ok("delete cm settings -n shop");
         scene.ok("auth can-i create brokers");
         let path = scene.folder().join("data").join("audit.log");
         let text = wait_for("the last change to be written down", || {
             let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
-            if text.contains("\"delete\"") { Ok(text) } else { Err(text) }
+            if text.matches("\"delete\"").count() == 2 { Ok(text) } else { Err(text) }
+        });
+        let path = scene.folder().join("data").join("audit.log.refused");
+        let refused = wait_for("the refusal to be written down", || {
+            let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
+            if text.ends_with('\n') { Ok(text) } else { Err(text) }
         });
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let of = |line: &Value| {
@@ -29,6 +35,9 @@ fn changes_are_written_down_and_nothing_that_is_secret() {
             format!("{what} {}{}", line["code"], if line["dryRun"] == true { " dry" } else { "" })
         };
         let brief: Vec<String> = lines.iter().map(of).collect();
+        let refusals: Vec<String> =
+            refused.lines().map(|line| of(&serde_json::from_str::<Value>(line).unwrap())).collect();
+        assert_eq!(refusals, ["vera create configmaps shop - 403"]);
         assert_eq!(
             brief,
             [
@@ -38,8 +47,8 @@ fn changes_are_written_down_and_nothing_that_is_secret() {
                 "pelton:admin create serviceaccounts/token shop robot 201",
                 "pelton:admin create secrets shop key 201",
                 "pelton:admin create configmaps shop settings 201 dry",
-                "vera create configmaps shop - 403",
                 "system:serviceaccount:shop:robot create configmaps shop settings 201",
+                "pelton:admin delete configmaps shop settings 200 dry",
                 "pelton:admin delete configmaps shop settings 200",
             ]
         );
@@ -52,7 +61,7 @@ fn changes_are_written_down_and_nothing_that_is_secret() {
         assert_eq!(lines[4]["version"], "v1");
         let hidden = "dmVyeS1oaWRkZW4"; // very-hidden, base64
         for secret in ["very-hidden", hidden, robot.as_str(), "vera-token"] {
-            assert!(!text.contains(secret), "{secret} is written down");
+            assert!(!text.contains(secret) && !refused.contains(secret), "{secret} is written down");
         }
         // Nor is it shown where nobody asked for it.
         for line in ["get secrets -n shop", "get secrets -n shop -o wide", "describe secret key -n shop"] {

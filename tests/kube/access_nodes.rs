@@ -78,7 +78,8 @@ fn a_kubeconfig_of_one_node_works_at_every_node() {
     }
     // Deleted, the authority is made anew, and what the old one gave is worth nothing: at every node.
     let before = std::fs::read_to_string(&nodes[0].kubeconfig).unwrap();
-    let (code, _, stderr) = at(&nodes[0], &nodes[0], &["delete", "secret", "api-authority", "-n", "pelton-system"]);
+    let words = ["delete", "secret", "api-authority", "-n", "pelton-system", "--wait=false"];
+    let (code, _, stderr) = at(&nodes[0], &nodes[0], &words);
     assert_eq!(code, 0, "{stderr}");
     for node in &nodes {
         wait_for("another kubeconfig", || {

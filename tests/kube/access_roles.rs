@@ -4,9 +4,11 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::access_certificates::Raw;
 use crate::guarded::{ACCESS, access_file, put, token, with_kubectl};
 use crate::scene::{Scene, shop, with_every_kubectl_of};
-use crate::support::wait_until;
+use crate::support::{skipped, wait_until};
+use crate::tools;
 
 #[test]
 fn the_kubeconfig_beside_the_data_is_an_admins() {
@@ -174,6 +176,52 @@ fn who_may_write_services_may_not_run_programs_for_that() {
         assert!(said.code == 1 && said.stderr.contains("would run as Pelton's own user"), "{said:?}");
         scene.ok(&format!("delete {eve} -f docker.yaml"));
         scene.ok("apply -n shop -f process.yaml");
+    });
+}
+
+/// An apply makes what is not there, and a Namespace is made by who may make one.
+#[test]
+fn who_may_change_a_namespace_may_not_make_it_by_an_apply() {
+    let program = match tools::installed_kubectl() {
+        Ok(program) => program,
+        Err(why) => return skipped("a namespace by an apply", &why),
+    };
+    let scene = Scene::start_with(&program, |folder| {
+        let bindings = "bindings:\n- {role: admin, namespaces: [mine], users: [eve]}\n";
+        let file = put(folder, "access.yaml", &access_file(bindings, &["eve"]));
+        vec!["--api-auth".to_owned(), "--api-access".to_owned(), file]
+    });
+    scene.file("ns.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: mine, labels: {a: b}}\n");
+    let line = format!("apply --server-side -f ns.yaml --token={}", token("eve"));
+    let said = scene.say(&line);
+    let why = "namespaces \"mine\" is forbidden: User \"eve\" cannot create resource \"namespaces\"";
+    assert!(said.code == 1 && said.stderr.contains(why), "{said:?}");
+    scene.ok("create ns mine");
+    scene.ok(&line);
+}
+
+/// What is asked for and cannot be had is not passed over: else a change that was to be tried would be made.
+#[test]
+fn what_cannot_be_had_is_refused_by_its_name() {
+    with_kubectl("dryRun and Impersonate", |scene| {
+        let admin = scene.ok("config view --raw -o jsonpath={.users[0].user.token}");
+        let admin = format!("authorization: Bearer {}", admin.trim());
+        let mut raw = Raw::open(scene, None);
+        for (line, field, body, want, why) in [
+            ("POST /v1/dead-letters/discard?dryRun=All", "a: b", r#"{"trigger":"shop/t","all":true}"#, 400, "dryRun: "),
+            ("POST /v1/triggers/shop/t/rewind?dryRun=All", "a: b", r#"{"to":"latest"}"#, 400, "dryRun: "),
+            ("POST /v1/cluster/changes?dryRun=All", "a: b", r#"{"change":"drain","node":"a"}"#, 400, "dryRun: "),
+            ("POST /api/v1/namespaces/shop/serviceaccounts/robot/token?dryRun=All", "a: b", "{}", 400, "dryRun: "),
+            ("POST /api/v1/namespaces/shop/serviceaccounts/robot/token", "a: b", "{}", 201, "TokenRequest"),
+            ("GET /v1/cluster", "impersonate-user: vera", "", 403, "nobody can act as somebody else here"),
+            ("GET /api/v1/namespaces", "impersonate-user: vera", "", 403, "nobody can act as somebody else here"),
+            ("GET /v1/cluster", "a: b", "", 200, "nodes"),
+        ] {
+            let length = format!("content-length: {}", body.len());
+            raw.send(line, &[&admin, field, &length, "content-type: application/json"], body);
+            let (code, text) = raw.answer();
+            assert!(code == want && text.contains(why), "{line} {field}: {code} {text}");
+        }
     });
 }
 
