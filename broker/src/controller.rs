@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use pelton_client::serving::{AllTold, GatewayAddress, Policy};
 use pelton_client::status::Facts;
 use pelton_client::{OperationError, TriggerId, Warning};
+use pelton_log::Term;
 use pelton_resource::Time;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -60,25 +61,34 @@ impl ControllerInput {
     }
 }
 
-/// What dispatchers warn of.
+/// What dispatchers have said in this term: a warning, or that there is none any more. What was said before stands in the
+/// statuses.
 #[derive(Default)]
 pub(crate) struct Warnings {
-    all: BTreeMap<TriggerId, Warning>,
+    term: Term,
+    all: BTreeMap<TriggerId, Option<Warning>>,
     /// Those of which it is another than when it was looked at last.
     changed: BTreeSet<TriggerId>,
 }
 
 impl Warnings {
-    /// Takes a warning in the place of the one before. Whether it is another.
-    pub(crate) fn take(&mut self, trigger: TriggerId, warning: Option<Warning>) -> bool {
-        let is_other = match warning {
-            Some(warning) => self.all.insert(trigger, warning.clone()) != Some(warning),
-            None => self.all.remove(&trigger).is_some(),
-        };
+    /// Takes what was said while this node leads in `term`, in the place of what was said before. Whether it is another.
+    pub(crate) fn take(&mut self, term: Term, trigger: TriggerId, warning: Option<Warning>) -> bool {
+        let said = self.in_term(term);
+        let is_other = said.all.get(&trigger) != Some(&warning);
         if is_other {
-            self.changed.insert(trigger);
+            said.all.insert(trigger, warning);
+            said.changed.insert(trigger);
         }
         is_other
+    }
+
+    /// What was said in an earlier term may not be so any more: others have heard since.
+    fn in_term(&mut self, term: Term) -> &mut Self {
+        if self.term != term {
+            *self = Self { term, ..Self::default() };
+        }
+        self
     }
 }
 
@@ -136,10 +146,13 @@ pub(crate) async fn run(shared: Shared) {
 async fn settle(shared: &Shared, keeper: &mut Keeper) -> Result<(), OperationError> {
     let changed = {
         let mut warnings = shared.controller.warnings.lock();
+        let warnings = warnings.in_term(keeper.term);
         for id in std::mem::take(&mut warnings.changed) {
             keeper.statuses.look_at(id);
         }
-        warnings.all.retain(|id, _| keeper.resources.triggers.contains_key(id));
+        // Of one that was made since, a dispatcher may have spoken already.
+        let now = shared.registry.state.current();
+        warnings.all.retain(|id, _| now.triggers.contains_key(id));
         let facts = Facts {
             ingress: keeper.ingress.as_deref(),
             is_started: &|id| keeper.startable.is_started(id, &keeper.resources),

@@ -296,11 +296,12 @@ impl NodeClient for LocalNode {
         if !self.shared.registry.raft.serves() {
             return Err(ApplyError::NotLeader { leader: self.shared.registry.leader() });
         }
+        let term = self.shared.registry.raft.leadership().borrow().term;
         let resources = self.shared.registry.state.current();
         if !resources.triggers.contains_key(&trigger) {
             return Err(ApplyError::NotFound { kind: Kind::Trigger.to_string(), name: trigger.to_string() });
         }
-        if self.shared.controller.warnings.lock().take(trigger, warning) {
+        if self.shared.controller.warnings.lock().take(term, trigger, warning) {
             self.shared.controller.nudge();
         }
         Ok(())

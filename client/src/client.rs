@@ -111,6 +111,13 @@ pub trait Client: Clone + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<DeadLetter>, ReadError>> + Send;
 
+    /// The dead letter that the event at a position became for a trigger, if it is kept. Only the group of the event is asked.
+    fn dead_letter(
+        &self,
+        trigger: TriggerId,
+        position: Position,
+    ) -> impl Future<Output = Result<Option<DeadLetter>, ReadError>> + Send;
+
     /// Sends dead letters again: each becomes pending with no attempts made. Returns how many.
     fn redrive(&self, selection: Selection) -> impl Future<Output = Result<u64, OperationError>> + Send;
 

@@ -396,6 +396,15 @@ where
         Ok(letters)
     }
 
+    async fn dead_letter(&self, trigger: TriggerId, position: Position) -> Result<Option<DeadLetter>, ReadError> {
+        let Position { group, offset } = position;
+        self.known(group)?;
+        let before = offset.0.checked_sub(1).map(|before| (trigger, Position { group, offset: Offset(before) }));
+        let next = async |node: NodeOf<L, C>| node.dead_letters(group, Some(trigger), before, 1).await;
+        let next: Vec<DeadLetter> = self.0.ask(Place::Group(group), true, next).await?;
+        Ok(next.into_iter().find(|letter| letter.position == position))
+    }
+
     async fn redrive(&self, selection: Selection) -> Result<u64, OperationError> {
         let mut sent = 0;
         for group in self.groups_of(selection)? {

@@ -476,6 +476,13 @@ async fn dead_letters_are_one_list<C: Client>(client: C) {
     }
     letters.sort_unstable();
     assert_eq!(listed, letters);
+    for letter in &letters {
+        let found = client.dead_letter(id, *letter).await.unwrap();
+        assert_eq!(found.map(|found| found.position), Some(*letter));
+        let next = Position { offset: letter.offset.plus(1), ..*letter };
+        assert_eq!(client.dead_letter(id, next).await, Ok(None), "{next}");
+        assert_eq!(client.dead_letter(TriggerId(id.0 ^ 1), *letter).await, Ok(None));
+    }
     assert_eq!(client.discard(Selection::One(id, letters[0])).await, Ok(1));
     assert_eq!(client.discard(Selection::One(id, letters[0])).await, Err(OperationError::UnknownDeadLetter));
     assert_eq!(client.redrive(Selection::Trigger(id)).await, Ok(letters.len() as u64 - 1));

@@ -30,10 +30,10 @@ pub enum DispatchQuery {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DispatchReport {
-    /// For each group that it has delivered: since when it remembers every attempt it made.
+    /// For each group that it has delivered: it remembers every attempt that it made there and that ended after this.
     #[serde(default)]
     pub since: BTreeMap<GroupId, Moment>,
-    /// Attempts, oldest first.
+    /// Attempts, oldest first. [`MAX_TOLD_ATTEMPTS`] of them are not all.
     #[serde(default)]
     pub attempts: Vec<Attempt>,
     /// What triggers have counted, in the groups that it delivers now.

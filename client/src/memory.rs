@@ -63,7 +63,7 @@ struct State {
     reads: u64,
     unreadable: Option<Offset>,
     first: Offset,
-    warnings: BTreeMap<TriggerId, Warning>,
+    warnings: BTreeMap<TriggerId, Option<Warning>>,
     told: BTreeMap<String, BTreeMap<String, RevisionFact>>,
     ingress: Option<String>,
     letter_limit: Option<usize>,
@@ -245,7 +245,8 @@ impl MemoryClient {
     /// What dispatchers warn of.
     #[must_use]
     pub fn warnings(&self) -> BTreeMap<TriggerId, Warning> {
-        self.0.state.lock().warnings.clone()
+        let warnings = self.0.state.lock().warnings.clone();
+        warnings.into_iter().filter_map(|(id, warning)| Some((id, warning?))).collect()
     }
 
     /// Applies the manifests of a YAML text.
@@ -443,6 +444,11 @@ impl Client for MemoryClient {
         Ok(self.0.state.lock().group.dead_letters(self.0.group, trigger, after, limit))
     }
 
+    async fn dead_letter(&self, trigger: TriggerId, position: Position) -> Result<Option<DeadLetter>, ReadError> {
+        let all = self.dead_letters(Some(trigger), None, usize::MAX).await?;
+        Ok(all.into_iter().find(|letter| letter.position == position))
+    }
+
     async fn redrive(&self, selection: Selection) -> Result<u64, OperationError> {
         let mut state = self.0.state.lock();
         state.index += 1;
@@ -522,10 +528,7 @@ impl Client for MemoryClient {
 
     async fn warn(&self, trigger: TriggerId, warning: Option<Warning>) -> Result<(), ApplyError> {
         let mut state = self.0.state.lock();
-        match warning {
-            Some(warning) => state.warnings.insert(trigger, warning),
-            None => state.warnings.remove(&trigger),
-        };
+        state.warnings.insert(trigger, warning);
         let current = self.0.resources.borrow().as_ref().clone();
         self.settle(&mut state, current);
         Ok(())

@@ -27,8 +27,8 @@ pub struct Facts<'a> {
     pub ingress: Option<&'a str>,
     /// Whether a trigger has a cursor in every group.
     pub is_started: &'a dyn Fn(TriggerId) -> bool,
-    /// What dispatchers warn of.
-    pub warnings: &'a BTreeMap<TriggerId, Warning>,
+    /// What dispatchers have said: a warning, or that there is none any more. Of other triggers what is in the status stands.
+    pub warnings: &'a BTreeMap<TriggerId, Option<Warning>>,
     /// The present moment.
     pub now: Time,
 }
@@ -124,9 +124,10 @@ fn trigger_status(
     }
     mark_sink(&mut write, sink.as_ref());
     match facts.warnings.get(&id) {
-        Some(warning) => write.warn(DELIVERY_WARNING, &warning.reason, &warning.message),
-        None => write.clear(DELIVERY_WARNING),
-    };
+        Some(Some(warning)) => _ = write.warn(DELIVERY_WARNING, &warning.reason, &warning.message),
+        Some(None) => _ = write.clear(DELIVERY_WARNING),
+        None => {}
+    }
     status
 }
 

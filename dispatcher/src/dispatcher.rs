@@ -78,9 +78,11 @@ fn answer(journals: &Journals, shared: &Weak<Shared>, query: &DispatchQuery) -> 
         DispatchQuery::Counts => DispatchReport { counts: journals.counts(), ..DispatchReport::default() },
         DispatchQuery::Attempts(events) => {
             let open = |shared: Arc<Shared>| shared.targets.open_circuits(Instant::now(), shared.clock.now());
+            // What is forgotten meanwhile is then in the time.
+            let attempts = journals.attempts(events);
             DispatchReport {
                 since: journals.since(),
-                attempts: journals.attempts(events),
+                attempts,
                 counts: Vec::new(),
                 open_circuits: shared.upgrade().map(open).unwrap_or_default(),
             }

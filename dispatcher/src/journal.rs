@@ -57,11 +57,18 @@ impl Journals {
         Self { groups: Mutex::default(), tallies: Mutex::default(), sizes }
     }
 
-    /// The journal of a group, which begins now unless there is one.
+    /// The journal of a group for a session that begins now. Of what was done before it this process may have done a part
+    /// only: that is told, and the journal is complete from now on.
     #[must_use]
-    pub fn of(&self, group: GroupId, now: UnixMillis) -> Arc<Journal> {
-        let mut groups = self.groups.lock();
-        groups.entry(group).or_insert_with(|| Arc::new(Journal::new(group, self.sizes, now))).clone()
+    pub fn begin(&self, group: GroupId, now: UnixMillis) -> Arc<Journal> {
+        let journal = {
+            let mut groups = self.groups.lock();
+            groups.entry(group).or_insert_with(|| Arc::new(Journal::new(group, self.sizes))).clone()
+        };
+        let mut rings = journal.rings.lock();
+        rings.began = rings.began.max(now);
+        drop(rings);
+        journal
     }
 
     /// What a trigger counts, in all groups of this process together.
@@ -88,13 +95,13 @@ impl Journals {
         tallies.all.iter().filter_map(|(id, tally)| Some(tally.upgrade()?.counts(*id))).collect()
     }
 
-    /// Since when each group's attempts are all remembered.
+    /// After when each group's attempts are all remembered.
     #[must_use]
     pub fn since(&self) -> BTreeMap<GroupId, Moment> {
         self.all().iter().map(|journal| (journal.group, journal.since().into())).collect()
     }
 
-    /// The attempts of these events, and those whose reply one of these is: the newest, oldest first.
+    /// The attempts of these events, and those whose reply one of these is: the newest [`MAX_TOLD_ATTEMPTS`], oldest first.
     #[must_use]
     pub fn attempts(&self, events: &[Position]) -> Vec<Attempt> {
         let events = &events[..events.len().min(MAX_ASKED_EVENTS)];
@@ -112,20 +119,21 @@ impl Journals {
 #[derive(Debug)]
 pub struct Journal {
     group: GroupId,
-    began: UnixMillis,
     rings: Mutex<Rings>,
 }
 
 #[derive(Debug)]
 struct Rings {
+    /// When the latest session began.
+    began: UnixMillis,
     successes: Ring,
     others: Ring,
 }
 
 impl Journal {
-    fn new(group: GroupId, [successes, others]: [usize; 2], began: UnixMillis) -> Self {
-        let rings = Rings { successes: Ring::new(successes), others: Ring::new(others) };
-        Self { group, began, rings: Mutex::new(rings) }
+    fn new(group: GroupId, [successes, others]: [usize; 2]) -> Self {
+        let rings = Rings { began: UnixMillis(0), successes: Ring::new(successes), others: Ring::new(others) };
+        Self { group, rings: Mutex::new(rings) }
     }
 
     /// Remembers an attempt.
@@ -134,10 +142,10 @@ impl Journal {
         if entry.is_ordinary() { rings.successes.push(entry) } else { rings.others.push(entry) }
     }
 
-    /// Since when every attempt is remembered.
+    /// Every attempt that ended after this is remembered.
     fn since(&self) -> UnixMillis {
         let rings = self.rings.lock();
-        self.began.max(rings.successes.forgotten()).max(rings.others.forgotten())
+        rings.began.max(rings.successes.forgotten()).max(rings.others.forgotten())
     }
 
     fn attempts(&self, events: &[Position]) -> Vec<Attempt> {

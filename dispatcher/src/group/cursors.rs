@@ -120,7 +120,7 @@ impl<C: Client> Group<C> {
             gauges: metrics.gauges(self.group, id),
             metrics,
             tally: self.shared.journals.tally(id),
-            alarm: None,
+            alarm: Alarm::of(trigger),
             queued: false,
             parked: [false; 2],
             waits_from: [None; 2],
@@ -233,6 +233,8 @@ impl<C: Client> Group<C> {
         slot.plan = Arc::new(plan);
         slot.waits_from = [None; 2];
         slot.trigger = trigger.clone();
+        // It may be another group that has raised it, or seen it over.
+        slot.alarm = Alarm::of(trigger);
         let broker = slot.plan.broker.clone();
         if is_new_generation && slot.alarm == Some(Alarm::ForeignBody) {
             self.clear(at);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pelton_client::{
-    AppendError, AttemptResult, Cause, Client, DeadLetter, LastAnswer, Offset, Position, Recipient, Warning,
+    AppendError, AttemptResult, Cause, Client, DeadLetter, LastAnswer, Offset, Position, Recipient, TriggerId, Warning,
 };
 use pelton_event::Event;
 use tokio::time::Instant;
@@ -292,33 +292,37 @@ impl<C: Client> Group<C> {
         if slot.alarm == Some(alarm) || slot.alarm == Some(Alarm::Gone) {
             return;
         }
-        slot.alarm = Some(alarm);
-        let (reason, message) = match alarm {
-            Alarm::Gone => ("SubscriberGone", "The subscriber answered 410: it wants no more events."),
-            Alarm::ForeignBody => (
-                "AnswerIsNoEvent",
-                "The subscriber answered a success with a body that is no CloudEvent. The body is ignored.",
-            ),
-        };
-        self.warn(at, Some(Warning { reason: reason.to_owned(), message: message.to_owned() }));
+        let before = slot.alarm.replace(alarm);
+        self.warn(at, Some(alarm.warning()), before);
     }
 
     /// Takes the warning away.
     pub(super) fn clear(&mut self, at: u32) {
-        if self.slots.get_mut(at).is_some_and(|slot| slot.alarm.take().is_some()) {
-            self.warn(at, None);
+        let before = self.slots.get_mut(at).and_then(|slot| slot.alarm.take());
+        if before.is_some() {
+            self.warn(at, None, before);
         }
     }
 
-    fn warn(&mut self, at: u32, warning: Option<Warning>) {
+    fn warn(&mut self, at: u32, warning: Option<Warning>, before: Option<Alarm>) {
         let Some(id) = self.slots.get(at).map(|slot| slot.id) else { return };
         let client = self.client.clone();
         self.begin(async move {
-            if let Err(why) = client.warn(id, warning).await {
-                tracing::warn!(trigger = %id, %why, "a warning could not be shown");
+            match client.warn(id, warning).await {
+                Ok(()) => Happened::Warned,
+                Err(why) => {
+                    tracing::warn!(trigger = %id, %why, "a warning could not be shown");
+                    Happened::NotWarned { at, id, before }
+                }
             }
-            Happened::Warned
         });
+    }
+
+    /// As if it had not been tried: what happens next at the subscriber has it tried again.
+    pub(super) fn not_warned(&mut self, at: u32, id: TriggerId, before: Option<Alarm>) {
+        if let Some(slot) = self.slots.get_mut(at).filter(|slot| slot.id == id) {
+            slot.alarm = before;
+        }
     }
 }
 

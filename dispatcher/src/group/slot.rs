@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
-use pelton_client::{Offset, TriggerId};
+use pelton_client::status::DELIVERY_WARNING;
+use pelton_client::{Offset, TriggerId, Warning};
 use pelton_env::UnixMillis;
 use pelton_resource::Trigger;
 use tokio::time::Instant;
@@ -21,6 +22,33 @@ pub enum Alarm {
     Gone,
     /// The subscriber answers with bodies that are no CloudEvents. Over when the trigger is changed.
     ForeignBody,
+}
+
+impl Alarm {
+    /// The one that stands in the status of a trigger, whoever raised it.
+    pub fn of(trigger: &Trigger) -> Option<Self> {
+        let condition = trigger.status.conditions.find(DELIVERY_WARNING)?;
+        [Self::Gone, Self::ForeignBody].into_iter().find(|alarm| alarm.reason() == condition.reason)
+    }
+
+    /// Its word.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Gone => "SubscriberGone",
+            Self::ForeignBody => "AnswerIsNoEvent",
+        }
+    }
+
+    /// What is to be told.
+    pub fn warning(self) -> Warning {
+        let message = match self {
+            Self::Gone => "The subscriber answered 410: it wants no more events.",
+            Self::ForeignBody => {
+                "The subscriber answered a success with a body that is no CloudEvent. The body is ignored."
+            }
+        };
+        Warning { reason: self.reason().to_owned(), message: message.to_owned() }
+    }
 }
 
 /// A started trigger.

@@ -22,7 +22,7 @@ fn journals(successes: usize, others: usize) -> Journals {
 #[test]
 fn an_attempt_is_told_as_it_was() {
     let journals = journals(4, 4);
-    let journal = journals.of(GROUP, UnixMillis(1));
+    let journal = journals.begin(GROUP, UnixMillis(1));
     let failed = entry(7, 1, 10).took(Duration::from_millis(3)).with(AttemptResult::Failed, Some(503));
     journal.push(failed.next_at(UnixMillis(210)));
     journal.push(entry(7, 2, 220).with(AttemptResult::Replied, Some(200)).replied(at(9)));
@@ -47,7 +47,7 @@ fn an_attempt_is_told_as_it_was() {
 #[test]
 fn the_oldest_are_forgotten_and_the_time_says_so() {
     let journals = journals(3, 2);
-    let journal = journals.of(GROUP, UnixMillis(5));
+    let journal = journals.begin(GROUP, UnixMillis(5));
     assert_eq!(journals.since()[&GROUP], Moment(5), "nothing was done before it began");
     journal.push(entry(0, 1, 10).with(AttemptResult::Timeout, None));
     for n in 1..=3 {
@@ -66,10 +66,25 @@ fn the_oldest_are_forgotten_and_the_time_says_so() {
     assert_eq!((rings.successes.len(), rings.others.len()), (3, 1));
 }
 
+/// What others did between two sessions is not known here: it is not said that it is.
+#[test]
+fn a_session_begins_anew_what_is_complete() {
+    let journals = journals(4, 4);
+    journals.begin(GROUP, UnixMillis(5)).push(entry(1, 1, 10));
+    let again = journals.begin(GROUP, UnixMillis(50));
+    assert_eq!(journals.since()[&GROUP], Moment(50));
+    again.push(entry(2, 1, 60));
+    let told: Vec<_> = journals.attempts(&[at(1), at(2)]).iter().map(|it| it.event).collect();
+    assert_eq!(told, [at(1), at(2)], "what it did before is told all the same");
+    // A clock that went back makes nothing complete that is not.
+    let _ = journals.begin(GROUP, UnixMillis(20));
+    assert_eq!(journals.since()[&GROUP], Moment(50));
+}
+
 #[test]
 fn a_question_and_its_answer_are_bounded() {
     let journals = journals(10, MAX_TOLD_ATTEMPTS + 10);
-    let journal = journals.of(GROUP, UnixMillis(0));
+    let journal = journals.begin(GROUP, UnixMillis(0));
     for n in 0..=MAX_TOLD_ATTEMPTS as u64 {
         journal.push(entry(1, 2, n));
     }

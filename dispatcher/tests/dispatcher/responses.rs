@@ -1,6 +1,6 @@
 //! The response table, every row, over the wire (115, 110, 111, 116).
 
-use pelton_client::Cause;
+use pelton_client::{Cause, Client as _, Warning};
 
 use crate::sink::{Brute, Misbehaviour, Sink, status};
 use crate::world::{QUICK, World, event};
@@ -151,6 +151,23 @@ async fn gone_is_a_warning_until_it_is_back() {
     world.send_numbered(1..2).await;
     crate::world::eventually("the warning is gone", || async { world.client.warnings().is_empty() }).await;
     assert_eq!(world.letters()[0].cause, Cause::Rejected);
+}
+
+/// The one who delivered the group before may have raised it, or one who delivers another group.
+#[tokio::test]
+async fn a_warning_of_somebody_else_is_taken_back_by_a_success() {
+    let sink = Sink::accepting().await;
+    let world = World::new().await;
+    let id = world.trigger("t", &sink.url("/"), &retry(0)).await;
+    let warning = Warning { reason: "SubscriberGone".to_owned(), message: "410".to_owned() };
+    world.client.warn(id, Some(warning)).await.unwrap();
+    let sent = std::sync::atomic::AtomicU64::new(0);
+    crate::world::eventually("the warning is gone", || async {
+        let number = sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        world.send_numbered(number..number + 1).await;
+        world.client.warnings().is_empty()
+    })
+    .await;
 }
 
 /// Redirects are not followed.

@@ -203,6 +203,10 @@ impl Client for FakeLog {
         Err(ReadError::Unavailable)
     }
 
+    async fn dead_letter(&self, _: TriggerId, _: Position) -> Result<Option<DeadLetter>, ReadError> {
+        Err(ReadError::Unavailable)
+    }
+
     async fn redrive(&self, _: Selection) -> Result<u64, OperationError> {
         Err(OperationError::UnknownDeadLetter)
     }

@@ -37,7 +37,7 @@ fn external(name: &str, host: &str) -> Resource {
     ))
 }
 
-fn facts(warnings: &BTreeMap<TriggerId, crate::Warning>) -> Facts<'_> {
+fn facts(warnings: &BTreeMap<TriggerId, Option<crate::Warning>>) -> Facts<'_> {
     Facts { ingress: Some("http://in"), is_started: &|_| true, warnings, now: Time::from_unix_millis(5) }
 }
 
@@ -114,6 +114,33 @@ fn what_is_not_done_is_kept() {
     assert_eq!(house.statuses.reconcile(facts(&BTreeMap::new())).len(), 2);
     house.put([external("s", "s.example")]);
     assert_eq!(house.statuses.reconcile(facts(&BTreeMap::new())).len(), 2);
+}
+
+/// Whoever leads the registry anew has heard nothing yet, and takes nothing away.
+#[test]
+fn a_warning_stays_until_somebody_takes_it_back() {
+    let mut house = House::default();
+    house.put([broker("a", ""), trigger("t", 1, "a", "uri: 'http://s.example'")]);
+    house.settle();
+    let id = TriggerId::parse(&uid_from_bits(0, 1)).unwrap();
+    let warning = crate::Warning { reason: "SubscriberGone".to_owned(), message: "410".to_owned() };
+    let said = |house: &mut House, warning: Option<crate::Warning>| {
+        house.statuses.look_at(id);
+        let changed = house.statuses.reconcile(facts(&BTreeMap::from([(id, warning)])));
+        house.statuses.done();
+        house.put(changed);
+        house.settle();
+    };
+    let reason = |house: &House| {
+        let conditions = &house.resources.trigger("default", "t").unwrap().1.status.conditions;
+        conditions.find(crate::status::DELIVERY_WARNING).map(|condition| condition.reason.clone())
+    };
+    said(&mut house, Some(warning));
+    house.statuses.look_at_all();
+    house.settle();
+    assert_eq!(reason(&house).as_deref(), Some("SubscriberGone"), "nothing was said since");
+    said(&mut house, None);
+    assert_eq!(reason(&house), None);
 }
 
 #[derive(Debug, Clone)]
