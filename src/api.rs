@@ -80,6 +80,8 @@ pub struct Api<C> {
     log_readers: Arc<Semaphore>,
     scans: Arc<Semaphore>,
     tails: Arc<Semaphore>,
+    tail_reads: Arc<Semaphore>,
+    tops: Arc<Semaphore>,
     own_dispatch: OwnDispatch,
 }
 
@@ -97,6 +99,8 @@ impl<C: Client + Clone> Api<C> {
             log_readers: Arc::new(Semaphore::new(logs::READERS)),
             scans: Arc::new(Semaphore::new(events::SCANS)),
             tails: Arc::new(Semaphore::new(events::TAILS)),
+            tail_reads: Arc::new(Semaphore::new(events::TAIL_READS)),
+            tops: Arc::new(Semaphore::new(1)),
             own_dispatch: OwnDispatch::default(),
         }
     }

@@ -74,6 +74,13 @@ pub fn age(span: std::time::Duration) -> String {
     }
 }
 
+/// A text, or a dash in the place of none.
+#[must_use]
+pub fn or_dash(text: Option<impl AsRef<str>>) -> String {
+    let text = text.as_ref().map(AsRef::as_ref);
+    text.filter(|text| !text.is_empty()).unwrap_or("-").to_owned()
+}
+
 /// A number of bytes with three digits at most: `0B`, `512B`, `1.5KiB`, `20MiB`, `300GiB`.
 #[must_use]
 pub fn size(bytes: u64) -> String {

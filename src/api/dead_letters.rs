@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use pelton_client::{Client, DeadLetter, EventBatch, GroupId, Offset, Position, Resources, Selection, TriggerId};
+use pelton_client::{Client, DeadLetter, EventBatch, GroupId, Position, Resources, Selection, TriggerId};
 use pelton_event::Event;
 
 use super::Api;
@@ -57,7 +57,7 @@ pub async fn show<C: Client>(api: &Api<C>, trigger: &str, position: &str) -> Out
     let resources = current(api);
     let (trigger, _) = find_trigger(&resources, trigger)?;
     let position = read_position(position)?;
-    let Some(letter) = find(&api.client, trigger, position).await? else {
+    let Some(letter) = api.client.dead_letter(trigger, position).await? else {
         return Err(Problem::not_found(format!("there is no dead letter at {position}")));
     };
     let event = Events::default().at(&api.client, position).await;
@@ -98,29 +98,6 @@ fn read_position(text: &str) -> Result<Position, Problem> {
 fn read_place(text: &str) -> Option<(TriggerId, Position)> {
     let (trigger, position) = text.split_once(':')?;
     Some((TriggerId::parse(trigger)?, position.parse().ok()?))
-}
-
-/// The letter at a place: the first one after the place before it.
-pub(super) async fn find<C: Client>(
-    client: &C,
-    trigger: TriggerId,
-    position: Position,
-) -> Result<Option<DeadLetter>, pelton_client::ReadError> {
-    let Position { group, offset } = position;
-    let before = match (group.0.checked_sub(1), offset.0.checked_sub(1)) {
-        (_, Some(offset)) => vec![Some(Position { group, offset: Offset(offset) })],
-        // The first event of a group has no place before it in that group. It is the first of all, or comes after
-        // whatever the groups before hold.
-        (Some(group), None) => vec![None, Some(Position { group: GroupId(group), offset: Offset(u64::MAX) })],
-        (None, None) => vec![None],
-    };
-    for before in before {
-        let found = client.dead_letters(Some(trigger), before.map(|place| (trigger, place)), 1).await?.pop();
-        if found.as_ref().is_some_and(|letter| letter.position == position) {
-            return Ok(found);
-        }
-    }
-    Ok(None)
 }
 
 fn view<C: Client>(

@@ -45,6 +45,10 @@ pub const SCANS: usize = 4;
 /// Requests that follow the log at once, each with a connection and a few hundred KiB. Beyond it: 503.
 pub const TAILS: usize = 32;
 
+/// Requests that follow the log and read it at one moment; others wait for their turn. Who begins far back reads all that
+/// there is, whatever little of it he asked for.
+pub const TAIL_READS: usize = 2;
+
 /// Bytes of events that one page has, but for a first one that is larger.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pelton_client::{
-    Client, DispatchQuery, GroupCursors, GroupId, Offset, ReadError, Resources, TriggerCounts, TriggerId, Upto,
+    Client, DeadLetter, DispatchQuery, GroupCursors, GroupId, Offset, ReadError, Resources, TriggerCounts, TriggerId,
+    Upto,
 };
 use pelton_resource::serving::Revision;
 use pelton_resource::{ConditionStatus, Conditions, Trigger, annotations, conditions};
@@ -42,14 +43,12 @@ pub async fn show<C: Client>(api: &Api<C>, query: &str) -> Outcome {
             Problem::bad_request(format!("limit: expected a number from 1 to {MAX_LISTED}, got {text:?}"))
         })?,
     };
+    // It copies every cursor: those who ask at once have one turn after the other.
+    let _turn = api.tops.acquire().await;
     let resources = current(api);
     let (ends, cursors) = read_groups(&api.client).await?;
     let told = dispatchers::ask(api, &DispatchQuery::Counts).await;
-    let letters = api.client.dead_letters(None, None, MAX_LETTERS).await?;
-    let mut dead = BTreeMap::<TriggerId, u64>::new();
-    for letter in &letters {
-        *dead.entry(letter.trigger).or_default() += 1;
-    }
+    let dead = Dead::of(&api.client.dead_letters(None, None, MAX_LETTERS + 1).await?);
     let mut counts = BTreeMap::<TriggerId, TriggerCounts>::new();
     for one in told.iter().filter_map(|told| told.report.as_ref()).flat_map(|report| &report.counts) {
         let sum = counts.entry(one.trigger).or_insert(TriggerCounts { matched: 0, delivered: 0, failed: 0, ..*one });
@@ -60,10 +59,7 @@ pub async fn show<C: Client>(api: &Api<C>, query: &str) -> Outcome {
     let mut triggers: Vec<TriggerTop> = resources
         .triggers
         .iter()
-        .map(|(id, trigger)| {
-            let dead_letters = dead.get(id).copied().unwrap_or(0);
-            trigger_top(trigger, backlog(*id, &ends, &cursors), counts.get(id), dead_letters)
-        })
+        .map(|(id, trigger)| trigger_top(trigger, backlog(*id, &ends, &cursors), counts.get(id), dead.of_trigger(*id)))
         .collect();
     let brokers = brokers(&resources, &triggers);
     triggers.sort_by(|a, b| b.backlog.cmp(&a.backlog).then(b.matched.cmp(&a.matched)).then(a.name.cmp(&b.name)));
@@ -74,8 +70,8 @@ pub async fn show<C: Client>(api: &Api<C>, query: &str) -> Outcome {
         now_millis: api.clock.now().0,
         events: ends.values().map(|end| end.0).sum(),
         unmatched: unmatched(&ends, &cursors),
-        dead_letters: letters.len() as u64,
-        more_dead_letters: letters.len() == MAX_LETTERS,
+        dead_letters: dead.counted,
+        more_dead_letters: dead.all_below.is_some(),
         silent: told.iter().filter(|told| told.report.is_none()).map(|told| told.node.clone()).collect(),
         brokers,
         triggers,
@@ -83,6 +79,31 @@ pub async fn show<C: Client>(api: &Api<C>, query: &str) -> Outcome {
         revisions,
         more_revisions,
     })
+}
+
+/// Dead letters, counted as far as that goes.
+struct Dead {
+    counted: u64,
+    of: BTreeMap<TriggerId, u64>,
+    /// Where there are more: those of the triggers before this one are all counted.
+    all_below: Option<TriggerId>,
+}
+
+impl Dead {
+    /// Of letters in the order of their triggers, of which one more than [`MAX_LETTERS`] says that there are more.
+    fn of(letters: &[DeadLetter]) -> Self {
+        let counted = &letters[..letters.len().min(MAX_LETTERS)];
+        let mut of = BTreeMap::<TriggerId, u64>::new();
+        for letter in counted {
+            *of.entry(letter.trigger).or_default() += 1;
+        }
+        Self { counted: counted.len() as u64, of, all_below: letters.get(MAX_LETTERS).map(|letter| letter.trigger) }
+    }
+
+    fn of_trigger(&self, id: TriggerId) -> Option<u64> {
+        let all_are_counted = self.all_below.is_none_or(|below| id < below);
+        all_are_counted.then(|| self.of.get(&id).copied().unwrap_or(0))
+    }
 }
 
 type Groups = (BTreeMap<GroupId, Offset>, BTreeMap<GroupId, GroupCursors>);
@@ -125,7 +146,12 @@ fn is_ready(conditions: &Conditions) -> bool {
     conditions.status(conditions::READY) == ConditionStatus::True
 }
 
-fn trigger_top(trigger: &Trigger, backlog: u64, counts: Option<&TriggerCounts>, dead_letters: u64) -> TriggerTop {
+fn trigger_top(
+    trigger: &Trigger,
+    backlog: u64,
+    counts: Option<&TriggerCounts>,
+    dead_letters: Option<u64>,
+) -> TriggerTop {
     TriggerTop {
         name: format!("{}/{}", trigger.metadata.namespace, trigger.metadata.name),
         broker: trigger.broker_name().to_owned(),
@@ -145,7 +171,8 @@ fn brokers(resources: &Resources, triggers: &[TriggerTop]) -> Vec<BrokerTop> {
         .iter()
         .map(|(name, broker)| {
             let ready = is_ready(&broker.status.conditions);
-            (name.as_str(), BrokerTop { name: name.as_str().to_owned(), ready, ..BrokerTop::default() })
+            let name = name.as_str();
+            (name, BrokerTop { name: name.to_owned(), ready, dead_letters: Some(0), ..BrokerTop::default() })
         })
         .collect();
     for trigger in triggers {
@@ -156,7 +183,7 @@ fn brokers(resources: &Resources, triggers: &[TriggerTop]) -> Vec<BrokerTop> {
         broker.backlog += trigger.backlog;
         broker.matched += trigger.matched;
         broker.delivered += trigger.delivered;
-        broker.dead_letters += trigger.dead_letters;
+        broker.dead_letters = broker.dead_letters.zip(trigger.dead_letters).map(|(all, more)| all + more);
     }
     let mut brokers: Vec<_> = brokers.into_values().collect();
     if brokers.len() > MAX_BROKERS {
@@ -190,4 +217,43 @@ fn revisions<C: Client>(api: &Api<C>, resources: &Resources, limit: usize) -> (V
     busy.truncate(limit);
     let more = (resources.revisions.len() - busy.len()) as u64;
     (busy, more)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use pelton_client::{Cause, LastAnswer, Position};
+    use pelton_env::UnixMillis;
+
+    use super::*;
+
+    fn letters(counts: &[(u128, usize)]) -> Vec<DeadLetter> {
+        let letter = |trigger| DeadLetter {
+            trigger: TriggerId(trigger),
+            position: Position { group: GroupId(1), offset: Offset(0) },
+            attempts: 1,
+            cause: Cause::Rejected,
+            destination: String::new(),
+            answer: LastAnswer { code: None, detail: Bytes::new() },
+            at: UnixMillis(0),
+        };
+        counts.iter().flat_map(|&(trigger, count)| std::iter::repeat_n(letter(trigger), count)).collect()
+    }
+
+    /// What was not counted is no number.
+    #[test]
+    fn dead_letters_are_counted_as_far_as_it_goes() {
+        type Row = (&'static [(u128, usize)], u64, bool, [Option<u64>; 3]);
+        let rows: [Row; 4] = [
+            (&[], 0, false, [Some(0), Some(0), Some(0)]),
+            (&[(1, 2), (3, 998)], 1_000, false, [Some(2), Some(0), Some(998)]),
+            (&[(1, 2), (3, 999)], 1_000, true, [Some(2), Some(0), None]),
+            (&[(1, 1_000), (2, 1)], 1_000, true, [Some(1_000), None, None]),
+        ];
+        for (counts, counted, more, want) in rows {
+            let dead = Dead::of(&letters(counts));
+            assert_eq!((dead.counted, dead.all_below.is_some()), (counted, more), "{counts:?}");
+            assert_eq!([1, 2, 3].map(|id| dead.of_trigger(TriggerId(id))), want, "{counts:?}");
+        }
+    }
 }

@@ -49,8 +49,8 @@ pub struct BrokerTop {
     pub matched: u64,
     /// What was delivered.
     pub delivered: u64,
-    /// Kept dead letters.
-    pub dead_letters: u64,
+    /// Kept dead letters; `None` when not all were counted.
+    pub dead_letters: Option<u64>,
 }
 
 /// A Trigger.
@@ -73,8 +73,8 @@ pub struct TriggerTop {
     pub delivered: u64,
     /// Attempts that failed.
     pub failed: u64,
-    /// Kept dead letters.
-    pub dead_letters: u64,
+    /// Kept dead letters; `None` when not all were counted.
+    pub dead_letters: Option<u64>,
 }
 
 /// A Revision.

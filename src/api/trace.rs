@@ -16,10 +16,12 @@ mod standing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use pelton_client::{
-    Attempt, BrokerName, Client, DispatchQuery, GroupCursors, GroupId, MAX_ASKED_EVENTS, Position, ReadError,
-    Resources, TriggerId,
+    Attempt, BrokerName, Client, DispatchQuery, GroupCursors, GroupId, MAX_ASKED_EVENTS, MAX_TOLD_ATTEMPTS, Position,
+    ReadError, Resources, TriggerId,
 };
 use pelton_env::UnixMillis;
 use pelton_event::Event;
@@ -28,9 +30,9 @@ use pelton_resource::Trigger;
 use self::decision::Facts;
 use self::standing::Standing;
 use super::Api;
-use super::dead_letters;
 use super::dispatchers::{self, Told};
 use super::events::asked::Asked;
+use super::events::scan::CLOCKS_DIFFER_BY;
 use super::events::time::rfc3339;
 use super::events::{known_broker, permit};
 use super::events_view::{AttemptView, CopyView, MemoryView, ReplyTo, TraceView, TriggerTrace};
@@ -43,6 +45,9 @@ const MAX_COPIES: usize = 8;
 
 /// Triggers of one copy that are looked at. Those that it is for come first.
 const MAX_TRIGGERS: usize = 200;
+
+/// Dead letters that are looked for at a time.
+const LOOKED_FOR: usize = 16;
 
 const _: () = assert!(MAX_COPIES <= MAX_ASKED_EVENTS);
 
@@ -70,7 +75,8 @@ pub async fn show<C: Client>(api: &Api<C>, query: &str) -> Outcome {
             Some(known_broker(api, name.namespace(), name.name())?)
         }
     };
-    let permit = permit(&api.scans, "look through the log")?;
+    // For all of it: where there are many Triggers, what follows the scan is no less work.
+    let _permit = permit(&api.scans, "look through the log")?;
     let mut scan = asked.scan(&api.client).await?;
     let (mut found, mut beyond) = (Vec::new(), None);
     let run = scan.run(asked.until, |position, arrived, record| {
@@ -92,7 +98,6 @@ pub async fn show<C: Client>(api: &Api<C>, query: &str) -> Outcome {
     if let Some(position) = beyond {
         scan.back_to(position);
     }
-    drop(permit);
     let looked = scan.looked();
     let tracer = Tracer::ask(api, &found).await?;
     let mut copies = Vec::with_capacity(found.len());
@@ -141,16 +146,28 @@ impl<'a, C: Client> Tracer<'a, C> {
         self.told.iter().map(memory).collect()
     }
 
-    /// Since when all attempts of a group are remembered by those who made them; `None` when somebody does not answer who may
-    /// have made some.
+    /// All attempts of a group that ended after this are told by those who made them; `None` when somebody does not answer who
+    /// may have made some.
     fn remembered_since(&self, group: GroupId) -> Option<UnixMillis> {
         let mut latest = UnixMillis(0);
         for told in &self.told {
-            if let Some(since) = told.report.as_ref()?.since.get(&group) {
+            let report = told.report.as_ref()?;
+            if let Some(since) = report.since.get(&group) {
                 latest = latest.max((*since).into());
+            }
+            if report.attempts.len() >= MAX_TOLD_ATTEMPTS
+                && let Some(oldest) = report.attempts.first()
+            {
+                latest = latest.max(oldest.ended.into());
             }
         }
         (latest > UnixMillis(0)).then_some(latest)
+    }
+
+    /// Whether every attempt for an event that came then is told. Who took it in may have another clock than who delivered it.
+    fn all_are_told(&self, remembered: Option<UnixMillis>, arrived: UnixMillis) -> bool {
+        let differ_by = if self.told.len() > 1 { CLOCKS_DIFFER_BY } else { Duration::ZERO };
+        remembered.is_some_and(|since| since.plus(differ_by) <= arrived)
     }
 
     async fn copy(&self, copy: &Found, asked: &Asked) -> Result<CopyView, Problem> {
@@ -165,15 +182,15 @@ impl<'a, C: Client> Tracer<'a, C> {
             trigger: trigger_name(&self.resources, attempt.trigger),
         });
         let remembered = self.remembered_since(copy.position.group);
-        let all_remembered = remembered.is_some_and(|since| since <= copy.arrived);
+        let all_remembered = self.all_are_told(remembered, copy.arrived);
         let candidates = self.candidates(copy, &attempts);
         let more_triggers = candidates.len().saturating_sub(MAX_TRIGGERS) as u64;
-        let mut triggers = Vec::new();
-        for (id, matches) in candidates.into_iter().take(MAX_TRIGGERS) {
+        let triggers = candidates.into_iter().take(MAX_TRIGGERS).map(|(id, matches)| {
             let own = attempts.iter().filter(|it| it.trigger == id && it.event == copy.position);
             let own: Vec<Attempt> = own.map(|attempt| (*attempt).clone()).collect();
-            triggers.push(self.trigger(copy, id, matches, &own, all_remembered).await?);
-        }
+            self.trigger(copy, id, matches, own, all_remembered)
+        });
+        let triggers = stream::iter(triggers).buffered(LOOKED_FOR).try_collect().await?;
         let remembered_since = match (all_remembered, remembered) {
             (true, _) => None,
             (false, since) => Some(rfc3339(since.unwrap_or(self.now))),
@@ -223,16 +240,17 @@ impl<'a, C: Client> Tracer<'a, C> {
         copy: &Found,
         id: TriggerId,
         matches: Option<bool>,
-        attempts: &[Attempt],
+        attempts: Vec<Attempt>,
         all_remembered: bool,
     ) -> Result<TriggerTrace, Problem> {
         let trigger = self.resources.triggers.get(&id);
         let cursor = self.cursors.get(&copy.position.group);
         let standing = cursor.and_then(|cursors| Standing::of(cursors, id, copy.position.offset));
         let may_be_dead = standing.as_ref().is_none_or(|standing| !standing.is_pending);
-        // A letter has no more to tell of an event that its filter did not let pass and that nobody tried.
-        let letter = match may_be_dead && (matches != Some(false) || !attempts.is_empty()) {
-            true => dead_letters::find(&self.api.client, id, copy.position).await?,
+        // What its filter does not let pass now it may have let pass once, unless nobody ever tried.
+        let never_passed = matches == Some(false) && attempts.is_empty() && all_remembered;
+        let letter = match may_be_dead && !never_passed {
+            true => self.api.client.dead_letter(id, copy.position).await?,
             false => None,
         };
         let subscriber = trigger.and_then(|trigger| trigger.status.subscriber_uri.as_deref());
@@ -243,8 +261,9 @@ impl<'a, C: Client> Tracer<'a, C> {
             matches,
             standing,
             letter: letter.as_ref(),
-            attempts,
+            attempts: &attempts,
             all_remembered,
+            has_broker: self.resources.brokers.contains_key(copy.broker.as_str()),
             circuit_open_until: subscriber.and_then(|uri| self.circuit_open_until(uri)),
         };
         let (state, why) = facts.decide();

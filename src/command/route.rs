@@ -7,13 +7,14 @@ use pelton_env::UnixMillis;
 use pelton_resource::Kind;
 use pelton_resource::serving::Route;
 
-use super::get::columns::{age_of, or_dash};
+use super::get::columns::age_of;
 use super::service::describe::{address, conditions, indented, now, traffic};
 use super::service::{DescribeArgs, show};
 use super::target::ApiArgs;
 use super::verbs::{self, ListArgs};
 use crate::exit::Failure;
 use crate::kube::{kinds, object};
+use crate::table::or_dash;
 use crate::terminal::escape;
 
 /// What `pelton route` takes.

@@ -20,8 +20,8 @@ pub const MAX_BYTES: usize = 32 * 1024 * 1024;
 /// How much of the log is read at a time. Between two reads others have their turn.
 const READ_BYTES: usize = 256 * 1024;
 
-/// By how much the clocks of leaders may differ without an event being missed by its time.
-const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(5);
+/// By how much the clocks of nodes may differ without an event being missed by its time.
+pub const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(5);
 
 /// A reader of all groups, and what it has seen.
 #[derive(Debug)]
@@ -122,12 +122,12 @@ impl<'a, C: Client> Scan<'a, C> {
                     Ok(batches) => head.extend(batches),
                     Err(ReadError::Purged { first, .. }) if first > place.next => {
                         let first = first.min(place.end);
-                        self.missing += first.0 - place.next.0;
+                        self.missing = self.missing.saturating_add(first.0 - place.next.0);
                         place.next = first;
                     }
                     // It was left before it began, as when a cluster loses a group for good.
                     Err(ReadError::UnknownGroup(_)) => {
-                        self.missing += place.end.0 - place.next.0;
+                        self.missing = self.missing.saturating_add(place.end.0 - place.next.0);
                         place.next = place.end;
                     }
                     Err(error) => return Err(error),
@@ -145,7 +145,8 @@ impl<'a, C: Client> Scan<'a, C> {
         let Some(place) = self.places.0.get_mut(&batch.group) else { return ControlFlow::Continue(()) };
         for record in batch.records() {
             let Ok((position, record)) = record else {
-                self.missing += batch.end().min(place.end).0.saturating_sub(place.next.0);
+                let rest = batch.end().min(place.end).0.saturating_sub(place.next.0);
+                self.missing = self.missing.saturating_add(rest);
                 break;
             };
             if position.offset < place.next {

@@ -1,7 +1,8 @@
 //! The events of a Broker as they are committed: JSON, an object a line ([`TailRecord`]).
 //!
 //! A reader that is slow is waited for: it holds a place in the log and nothing of it. When retention passes that place, the
-//! answer says how many events went by unseen. It ends when the server stops.
+//! answer says how many events went by unseen. It ends when the server stops, and with a reader that takes nothing for half a
+//! minute, as of any answer.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,7 +14,7 @@ use futures_util::future::select_all;
 use futures_util::stream;
 use http::{HeaderValue, Response, header};
 use pelton_client::{BrokerName, Client, ClusterView, EventBatch, GroupId, Offset, ReadError};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
 use super::asked::Asked;
@@ -57,6 +58,7 @@ pub async fn tail<C: Client>(api: &Api<C>, namespace: &str, name: &str, query: &
         asked,
         places: begin,
         watches: BTreeMap::new(),
+        reads: Arc::clone(&api.tail_reads),
         _permit: permit,
     };
     let pieces = stream::unfold(tail, |mut tail| async move {
@@ -76,6 +78,8 @@ struct Tail<C: Client> {
     /// The next event of each group.
     places: BTreeMap<GroupId, Offset>,
     watches: BTreeMap<GroupId, watch::Receiver<Offset>>,
+    /// Turns of all that follow the log.
+    reads: Arc<Semaphore>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -123,7 +127,10 @@ impl<C: Client> Tail<C> {
         if *watch.borrow_and_update() <= *next {
             return Ok(false);
         }
-        match self.client.read(group, *next, READ_BYTES).await {
+        let turn = self.reads.acquire().await;
+        let read = self.client.read(group, *next, READ_BYTES).await;
+        drop(turn);
+        match read {
             Ok(batches) => {
                 let before = *next;
                 for batch in &batches {
@@ -178,8 +185,14 @@ impl<C: Client> Tail<C> {
 
 /// Writes what is asked for of a batch. Returns where to go on.
 fn look_through(batch: &EventBatch, next: Offset, broker: &BrokerName, asked: &Asked, piece: &mut Vec<u8>) -> Offset {
+    let mut seen = next.max(batch.base);
     for record in batch.records() {
-        let Ok((position, record)) = record else { break };
+        let Ok((position, record)) = record else {
+            // What is damaged cannot be told, and neither what stands behind it in the batch.
+            write(piece, &TailRecord::Missing { group: batch.group.0, events: batch.end().0.saturating_sub(seen.0) });
+            break;
+        };
+        seen = seen.max(position.offset.plus(1));
         if position.offset < next || record.broker() != broker.as_str() {
             continue;
         }

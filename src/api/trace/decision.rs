@@ -10,8 +10,8 @@ use super::standing::Standing;
 use crate::api::events::time::rfc3339;
 use crate::api::events_view::State;
 
-/// How long a success may be remembered before it is stored: progress goes out every 100 ms, and a group that changes its
-/// leader takes some seconds. What is pending still after that is to be delivered once more.
+/// How long an attempt may be remembered before what it came to is stored: progress goes out every 100 ms, and a group that
+/// changes its leader takes some seconds. What is pending or not reached still after that is to be delivered once more.
 const STORED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What is known of one event and one Trigger.
@@ -35,33 +35,52 @@ pub struct Facts<'a> {
     pub all_remembered: bool,
     /// When the subscriber is probed next, if its circuit is open.
     pub circuit_open_until: Option<UnixMillis>,
+    /// Whether the Trigger's Broker is there.
+    pub has_broker: bool,
 }
 
 impl Facts<'_> {
     /// Where the event stands, and that in a sentence.
     #[must_use]
     pub fn decide(&self) -> (State, String) {
-        let success = self.attempts.iter().rev().find(|attempt| attempt.result.is_success());
         if let Some(letter) = self.letter {
             return (State::DeadLetter, dead_letter(letter));
         }
-        let is_pending = self.standing.is_some_and(|standing| standing.is_pending);
-        if let Some(success) = success {
-            let ended = UnixMillis::from(success.ended);
-            if !is_pending || self.now.since(ended) < STORED_WITHIN {
-                return delivered(success);
+        let to_do = self.to_do();
+        let Some(success) = self.attempts.iter().rev().find(|attempt| attempt.result.is_success()) else {
+            return to_do.unwrap_or_else(|| self.is_done());
+        };
+        match to_do {
+            Some((state, why)) if !self.is_recent(success) => {
+                let at = rfc3339(success.ended.into());
+                (state, format!("delivered at {at}, and to be delivered again: {why}"))
             }
-            let why = format!("delivered at {}, and to be delivered again: {}", rfc3339(ended), self.what_for());
-            return (State::Waiting, why);
+            _ => delivered(success),
         }
-        if is_pending {
-            return (State::Waiting, self.what_for());
-        }
-        self.not_pending()
     }
 
-    /// Of an event that does not wait, is no dead letter, and of which no success is remembered.
-    fn not_pending(&self) -> (State, String) {
+    fn is_recent(&self, attempt: &Attempt) -> bool {
+        self.now.since(attempt.ended.into()) < STORED_WITHIN
+    }
+
+    /// Of an event that the cursor has not done with: where it stands, whatever was done.
+    fn to_do(&self) -> Option<(State, String)> {
+        let standing = self.standing?;
+        if standing.is_pending {
+            return Some((State::Waiting, self.what_for()));
+        }
+        if standing.is_passed || (self.matches == Some(false) && self.attempts.is_empty()) {
+            return None;
+        }
+        // That it was matched is stored with what comes of it.
+        match self.attempts.last().is_some_and(|last| self.is_recent(last)) {
+            true => Some((State::Waiting, self.what_for())),
+            false => Some((State::NotReached, self.not_reached(standing))),
+        }
+    }
+
+    /// Of an event that is not to be delivered, is no dead letter, and of which no success is remembered.
+    fn is_done(&self) -> (State, String) {
         let has_tried = !self.attempts.is_empty();
         if self.matches == Some(false) && !has_tried {
             let why = match self.was_changed() {
@@ -73,15 +92,12 @@ impl Facts<'_> {
         let Some(standing) = self.standing else {
             return (State::NotStarted, "the Trigger has not started in the event's log group yet".to_owned());
         };
-        if !standing.is_passed {
-            return (State::NotReached, self.not_reached(standing));
-        }
-        if let Some(since) = self.starts_later() {
-            return (State::BeforeStart, format!("the Trigger is there since {since}, and began with what came then"));
-        }
         if has_tried {
             let why = "done since its last attempt that is remembered: delivered, or a dead letter that was discarded";
             return (State::Done, why.to_owned());
+        }
+        if let Some(since) = self.starts_later().filter(|_| !standing.was_rewound) {
+            return (State::BeforeStart, format!("the Trigger is there since {since}, and began with what came then"));
         }
         if self.all_remembered {
             let why =
@@ -100,15 +116,19 @@ impl Facts<'_> {
         if is_paused(trigger) {
             return "the Trigger is paused".to_owned();
         }
-        if trigger.status.subscriber_uri.is_none() {
-            return "the subscriber has no URL yet".to_owned();
+        if !self.has_broker {
+            return format!("the Broker {:?} is gone", trigger.broker_name());
         }
         let last = self.attempts.last();
+        let is_for_sink = last.is_some_and(|last| last.asked == Recipient::DeadLetterSink);
+        if trigger.status.subscriber_uri.is_none() && !is_for_sink {
+            return "the subscriber has no URL yet".to_owned();
+        }
         let next = last.and_then(|last| last.next).map(UnixMillis::from).filter(|next| *next > self.now);
         if let Some((last, next)) = last.zip(next) {
             return format!("in retry until {}: {}", rfc3339(next), ended(last));
         }
-        if let Some(until) = self.circuit_open_until {
+        if let Some(until) = self.circuit_open_until.filter(|_| !is_for_sink) {
             let until = rfc3339(until);
             return format!(
                 "the circuit of the subscriber is open: it failed too often, and is probed next at {until}"

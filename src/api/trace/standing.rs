@@ -2,6 +2,9 @@
 
 use pelton_client::{Cursor, GroupCursors, Offset, TriggerId};
 
+/// That of a cursor that was never rewound.
+const FIRST_EPOCH: u64 = 1;
+
 /// What a stored cursor says about one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
@@ -13,6 +16,8 @@ pub struct Standing {
     pub behind: u64,
     /// Failed attempts so far.
     pub failed_attempts: u32,
+    /// The Trigger was rewound since it began.
+    pub was_rewound: bool,
 }
 
 impl Standing {
@@ -26,6 +31,7 @@ impl Standing {
             is_passed: offset < upto,
             behind: offset.0.saturating_sub(upto.0),
             failed_attempts: cursor.attempts.get(&offset).copied().unwrap_or(0),
+            was_rewound: cursor.epoch > FIRST_EPOCH,
         })
     }
 }
@@ -54,11 +60,15 @@ mod tests {
             is_passed,
             behind,
             failed_attempts,
+            was_rewound: false,
         };
         assert_eq!(of(Upto::Scanned, 3), standing(true, true, 0, 2));
         assert_eq!(of(Upto::Scanned, 9), standing(false, true, 0, 0));
         assert_eq!(of(Upto::Scanned, 10), standing(false, false, 0, 0));
         assert_eq!(of(Upto::At(Offset(5)), 9), standing(false, false, 4, 0));
         assert_eq!(Standing::of(&GroupCursors::default(), trigger, Offset(0)), None);
+        let rewound = Cursor::starting(2, 0, Offset(0));
+        let cursors = GroupCursors { scanned: Offset(10), cursors: BTreeMap::from([(trigger, rewound)]) };
+        assert!(Standing::of(&cursors, trigger, Offset(0)).unwrap().was_rewound);
     }
 }

@@ -8,7 +8,7 @@ use pelton_resource::conditions::{READY, Severity};
 use pelton_resource::serving::TrafficTarget;
 use pelton_resource::{ConditionStatus, Conditions, CoreObject, Kind, ObjectMeta, Resource, Trigger};
 
-use crate::table::age;
+use crate::table::{age, or_dash};
 
 /// The heads of the columns of a kind behind the name.
 pub fn head(kind: Kind, wide: bool) -> Vec<&'static str> {
@@ -154,11 +154,6 @@ pub fn status(status: ConditionStatus) -> &'static str {
         ConditionStatus::False => "False",
         ConditionStatus::Unknown => "Unknown",
     }
-}
-
-/// A text, or a dash in the place of none.
-pub fn or_dash(text: Option<&str>) -> String {
-    text.filter(|text| !text.is_empty()).unwrap_or("-").to_owned()
 }
 
 /// How long ago it was created.

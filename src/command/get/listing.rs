@@ -9,7 +9,7 @@ use super::columns;
 use crate::command::output::{self, ListForm};
 use crate::exit::Failure;
 use crate::kube::object::{called, name, namespace, without_managed_fields};
-use crate::table::Table;
+use crate::table::{Table, or_dash};
 
 /// How objects are printed.
 #[derive(Debug, Clone)]
@@ -128,7 +128,7 @@ impl Listing {
         cells.push(if self.several { called(self.row, name(item)) } else { name(item).to_owned() });
         let wide = self.style.form == ListForm::Wide;
         let Some(kind) = kind(self.row) else {
-            cells.push(columns::or_dash(item.pointer("/metadata/creationTimestamp").and_then(Value::as_str)));
+            cells.push(or_dash(item.pointer("/metadata/creationTimestamp").and_then(Value::as_str)));
             return cells;
         };
         match serde_json::from_value::<Resource>(item.clone()) {

@@ -10,8 +10,8 @@ use pelton_resource::{Addressable, Conditions};
 use serde::Serialize;
 
 use crate::api::serving_view::InstancesView;
-use crate::command::get::columns::{age_of, or_dash, status};
-use crate::table::{Table, age};
+use crate::command::get::columns::{age_of, status};
+use crate::table::{Table, age, or_dash};
 use crate::terminal::{escape, escape_block};
 
 /// A Service with its Revisions.

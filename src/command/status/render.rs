@@ -6,7 +6,7 @@ use pelton_client::{NodePhase, ReplicaRole, Role};
 use pelton_resource::Time;
 
 use crate::api::cluster_view::{ClusterStatus, GroupStatus, NodeStatus, ProblemStatus, REGISTRY_NAME, ReplicaStatus};
-use crate::table::{Table, age, size};
+use crate::table::{Table, age, or_dash, size};
 use crate::terminal::escape;
 
 /// Everything on one screen: nodes, groups, problems.
@@ -189,10 +189,6 @@ fn role_name(role: Role) -> &'static str {
         Role::Dispatcher => "dispatcher",
         Role::Gateway => "gateway",
     }
-}
-
-fn or_dash(text: Option<String>) -> String {
-    text.filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned())
 }
 
 #[cfg(test)]

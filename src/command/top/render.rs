@@ -3,7 +3,7 @@
 use pelton_env::UnixMillis;
 
 use crate::api::top_view::{TopView, TriggerTop};
-use crate::table::Table;
+use crate::table::{Table, or_dash};
 use crate::terminal::escape;
 
 /// The lines: a summary, Brokers, Triggers, Revisions. Rates are since `before`.
@@ -52,10 +52,15 @@ fn brokers(now: &TopView, rates: &Rates<'_>) -> Table {
             broker.backlog.to_string(),
             rates.rate(broker.matched, before.map(|before| before.matched)),
             rates.rate(broker.delivered, before.map(|before| before.delivered)),
-            broker.dead_letters.to_string(),
+            letters(broker.dead_letters),
         ]);
     }
     table
+}
+
+/// A dash where they were not all counted.
+fn letters(count: Option<u64>) -> String {
+    or_dash(count.map(|count| count.to_string()))
 }
 
 fn triggers(now: &TopView, rates: &Rates<'_>) -> Table {
@@ -70,7 +75,7 @@ fn triggers(now: &TopView, rates: &Rates<'_>) -> Table {
             rates.rate(trigger.matched, before.map(|before| before.matched)),
             rates.rate(trigger.delivered, before.map(|before| before.delivered)),
             rates.rate(trigger.failed, before.map(|before| before.failed)),
-            trigger.dead_letters.to_string(),
+            letters(trigger.dead_letters),
         ]);
     }
     table
@@ -147,6 +152,7 @@ mod tests {
             backlog: 7,
             matched: count,
             delivered: count / 2,
+            dead_letters: (!paused).then_some(3),
             ..TriggerTop::default()
         };
         TopView {
@@ -180,8 +186,8 @@ mod tests {
             "events in 200/s",
             "dead letters 3",
             "no answer from the dispatcher of node-b",
-            "default/t   b        ready    7         100    50      0          0",
-            "default/u   b        paused",
+            "default/t   b        ready    7         100    50      0          3",
+            "default/u   b        paused   7         100    50      0          -",
             "9 more Triggers",
             "default/r-00001   False   2           0         any           -           -",
         ] {

@@ -41,15 +41,15 @@ fn attempt(asked: Recipient, number: u32, ended: u64, result: AttemptResult) -> 
 }
 
 fn pending(failed_attempts: u32) -> Option<Standing> {
-    Some(Standing { is_pending: true, is_passed: true, behind: 0, failed_attempts })
+    Some(Standing { is_pending: true, is_passed: true, behind: 0, failed_attempts, was_rewound: false })
 }
 
 fn passed() -> Option<Standing> {
-    Some(Standing { is_pending: false, is_passed: true, behind: 0, failed_attempts: 0 })
+    Some(Standing { is_pending: false, is_passed: true, behind: 0, failed_attempts: 0, was_rewound: false })
 }
 
 fn beyond(behind: u64) -> Option<Standing> {
-    Some(Standing { is_pending: false, is_passed: false, behind, failed_attempts: 0 })
+    Some(Standing { is_pending: false, is_passed: false, behind, failed_attempts: 0, was_rewound: false })
 }
 
 fn facts<'a>(trigger: &'a Trigger, standing: Option<Standing>, attempts: &'a [Attempt]) -> Facts<'a> {
@@ -63,6 +63,7 @@ fn facts<'a>(trigger: &'a Trigger, standing: Option<Standing>, attempts: &'a [At
         attempts,
         all_remembered: false,
         circuit_open_until: None,
+        has_broker: true,
     }
 }
 
@@ -90,7 +91,26 @@ fn every_state_follows_from_its_facts() {
     };
     let (to_come, due) = (failed(NOW.0 + 5_000), failed(NOW.0 - 5));
     let open = Facts { circuit_open_until: Some(UnixMillis(NOW.0 + 9)), ..facts(&plain, pending(3), &due) };
+    let no_broker = Facts { has_broker: false, ..facts(&plain, pending(0), &[]) };
+    let sink_asked = [Attempt {
+        next: Some(Moment(NOW.0 - 5)),
+        ..attempt(Recipient::DeadLetterSink, 2, NOW.0 - 10, AttemptResult::Failed)
+    }];
+    let at_the_sink =
+        Facts { circuit_open_until: Some(UnixMillis(NOW.0 + 9)), ..facts(&plain, pending(9), &sink_asked) };
+    let rewound = |standing: Option<Standing>| standing.map(|standing| Standing { was_rewound: true, ..standing });
+    let long_ago = [attempt(Recipient::Subscriber, 1, 1_500_000, AttemptResult::Failed)];
     let rows: Vec<(Facts<'_>, State, &str)> = vec![
+        // An attempt is remembered before it is stored, and a rewind is stored before it is done.
+        (facts(&plain, beyond(0), &just_now), State::Delivered, "by attempt 1"),
+        (facts(&plain, beyond(3), &success), State::NotReached, "to be delivered again: the Trigger has 3 events"),
+        (facts(&plain, beyond(3), &due), State::Waiting, "is due, or on its way"),
+        (facts(&plain, beyond(3), &long_ago), State::NotReached, "3 events"),
+        (Facts { matches: Some(false), ..facts(&plain, beyond(3), &[]) }, State::FilteredOut, "does not let it pass"),
+        (facts(&later, rewound(passed()), &[]), State::Done, "not remembered"),
+        (facts(&later, passed(), &long_ago), State::Done, "since its last attempt"),
+        (no_broker, State::Waiting, "is gone"),
+        (at_the_sink, State::Waiting, "attempt 2 ended with failed"),
         (facts(&plain, passed(), &success), State::Delivered, "by attempt 2"),
         (facts(&plain, pending(0), &just_now), State::Delivered, "by attempt 1"),
         (facts(&plain, pending(0), &success), State::Waiting, "to be delivered again"),
