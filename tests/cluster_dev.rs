@@ -142,3 +142,32 @@ fn three_nodes_go_on_without_one_that_comes_back_when_told_to() {
         assert!(!is_there(node.pid), "{} is still there", node.name);
     }
 }
+
+/// With `--api-auth` each node has a kubeconfig that works at every node.
+#[test]
+fn a_cluster_that_asks_who_one_is_tells_its_user_how_to_come_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let resources = folder.path().join("resources.yaml");
+    std::fs::write(&resources, trigger("all", "http://127.0.0.1:9/", "")).unwrap();
+    let dev = Dev::start(folder.path(), &["--api-auth", "-f", &resources.display().to_string()]);
+    let line = dev.running.line_with("export PELTON_KUBECONFIG=");
+    let kubeconfig = line.trim().strip_prefix("export PELTON_KUBECONFIG=").unwrap();
+    let text = wait_for("the ready file", || {
+        std::fs::read(folder.path().join("ready.json")).map_err(|error| error.to_string())
+    });
+    let ready: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let nodes = ready["nodes"].as_array().unwrap();
+    assert_eq!(nodes[0]["kubeconfig"], kubeconfig);
+    for node in nodes {
+        let asked = |line: &str| {
+            let api = format!("https://{}", node["api"].as_str().unwrap());
+            let mut command = pelton();
+            run(command.args(line.split(' ')).args(["--api", &api, "--kubeconfig", kubeconfig]))
+        };
+        assert_eq!(asked("get trigger -o name").1, "trigger.eventing.knative.dev/all\n", "{node}");
+        assert_eq!(asked("status").0, 0, "{node}");
+        let nobody = pelton().args(["status", "--api", &format!("https://{}", node["api"].as_str().unwrap())]).output();
+        assert!(!nobody.unwrap().status.success(), "{node}");
+    }
+    assert!(dev.running.stop().success());
+}

@@ -17,12 +17,9 @@ use tokio::time::{Instant, sleep};
 
 use super::plan::{MAX_NODES, Plan, PlanError};
 use super::process::{NodeProcess, NotReady, Shown};
-use crate::admin::Admin;
 use crate::command::apply::store_own;
 use crate::command::{print, print_line};
 use crate::exit::Failure;
-use crate::http::Url;
-use crate::kube::KubeApi;
 use crate::manifests;
 use crate::ready_file::ReadyFile;
 use crate::signals::Signals;
@@ -64,6 +61,9 @@ pub struct DevArgs {
     /// Written as JSON with each node's addresses and process, once all are ready
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    /// Serve the API by TLS, to callers that have shown who they are; each node has a kubeconfig in its data
+    #[arg(long)]
+    api_auth: bool,
     /// Start one node again of the cluster in this folder, which runs elsewhere
     #[arg(long, value_name = "DIR", requires = "node", conflicts_with_all = ["nodes", "data", "files"])]
     resume: Option<PathBuf>,
@@ -84,13 +84,13 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     if let (Some(folder), Some(node)) = (&args.resume, &args.node) {
         let plan = Plan::read(folder)?;
         let place = plan.node(node).ok_or_else(|| Failure::Usage(format!("the cluster has no node {node:?}")))?;
-        let process = NodeProcess::start(folder, &plan, place)?;
+        let process = NodeProcess::start(folder, &plan, place, args.api_auth)?;
         return Cluster { folder: folder.clone(), nodes: vec![process], signals }.run(&[], &args.ready_file).await;
     }
     let resources = manifests::read(&args.files)?;
     let plan = plan(&args.data, args.nodes.map(usize::from))?;
     let nodes: Result<Vec<_>, _> =
-        plan.nodes.iter().map(|place| NodeProcess::start(&args.data, &plan, place)).collect();
+        plan.nodes.iter().map(|place| NodeProcess::start(&args.data, &plan, place, args.api_auth)).collect();
     Cluster { folder: args.data, nodes: nodes?, signals }.run(&resources, &args.ready_file).await
 }
 
@@ -190,7 +190,7 @@ async fn start(nodes: &mut [NodeProcess], resources: &[Resource]) -> Result<(), 
 
 /// Waits until the cluster has no problem, or long enough.
 async fn wait_until_whole(node: &Shown) -> Result<(), Failure> {
-    let mut admin = Admin::new(Url::parse(&format!("http://{}", node.api))?);
+    let mut admin = node.target()?.admin();
     let deadline = Instant::now() + WHOLE_WITHIN;
     loop {
         let problem = match admin.cluster().await {
@@ -209,7 +209,7 @@ async fn wait_until_whole(node: &Shown) -> Result<(), Failure> {
 
 /// Hands the resources in. A cluster that has only just been formed may not take changes yet.
 async fn apply(node: &Shown, resources: &[Resource]) -> Result<(), Failure> {
-    let mut api = KubeApi::new(Url::parse(&format!("http://{}", node.api))?.into());
+    let mut api = node.target()?.kube();
     let deadline = Instant::now() + APPLY_WITHIN;
     for resource in resources {
         loop {
@@ -235,7 +235,7 @@ fn greeting(folder: &Path, nodes: &[Shown]) -> String {
         out.push_str(&format!("  node {name}   process {}\n", node.pid));
         for (what, value) in [
             ("events", format!("http://{}/default/default", node.ingress)),
-            ("api", format!("http://{}", node.api)),
+            ("api", node.api_url()),
             ("metrics", format!("http://{}/metrics", node.metrics)),
             ("log", folder.join(&node.name).join("log.txt").display().to_string()),
         ] {
@@ -243,10 +243,14 @@ fn greeting(folder: &Path, nodes: &[Shown]) -> String {
         }
     }
     if let [first, others @ ..] = nodes {
-        out.push_str(&format!("Try:\n  export PELTON_API=http://{}\n  pelton status\n", first.api));
+        let (variable, value) = match &first.kubeconfig {
+            Some(kubeconfig) => ("PELTON_KUBECONFIG", kubeconfig.display().to_string()),
+            None => ("PELTON_API", first.api_url()),
+        };
+        out.push_str(&format!("Try:\n  export {variable}={value}\n  pelton status\n"));
         out.push_str(&format!("  pelton send http://{}/default/default --type test\n", first.ingress));
         if let Some(other) = others.first() {
-            out.push_str(&format!("  kill -9 {}    # then: {}\n", other.pid, resume(folder, &other.name)));
+            out.push_str(&format!("  kill -9 {}    # then: {}\n", other.pid, resume(folder, other)));
         }
     }
     out.push_str("Stop with Ctrl-C.\n");
@@ -258,12 +262,13 @@ fn farewell(folder: &Path, node: &NodeProcess, status: io::Result<std::process::
     let name = node.name();
     let log = node.log();
     let log = fs::canonicalize(&log).unwrap_or(log);
-    format!("node {name} ended ({how}); its log is {}\n  {}\n", log.display(), resume(folder, name))
+    format!("node {name} ended ({how}); its log is {}\n  {}\n", log.display(), resume(folder, &node.shown()))
 }
 
 /// How to bring a node back.
-fn resume(folder: &Path, name: &str) -> String {
-    format!("pelton cluster dev --resume {} --node {name}", folder.display())
+fn resume(folder: &Path, node: &Shown) -> String {
+    let access = if node.kubeconfig.is_some() { " --api-auth" } else { "" };
+    format!("pelton cluster dev --resume {} --node {}{access}", folder.display(), node.name)
 }
 
 impl From<PlanError> for Failure {

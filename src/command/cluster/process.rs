@@ -13,6 +13,8 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::plan::{Place, Plan};
+use crate::contexts::{self, NoTarget, Target, Wanted};
+use crate::kubeconfig;
 
 /// How often a ready file is looked for.
 const POLL: Duration = Duration::from_millis(25);
@@ -43,6 +45,28 @@ pub struct Shown {
     pub metrics: SocketAddr,
     /// Where the other nodes reach it.
     pub peer: SocketAddr,
+    /// The kubeconfig of its admin, when its API asks who one is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubeconfig: Option<PathBuf>,
+}
+
+impl Shown {
+    /// The URL of its API.
+    #[must_use]
+    pub fn api_url(&self) -> String {
+        let scheme = if self.kubeconfig.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.api)
+    }
+
+    /// How to reach its API.
+    ///
+    /// # Errors
+    /// Its kubeconfig cannot be read.
+    pub fn target(&self) -> Result<Target, NoTarget> {
+        let kubeconfig = self.kubeconfig.clone();
+        let api = kubeconfig.is_none().then(|| self.api_url());
+        contexts::resolve(&Wanted { api, kubeconfig, context: None }, |_| None)
+    }
 }
 
 /// A running node. Killed when dropped, and by the system should this process be killed.
@@ -50,6 +74,7 @@ pub struct Shown {
 pub struct NodeProcess {
     place: Place,
     folder: PathBuf,
+    kubeconfig: Option<PathBuf>,
     child: Child,
     pid: u32,
 }
@@ -92,17 +117,19 @@ struct Ready {
 }
 
 impl NodeProcess {
-    /// Starts the node of `plan` that is called `place.name`, with its data and its log in a folder of its name.
+    /// Starts the node of `plan` that is called `place.name`, with its data and its log in a folder of its name. Its API asks
+    /// who one is if `asks_who`.
     ///
     /// # Errors
     /// [`NotReady::Spawn`].
-    pub fn start(cluster: &Path, plan: &Plan, place: &Place) -> Result<Self, NotReady> {
+    pub fn start(cluster: &Path, plan: &Plan, place: &Place, asks_who: bool) -> Result<Self, NotReady> {
         let folder = cluster.join(&place.name);
-        let spawned = spawn(&folder, plan, place);
+        let spawned = spawn(&folder, plan, place, asks_who);
         let failed = |source| NotReady::Spawn { name: place.name.clone(), source };
         let child = spawned.map_err(failed)?;
         let pid = child.id().ok_or_else(|| failed(io::Error::other("it has no process id")))?;
-        Ok(Self { place: place.clone(), folder, child, pid })
+        let kubeconfig = asks_who.then(|| kubeconfig::path(&data(&folder))).transpose().map_err(failed)?;
+        Ok(Self { place: place.clone(), folder, kubeconfig, child, pid })
     }
 
     /// Its name.
@@ -121,7 +148,8 @@ impl NodeProcess {
     #[must_use]
     pub fn shown(&self) -> Shown {
         let Place { name, ingress, gateway, api, metrics, peer } = self.place.clone();
-        Shown { name, pid: self.pid, ingress, gateway, api, metrics, peer }
+        let kubeconfig = self.kubeconfig.clone();
+        Shown { name, pid: self.pid, ingress, gateway, api, metrics, peer, kubeconfig }
     }
 
     /// Waits until it is ready.
@@ -185,14 +213,17 @@ impl NodeProcess {
     }
 }
 
-fn spawn(folder: &Path, plan: &Plan, place: &Place) -> io::Result<Child> {
+fn spawn(folder: &Path, plan: &Plan, place: &Place, asks_who: bool) -> io::Result<Child> {
     fs::create_dir_all(folder)?;
     let log = File::options().create(true).append(true).open(log_file(folder))?;
     let mut command = Command::new(std::env::current_exe()?);
     // Through this, the system ends the node when this process is gone, however it went.
     command.args(["bench", "exec-child", "--parent", &std::process::id().to_string(), "--", "server"]);
     command.args(["--name", &place.name, "--join", &plan.join()]);
-    command.arg("--data").arg(folder.join("data")).arg("--ready-file").arg(ready_file(folder));
+    if asks_who {
+        command.arg("--api-auth");
+    }
+    command.arg("--data").arg(data(folder)).arg("--ready-file").arg(ready_file(folder));
     for (flag, address) in [
         ("--ingress-listen", place.ingress),
         ("--api-listen", place.api),
@@ -212,6 +243,10 @@ fn spawn(folder: &Path, plan: &Plan, place: &Place) -> io::Result<Child> {
     command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     // Ctrl-C at the terminal is for this process, which stops its nodes in order.
     command.process_group(0).kill_on_drop(true).spawn()
+}
+
+fn data(folder: &Path) -> PathBuf {
+    folder.join("data")
 }
 
 fn log_file(folder: &Path) -> PathBuf {
