@@ -22,6 +22,7 @@ pub mod log;
 pub mod logs;
 pub mod node;
 mod objects;
+mod once;
 mod output;
 pub mod ready;
 pub mod recover;
@@ -50,12 +51,19 @@ use crate::exit::Failure;
 /// # Errors
 /// Any other error of standard output.
 pub fn print(text: &str) -> Result<(), Failure> {
+    print_while_read(text).map(drop)
+}
+
+/// As [`print()`], and says whether there still is a reader: what would go on without end has none to go on for.
+///
+/// # Errors
+/// As [`print()`].
+pub fn print_while_read(text: &str) -> Result<bool, Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::failed("cannot write to standard output", &error))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::failed("cannot write to standard output", &error)),
     }
 }
 
@@ -65,4 +73,9 @@ pub fn print(text: &str) -> Result<(), Failure> {
 /// As [`print()`].
 pub fn print_line(text: &str) -> Result<(), Failure> {
     print(&format!("{text}\n"))
+}
+
+/// Prints one line to standard error. Where nobody can hear it, that is no reason to fail or to panic.
+pub fn print_error(line: &str) {
+    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }

@@ -19,6 +19,7 @@ mod places;
 use std::path::PathBuf;
 
 pub use config::{BadConfig, Config, Context, change};
+pub use credentials::server;
 pub use places::Places;
 
 use crate::http::{BadUrl, Endpoint, Url};

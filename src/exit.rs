@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use crate::admin::AdminError;
+use crate::command::print_error;
 use crate::config::ConfigError;
 use crate::contexts::{BadConfig, NoTarget};
 use crate::http::{BadUrl, CallError};
@@ -54,10 +55,12 @@ impl Failure {
     /// Nothing, when nothing failed; else everything that did, said together.
     ///
     /// # Errors
-    /// The failures as one, which ends with the code of the first.
+    /// The failures as one, which ends with the code of the first, or with that of no answer when one is that.
     pub fn all(failures: Vec<Self>) -> Result<(), Self> {
         let text = failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-        match failures.into_iter().next() {
+        let one =
+            failures.into_iter().reduce(|first, next| if matches!(next, Self::NoAnswer(_)) { next } else { first });
+        match one {
             None => Ok(()),
             Some(Self::Usage(_)) => Err(Self::Usage(text)),
             Some(Self::Failed(_)) => Err(Self::Failed(text)),
@@ -92,7 +95,7 @@ impl Failure {
     /// Says it on standard error.
     #[must_use]
     pub fn report(&self) -> ExitCode {
-        eprintln!("pelton: {}", escape_block(&self.to_string()));
+        print_error(&format!("pelton: {}", escape_block(&self.to_string())));
         ExitCode::from(self.code())
     }
 }
@@ -202,6 +205,23 @@ mod tests {
         assert_eq!(chain(&["a"]), "a");
         assert_eq!(chain(&["a", "b", "c"]), "a: b: c");
         assert_eq!(chain(&["a: b", "b", "c"]), "a: b: c");
+    }
+
+    #[test]
+    fn several_failures_end_with_one_code() {
+        let failed = || Failure::Failed("failed".to_owned());
+        let usage = || Failure::Usage("usage".to_owned());
+        let no_answer = || Failure::NoAnswer("no answer".to_owned());
+        assert!(Failure::all(Vec::new()).is_ok());
+        for (failures, code, text) in [
+            (vec![failed()], 1, "failed"),
+            (vec![usage(), failed()], 2, "usage\nfailed"),
+            (vec![failed(), failed(), no_answer()], 3, "failed\nfailed\nno answer"),
+            (vec![no_answer(), failed()], 3, "no answer\nfailed"),
+        ] {
+            let all = Failure::all(failures).unwrap_err();
+            assert_eq!((all.code(), all.to_string().as_str()), (code, text));
+        }
     }
 
     /// The help text and the page name the same codes.

@@ -37,9 +37,10 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Resource>, BadManifests> {
 /// Reads every object of these files and folders as it stands there, of whatever kind it is: the API says what is wrong with it.
 ///
 /// # Errors
-/// Every file that cannot be read, or is neither YAML nor JSON, and every document that is no object with a kind and a name.
+/// Every file that cannot be read, or is neither YAML nor JSON, and every document that is no object with a kind and a name; or
+/// there is no document at all.
 pub fn read_documents(paths: &[PathBuf]) -> Result<Vec<Document>, BadManifests> {
-    read_each(paths, |text, name| {
+    let documents = read_each(paths, |text, name| {
         let objects = parse_objects(text, name).map_err(|error| vec![error.to_string()])?;
         let (mut documents, mut mistakes) = (Vec::new(), Vec::new());
         for (line, object) in objects {
@@ -54,7 +55,11 @@ pub fn read_documents(paths: &[PathBuf]) -> Result<Vec<Document>, BadManifests> 
             }
         }
         if mistakes.is_empty() { Ok(documents) } else { Err(mistakes) }
-    })
+    })?;
+    if documents.is_empty() {
+        return Err(BadManifests(vec!["there is no resource in what was given".to_owned()]));
+    }
+    Ok(documents)
 }
 
 fn read_each<T>(
@@ -103,16 +108,19 @@ fn read_one<T>(path: &Path, parse: impl Fn(&str, &str) -> Result<Vec<T>, Vec<Str
     parse(&text, &name)
 }
 
-/// One byte more than the parser takes, so that it is the parser who says what is too long.
 fn read_text(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let limit = MAX_MANIFEST_BYTES as u64 + 1;
     if path == Path::new("-") {
-        std::io::stdin().lock().take(limit).read_to_string(&mut text)?;
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
     } else {
-        std::fs::File::open(path)?.take(limit).read_to_string(&mut text)?;
+        std::fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     }
-    Ok(text)
+    // Before it is decoded: it may be cut inside a character.
+    if bytes.len() > MAX_MANIFEST_BYTES {
+        return Err(std::io::Error::other(format!("it has more than {MAX_MANIFEST_BYTES} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is no UTF-8 text"))
 }
 
 #[cfg(test)]
@@ -145,6 +153,25 @@ mod tests {
         }
     }
 
+    /// Each row: what stands in a file, and what is said of it.
+    #[test]
+    fn what_is_too_long_or_no_text_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yaml");
+        let longest = "ö".repeat(MAX_MANIFEST_BYTES / 2);
+        // One byte more than what may be ends inside a character.
+        for (bytes, want) in [
+            (format!("{longest}ö").into_bytes(), format!("it has more than {MAX_MANIFEST_BYTES} bytes")),
+            (b"# \xff\n".to_vec(), "it is no UTF-8 text".to_owned()),
+        ] {
+            std::fs::write(&file, bytes).unwrap();
+            let mistakes = read(std::slice::from_ref(&file)).unwrap_err();
+            assert_eq!(mistakes.to_string(), format!("{}: {want}", file.display()));
+        }
+        std::fs::write(&file, &longest).unwrap();
+        assert!(read_text(&file).unwrap() == longest, "what may be is read");
+    }
+
     /// What is wrong with a field is for the API to say; what has no name cannot be asked about.
     #[test]
     fn documents_are_read_as_they_stand() {
@@ -158,6 +185,9 @@ mod tests {
         assert_eq!(documents.len(), 2);
         assert_eq!(documents[0].object["spec"]["unknown"], 1);
         assert!(documents[1].place.ends_with("a.yaml:6"), "{}", documents[1].place);
+        std::fs::write(&file, "# nothing\n").unwrap();
+        let mistake = read_documents(std::slice::from_ref(&file)).unwrap_err().to_string();
+        assert_eq!(mistake, "there is no resource in what was given");
         std::fs::write(&file, "kind: Broker\n---\napiVersion: v1\nkind: Secret\n").unwrap();
         let mistakes = read_documents(std::slice::from_ref(&file)).unwrap_err().0;
         assert!(

@@ -7,11 +7,13 @@ use pelton_control_plane::kinds::Row;
 use pelton_resource::{DEFAULT_NAMESPACE, Kind, Resource};
 use serde_json::{Value, json};
 
+use super::objects::ObjectName;
 use super::output::WriteForm;
+use super::print_error;
 use super::target::ApiArgs;
 use super::written::{Done, report};
 use crate::exit::Failure;
-use crate::kube::object::{name, namespace, text, typed, wanted};
+use crate::kube::object::{name, namespace, typed, wanted};
 use crate::kube::{KubeApi, KubeError, Write, kinds};
 use crate::manifests::{self, Document};
 
@@ -23,7 +25,7 @@ use crate::manifests::{self, Document};
                   field manager `pelton`: those that were applied before and are left out now are removed, and those that \
                   belong to somebody else are refused without --force-conflicts.\n\n\
                   Examples:\n  pelton apply -f triggers.yaml\n  pelton apply -f ./manifests -f extra.json --dry-run=server\n  \
-                  pelton get triggers -o yaml | sed s/old/new/ | pelton apply -f -"
+                  sed s/old/new/ triggers.yaml | pelton apply -f -"
 )]
 pub struct ApplyArgs {
     /// A manifest, a folder of manifests, or - for standard input
@@ -35,7 +37,7 @@ pub struct ApplyArgs {
     /// Take fields that belong to other field managers
     #[arg(long)]
     force_conflicts: bool,
-    /// Have the server do everything but write
+    /// Have the server do everything but write. What is in a namespace that would be made first cannot be tried, which is told
     #[arg(long, value_enum, default_value_t = DryRun::None)]
     dry_run: DryRun,
     /// How to print
@@ -57,22 +59,33 @@ pub enum DryRun {
 /// Applies every object, one after the other.
 pub async fn run(args: ApplyArgs) -> Result<(), Failure> {
     let documents = manifests::read_documents(&args.files)?;
-    if documents.is_empty() {
-        return Err(Failure::Usage("there is no resource in what was given".into()));
-    }
     let (mut api, namespace) = args.api.kube(args.namespace.as_deref())?;
     let write = Write { is_dry_run: args.dry_run == DryRun::Server, forces: args.force_conflicts };
     let mut failures = Vec::new();
     for document in documents {
         let place = document.place.clone();
         match apply(&mut api, document, &namespace, args.namespace.is_some(), write).await {
-            Ok((done, object)) => report(&object, done, write.is_dry_run, args.output)?,
+            Ok(Outcome::Stored(done, object)) => report(&object, done, write.is_dry_run, args.output)?,
+            Ok(Outcome::Untried(namespace)) => print_error(&format!(
+                "Warning: {place}: the namespace {namespace:?} would be made, and what is in it cannot be tried before"
+            )),
             // Nobody would answer for the others either.
-            Err(failure @ Failure::NoAnswer(_)) => return Err(failure),
+            Err(failure @ Failure::NoAnswer(_)) => {
+                failures.push(failure);
+                break;
+            }
             Err(failure) => failures.push(Failure::Failed(format!("{place}: {failure}"))),
         }
     }
     Failure::all(failures)
+}
+
+/// What became of an object.
+enum Outcome {
+    /// It is, or would be, as it is here.
+    Stored(Done, Value),
+    /// At a dry run: this namespace would have to be there.
+    Untried(String),
 }
 
 /// Applies an object. It is in the namespace `at` when it says none, and when it must be it may say no other.
@@ -82,34 +95,30 @@ async fn apply(
     at: &str,
     must_be: bool,
     write: Write,
-) -> Result<(Done, Value), Failure> {
+) -> Result<Outcome, Failure> {
     let mut object = document.object;
-    let (api_version, kind) = (text(&object, "/apiVersion"), text(&object, "/kind"));
-    let Some(row) = kinds::of_manifest(api_version, kind) else {
-        return Err(Failure::Failed(format!("no matches for kind {kind:?} in version {api_version:?}")));
-    };
-    let said = text(&object, "/metadata/namespace").to_owned();
+    let ObjectName { row, namespace, name } = ObjectName::of_manifest(&object, at, must_be)?;
     if row.is_namespaced {
-        if must_be && !said.is_empty() && said != at {
-            let why = format!("it is in the namespace {said:?}, and --namespace is {at:?}");
-            return Err(Failure::Failed(why));
-        }
-        if said.is_empty() {
-            object["metadata"]["namespace"] = at.into();
-        }
+        object["metadata"]["namespace"] = namespace.as_str().into();
     }
-    let before = match api.get(row, namespace(&object), name(&object)).await {
+    let before = match api.get(row, &namespace, &name).await {
         Ok(before) => Some(before),
         Err(error) if error.has_code(404) => None,
         Err(error) => return Err(error.into()),
     };
-    let after = store(api, row, &object, write).await?;
+    let after = match store(api, row, &object, write).await {
+        Err(error) if error.misses("namespaces") && write.is_dry_run => {
+            make_namespace(api, &namespace, Write { forces: false, ..write }).await?;
+            return Ok(Outcome::Untried(namespace));
+        }
+        outcome => outcome?,
+    };
     let done = match before {
         None => Done::Created,
         Some(before) if wanted(&before) == wanted(&after) => Done::Unchanged,
         Some(_) => Done::Configured,
     };
-    Ok((done, after))
+    Ok(Outcome::Stored(done, after))
 }
 
 /// Applies an object that says where it is, and makes its namespace when that is missing; a dry run does not.
@@ -120,7 +129,7 @@ pub async fn store(api: &mut KubeApi, row: &Row, object: &Value, write: Write) -
     let (namespace, name) = (namespace(object), name(object));
     match api.apply(row, namespace, name, object, write).await {
         Err(error) if error.misses("namespaces") && !write.is_dry_run => {
-            make_namespace(api, namespace).await?;
+            make_namespace(api, namespace, Write::default()).await?;
             api.apply(row, namespace, name, object, write).await
         }
         outcome => outcome,
@@ -144,10 +153,10 @@ pub async fn store_own(api: &mut KubeApi, resource: &Resource) -> Result<Resourc
 ///
 /// # Errors
 /// It cannot be made.
-pub async fn make_namespace(api: &mut KubeApi, namespace: &str) -> Result<(), KubeError> {
+pub async fn make_namespace(api: &mut KubeApi, namespace: &str, write: Write) -> Result<(), KubeError> {
     let row = kinds::row(Kind::Namespace);
     let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
-    match api.create(row, "", &object, Write::default()).await {
+    match api.create(row, "", &object, write).await {
         Err(KubeError::Refused(status)) if status.reason == "AlreadyExists" => Ok(()),
         outcome => outcome.map(drop),
     }

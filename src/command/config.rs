@@ -5,13 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::get::columns::or_dash;
 use super::target::ApiArgs;
-use super::{print, print_line};
+use super::{print, print_error, print_line};
 use crate::contexts::{self, Config, Places};
 use crate::exit::Failure;
-use crate::http::Url;
-use crate::table::Table;
+use crate::table::{Table, or_dash};
 
 /// What `pelton config` takes.
 #[derive(Debug, Args)]
@@ -94,8 +92,8 @@ pub fn run(args: ConfigArgs) -> Result<(), Failure> {
             print_line(&format!("Switched to context {name:?}."))
         }
         Verb::SetContext(set) => {
-            let server = args.api.wanted().api;
-            let server = server.map(|server| Url::parse(&server).map(|url| url.to_string())).transpose()?;
+            let server = args.api.wanted().api.map(|server| contexts::server(&set.name, &server)).transpose()?;
+            let server = server.map(|url| url.to_string());
             let file = own(&places)?;
             if server.is_none() && Config::read_all(std::slice::from_ref(file))?.context(&set.name).is_none() {
                 return Err(Failure::Usage(format!("{:?} is new: name its server with --server", set.name)));
@@ -109,8 +107,14 @@ pub fn run(args: ConfigArgs) -> Result<(), Failure> {
             if Config::read_all(std::slice::from_ref(file))?.context(&name).is_none() {
                 return Err(Failure::Failed(format!("there is no context {name:?} in {}", file.display())));
             }
+            let current = || Ok::<_, Failure>(Config::read_all(&places.own)?.current());
+            let was_current = current()?.as_ref() == Some(&name);
             contexts::change(file, |config| forget(config, &name))?;
-            print_line(&format!("Context {name:?} deleted from {}.", file.display()))
+            print_line(&format!("Context {name:?} deleted from {}.", file.display()))?;
+            if was_current && current()?.is_none() {
+                print_error("Warning: no context is current now: commands go to PELTON_API, or to this machine.");
+            }
+            Ok(())
         }
     }
 }
@@ -155,13 +159,13 @@ fn list(places: &Places) -> Result<(), Failure> {
         }
     }
     if !table.has_rows() {
-        eprintln!("There is no context.");
+        print_error("There is no context.");
         return Ok(());
     }
     print(&table.to_string())
 }
 
-/// What is written of a context. Its server and its user are called as it is.
+/// What is written of a context. Its server and its user are called as it is, unless it names others.
 struct Entries {
     name: String,
     context: Map<String, Value>,
@@ -175,13 +179,13 @@ fn entries(set: SetArgs) -> Result<Entries, Failure> {
         let whole = std::path::absolute(path).map_err(|error| Failure::failed("the folder is not known", &error))?;
         Ok(Some(whole.display().to_string()))
     };
-    let fields = |all: [(&str, Option<String>); 3]| -> Map<String, Value> {
+    let fields = |all: Vec<(&str, Option<String>)>| -> Map<String, Value> {
         all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect()
     };
     let (name, authority) = (set.name, file(&set.certificate_authority)?);
-    let context = fields([("cluster", Some(name.clone())), ("user", Some(name.clone())), ("namespace", set.namespace)]);
-    let cluster = fields([("server", set.server), ("certificate-authority", authority), ("", None)]);
-    let user = fields([
+    let context = fields(vec![("namespace", set.namespace)]);
+    let cluster = fields(vec![("server", set.server), ("certificate-authority", authority)]);
+    let user = fields(vec![
         ("tokenFile", file(&set.token_file)?),
         ("client-certificate", file(&set.client_certificate)?),
         ("client-key", file(&set.client_key)?),
@@ -191,23 +195,36 @@ fn entries(set: SetArgs) -> Result<Entries, Failure> {
 
 impl Entries {
     fn write(&self, config: &mut Map<String, Value>) {
-        for (list, what, fields) in [
-            ("clusters", "cluster", &self.cluster),
-            ("contexts", "context", &self.context),
-            ("users", "user", &self.user),
-        ] {
-            let entries = config.entry(list).or_insert_with(|| json!([]));
-            if !entries.is_array() {
-                *entries = json!([]);
+        let known = entries_of(config, "contexts").into_iter().find(|entry| entry["name"] == self.name.as_str());
+        let known = known.unwrap_or_default();
+        let mut context = self.context.clone();
+        for (list, what, fields) in [("clusters", "cluster", &self.cluster), ("users", "user", &self.user)] {
+            if fields.is_empty() {
+                continue;
             }
-            let entries = entries.as_array_mut().expect("it is a list now");
-            let is_it = |entry: &&mut Value| entry["name"] == self.name.as_str();
-            match entries.iter_mut().find(is_it).and_then(|entry| entry.get_mut(what)?.as_object_mut()) {
-                Some(known) => known.extend(fields.clone()),
-                None => entries.push(json!({"name": self.name, what: fields})),
-            }
+            let named = known["context"][what].as_str().filter(|named| !named.is_empty()).unwrap_or(&self.name);
+            write_entry(config, list, what, named, fields);
+            context.insert(what.to_owned(), named.into());
         }
+        write_entry(config, "contexts", "context", &self.name, &context);
     }
+}
+
+fn entries_of(config: &Map<String, Value>, list: &str) -> Vec<Value> {
+    config.get(list).and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+/// Writes fields into the entry of that name. Those that it has besides stay.
+fn write_entry(config: &mut Map<String, Value>, list: &str, what: &str, name: &str, fields: &Map<String, Value>) {
+    let mut entries = entries_of(config, list);
+    match entries.iter_mut().find(|entry| entry["name"] == name) {
+        None => entries.push(json!({"name": name, what: fields})),
+        Some(entry) => match &mut entry[what] {
+            Value::Object(known) => known.extend(fields.clone()),
+            none => *none = fields.clone().into(),
+        },
+    }
+    config.insert(list.to_owned(), entries.into());
 }
 
 fn forget(config: &mut Map<String, Value>, name: &str) {
@@ -216,13 +233,11 @@ fn forget(config: &mut Map<String, Value>, name: &str) {
             entries.retain(|entry| entry["name"] != gone);
         }
     };
-    let entries =
-        |config: &Map<String, Value>| config.get("contexts").and_then(Value::as_array).cloned().unwrap_or_default();
-    let it = entries(config).into_iter().find(|entry| entry["name"] == name).unwrap_or_default();
+    let it = entries_of(config, "contexts").into_iter().find(|entry| entry["name"] == name).unwrap_or_default();
     remove(config, "contexts", name);
     for (what, list) in [("cluster", "clusters"), ("user", "users")] {
         let named = &it["context"][what];
-        let others = entries(config);
+        let others = entries_of(config, "contexts");
         if let Some(gone) = named.as_str().filter(|_| others.iter().all(|entry| entry["context"][what] != *named)) {
             remove(config, list, gone);
         }
@@ -263,5 +278,47 @@ mod tests {
         assert_eq!(config["clusters"], json!([{"name": "b", "cluster": {"server": "http://b"}}]));
         assert_eq!((config["contexts"].as_array().unwrap().len(), config.get("current-context")), (1, None));
         assert!(config.contains_key("preferences"));
+        assert_eq!(config.get("users"), Some(&json!([])), "b has none");
+    }
+
+    /// As another program wrote it: its server and its user are called otherwise than the context.
+    #[test]
+    fn a_context_keeps_the_names_of_its_server_and_its_user() {
+        let written = json!({
+            "clusters": [{"name": "c", "cluster": {"server": "http://a", "tls-server-name": "a"}}],
+            "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}],
+            "users": [{"name": "u"}],
+        });
+        let nothing = || SetArgs {
+            name: "a".to_owned(),
+            server: None,
+            namespace: None,
+            certificate_authority: None,
+            token_file: None,
+            client_certificate: None,
+            client_key: None,
+        };
+        for (set, at, want) in [
+            (
+                SetArgs { namespace: Some("shop".to_owned()), ..nothing() },
+                "/contexts/0/context",
+                json!({"cluster": "c", "user": "u", "namespace": "shop"}),
+            ),
+            (
+                SetArgs { server: Some("http://b".to_owned()), ..nothing() },
+                "/clusters/0/cluster",
+                json!({"server": "http://b", "tls-server-name": "a"}),
+            ),
+            (SetArgs { token_file: Some("/t".into()), ..nothing() }, "/users/0/user", json!({"tokenFile": "/t"})),
+        ] {
+            let mut want_all = written.clone();
+            if at == "/users/0/user" {
+                want_all["users"][0]["user"] = json!({});
+            }
+            *want_all.pointer_mut(at).unwrap() = want;
+            let mut config = written.as_object().unwrap().clone();
+            entries(set).unwrap().write(&mut config);
+            assert_eq!(Value::Object(config), want_all, "{at}");
+        }
     }
 }

@@ -27,6 +27,9 @@ const PAGE: usize = 500;
 pub struct DeadLettersArgs {
     #[command(subcommand)]
     verb: Verb,
+    /// The namespace of a Trigger whose name has none [default: that of the context, else default]
+    #[arg(short, long, global = true)]
+    namespace: Option<String>,
     #[command(flatten)]
     api: ApiArgs,
 }
@@ -81,9 +84,9 @@ struct Which {
 }
 
 impl Which {
-    fn body(self) -> SelectionBody {
+    fn body(self, namespace: &str) -> SelectionBody {
         SelectionBody {
-            trigger: self.trigger.map(|trigger| trigger.0),
+            trigger: self.trigger.map(|trigger| trigger.within(namespace)),
             position: self.position.map(|position| position.to_string()),
             all: self.all,
         }
@@ -101,37 +104,38 @@ enum Output {
 
 /// Does what is asked with dead letters.
 pub async fn run(args: DeadLettersArgs) -> Result<(), Failure> {
-    let mut admin = args.api.admin()?;
+    let target = args.api.target()?;
+    let (mut admin, namespace) = (target.admin(), target.namespace(args.namespace.as_deref()));
     match args.verb {
         Verb::List { trigger, all, limit, output } => {
             let limit = if all { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
-            list(&mut admin, trigger, limit, output).await
+            let trigger = trigger.map(|trigger| trigger.within(&namespace));
+            list(&mut admin, trigger.as_deref(), limit, output).await
         }
         Verb::Show { trigger, position, output } => {
-            let letter = admin.dead_letter(&trigger.0, &position.to_string()).await?;
+            let letter = admin.dead_letter(&trigger.within(&namespace), &position.to_string()).await?;
             match output {
                 Output::Table => print(&describe(&letter)),
                 Output::Json => print_json(&letter),
             }
         }
         Verb::Redrive(which) => {
-            let count = admin.redrive(&which.body()).await?;
+            let count = admin.redrive(&which.body(&namespace)).await?;
             print_line(&format!("{count} sent again"))
         }
         Verb::Discard(which) => {
-            let count = admin.discard(&which.body()).await?;
+            let count = admin.discard(&which.body(&namespace)).await?;
             print_line(&format!("{count} discarded"))
         }
     }
 }
 
-async fn list(admin: &mut Admin, trigger: Option<TriggerName>, limit: usize, output: Output) -> Result<(), Failure> {
-    let trigger = trigger.map(|trigger| trigger.0);
+async fn list(admin: &mut Admin, trigger: Option<&str>, limit: usize, output: Output) -> Result<(), Failure> {
     let mut letters = Vec::new();
     let mut after: Option<String> = None;
     let more = loop {
         let wanted = PAGE.min(limit - letters.len());
-        let page = admin.dead_letters(trigger.as_deref(), wanted, after.as_deref()).await?;
+        let page = admin.dead_letters(trigger, wanted, after.as_deref()).await?;
         letters.extend(page.items);
         after = page.next;
         if after.is_none() || letters.len() >= limit {

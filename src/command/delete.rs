@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
 use super::objects::{ObjectName, Objects, SelectArgs, Within};
-use super::print_line;
 use super::target::ApiArgs;
+use super::{print_error, print_line};
 use crate::config::parse_duration;
 use crate::exit::Failure;
 use crate::kube::object::{name, namespace, text};
-use crate::kube::{Change, Follow, KubeApi, Place, Selection, kinds};
+use crate::kube::{Change, Follow, KubeApi, Place, Selection};
 use crate::manifests;
 
 /// What `pelton delete` takes.
@@ -28,7 +28,7 @@ pub struct DeleteArgs {
     #[arg(value_name = "KIND", required_unless_present = "files")]
     words: Vec<String>,
     /// What stands in a manifest, a folder of manifests, or - for standard input
-    #[arg(short, long = "file", visible_alias = "filename", value_name = "FILE_OR_DIR", conflicts_with_all = ["words", "selector", "field_selector", "all"])]
+    #[arg(short, long = "file", visible_alias = "filename", value_name = "FILE_OR_DIR", conflicts_with_all = ["words", "selector", "field_selector", "all", "all_namespaces"])]
     files: Vec<PathBuf>,
     #[command(flatten)]
     within: Within,
@@ -128,7 +128,11 @@ pub async fn all(
     for object in objects {
         match delete(api, &object, how).await {
             Ok(stays) => leaving.extend(stays.map(|uid| Leaving { object, uid })),
-            Err(failure @ Failure::NoAnswer(_)) => return Err(failure),
+            // Nobody would answer for the others either.
+            Err(failure @ Failure::NoAnswer(_)) => {
+                failures.push(failure);
+                return Failure::all(failures);
+            }
             Err(failure) => failures.push(failure),
         }
     }
@@ -143,7 +147,10 @@ pub async fn all(
             }),
         };
         match outcome {
-            Err(failure @ Failure::NoAnswer(_)) => return Err(failure),
+            Err(failure @ Failure::NoAnswer(_)) => {
+                failures.push(failure);
+                break;
+            }
             outcome => failures.extend(outcome.err()),
         }
     }
@@ -160,15 +167,10 @@ async fn objects(
     if !args.files.is_empty() {
         let mut objects = Vec::new();
         for document in manifests::read_documents(&args.files)? {
-            let object = &document.object;
-            let (api_version, kind) = (text(object, "/apiVersion"), text(object, "/kind"));
-            let Some(row) = kinds::of_manifest(api_version, kind) else {
-                let why = format!("{}: no matches for kind {kind:?} in version {api_version:?}", document.place);
-                failures.push(Failure::Failed(why));
-                continue;
-            };
-            let namespace = Some(namespace(object)).filter(|namespace| !namespace.is_empty()).unwrap_or(at);
-            objects.push(ObjectName { row, namespace: namespace.to_owned(), name: name(object).to_owned() });
+            match ObjectName::of_manifest(&document.object, at, args.within.namespace.is_some()) {
+                Ok(object) => objects.push(object),
+                Err(failure) => failures.push(Failure::Failed(format!("{}: {failure}", document.place))),
+            }
         }
         return Ok(objects);
     }
@@ -192,7 +194,7 @@ async fn objects(
                 }));
             }
             if objects.is_empty() {
-                eprintln!("No resources found.");
+                print_error("No resources found.");
             }
             Ok(objects)
         }

@@ -8,17 +8,19 @@ use pelton_env::{Clock as _, SystemClock, UnixMillis};
 use pelton_resource::{Conditions, Kind, Time};
 use serde_json::{Value, json};
 
-use super::get::columns::or_dash;
 use super::objects::{ObjectName, Objects, SelectArgs, Within};
 use super::output::yaml;
-use super::print;
 use super::service::describe::{conditions, indented};
 use super::target::ApiArgs;
+use super::{print, print_error};
 use crate::exit::Failure;
 use crate::kube::object::{name, namespace, text};
 use crate::kube::{KubeApi, Place, Selection, kinds};
-use crate::table::{Table, age};
+use crate::table::{Table, age, or_dash};
 use crate::terminal::{escape, escape_block};
+
+/// The whole object, as `kubectl apply` had it: the values of a Secret as well.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// What `pelton describe` takes.
 #[derive(Debug, Args)]
@@ -39,13 +41,17 @@ pub struct DescribeArgs {
 /// Shows objects with what happened to them.
 pub async fn run(args: DescribeArgs) -> Result<(), Failure> {
     let (mut api, at) = args.api.kube(args.within.namespace.as_deref())?;
-    let (mut found, mut failures) = (Vec::new(), Vec::new());
-    match Objects::read(&args.words, &at)? {
+    let (mut parts, mut failures) = (Vec::new(), Vec::new());
+    match Objects::read(&args.words, &at)?.by_themselves(&args.within, &args.select)? {
         Objects::Named(names) => {
-            for ObjectName { row, namespace, name } in names {
-                match api.get(row, &namespace, &name).await.map_err(Failure::from) {
-                    Ok(item) => found.push((row, item)),
-                    Err(failure @ Failure::NoAnswer(_)) => return Err(failure),
+            for object in names {
+                match named(&mut api, &object).await {
+                    Ok(part) => parts.push(part),
+                    // Nobody would answer for the others either.
+                    Err(failure @ Failure::NoAnswer(_)) => {
+                        failures.push(failure);
+                        break;
+                    }
                     Err(failure) => failures.push(failure),
                 }
             }
@@ -53,17 +59,14 @@ pub async fn run(args: DescribeArgs) -> Result<(), Failure> {
         Objects::OfKinds(rows) => {
             for row in rows {
                 let list = api.list(row, &args.within.place(&at), &args.select.selection()).await?;
-                found.extend(list.items.into_iter().map(|item| (row, item)));
+                for item in list.items {
+                    parts.push(with_events(&mut api, row, item).await?);
+                }
             }
-            if found.is_empty() {
-                eprintln!("No resources found.");
+            if parts.is_empty() {
+                print_error("No resources found.");
             }
         }
-    }
-    let mut parts = Vec::new();
-    for (row, item) in found {
-        let events = events(&mut api, row, &item).await?;
-        parts.push(described(row, item, &events, SystemClock.now())?);
     }
     print(&parts.join("\n\n"))?;
     Failure::all(failures)
@@ -74,9 +77,17 @@ pub async fn run(args: DescribeArgs) -> Result<(), Failure> {
 /// # Errors
 /// It cannot be read.
 pub async fn show(api: &mut KubeApi, object: &ObjectName) -> Result<(), Failure> {
+    print(&named(api, object).await?)
+}
+
+async fn named(api: &mut KubeApi, object: &ObjectName) -> Result<String, Failure> {
     let item = api.get(object.row, &object.namespace, &object.name).await?;
-    let events = events(api, object.row, &item).await?;
-    print(&described(object.row, item, &events, SystemClock.now())?)
+    with_events(api, object.row, item).await
+}
+
+async fn with_events(api: &mut KubeApi, row: &Row, item: Value) -> Result<String, Failure> {
+    let events = events(api, row, &item).await?;
+    described(row, item, &events, SystemClock.now())
 }
 
 /// The Events about an object, the oldest first.
@@ -101,6 +112,9 @@ fn last_seen(event: &Value) -> Option<Time> {
 
 /// An object for people: what it is, what is wanted, what is, and what happened.
 fn described(row: &Row, mut item: Value, events: &[Value], now: UnixMillis) -> Result<String, Failure> {
+    if let Some(annotations) = item.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        annotations.remove(LAST_APPLIED);
+    }
     let full_name = match namespace(&item) {
         "" => name(&item).to_owned(),
         namespace => format!("{namespace}/{}", name(&item)),
@@ -238,10 +252,13 @@ mod tests {
 
     #[test]
     fn a_secret_keeps_its_values() {
-        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "type": "Opaque",
+        let applied = r#"{"kind":"Secret","data":{"password":"aHVudGVyMg=="}}"#;
+        let metadata = json!({"name": "s", "annotations": {LAST_APPLIED: applied, "team": "a"}});
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque",
                             "data": {"password": "aHVudGVyMg=="}});
         let shown = shown(Kind::Secret, secret, &[]);
         assert!(shown.contains("password: 7 bytes") && shown.contains("Opaque"), "{shown}");
         assert!(!shown.contains("aHVudGVyMg") && shown.contains("none in the last hour"), "{shown}");
+        assert!(!shown.contains("last-applied") && shown.contains("team: a"), "{shown}");
     }
 }

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::objects::{ObjectName, Objects};
 use super::output::{WriteForm, yaml};
+use super::print_error;
 use super::target::ApiArgs;
 use super::written::{Done, report};
 use crate::exit::Failure;
@@ -50,7 +51,8 @@ pub async fn run(args: EditArgs) -> Result<(), Failure> {
         _ => return Err(Failure::Usage("name one object, as KIND NAME".to_owned())),
     };
     let before = without_managed_fields(api.get(object.row, &object.namespace, &object.name).await?);
-    let file = draft(&object, &yaml(&before)?)?;
+    let drafted = format!("{HEAD}{}", yaml(&before)?);
+    let file = draft(&object, &drafted)?;
     let outcome = edited(&mut api, &object, &before, &file).await;
     match outcome {
         Ok(Some(after)) => {
@@ -59,8 +61,13 @@ pub async fn run(args: EditArgs) -> Result<(), Failure> {
         }
         Ok(None) => {
             remove(&file);
-            eprintln!("Edit cancelled, no changes made.");
+            print_error("Edit cancelled, no changes made.");
             Ok(())
+        }
+        // Nobody wrote anything, as when the editor cannot be started.
+        Err(failure) if std::fs::read_to_string(&file).is_ok_and(|text| text == drafted) => {
+            remove(&file);
+            Err(failure)
         }
         Err(failure) => {
             let add = |text: String| format!("{text}\nwhat you wrote is in {}", file.display());
@@ -79,7 +86,7 @@ fn draft(object: &ObjectName, text: &str) -> Result<PathBuf, Failure> {
     let prefix =
         format!("pelton-edit-{}-", object.name.chars().filter(|c| c.is_ascii_alphanumeric()).collect::<String>());
     let mut file = tempfile::Builder::new().prefix(&prefix).suffix(".yaml").tempfile().map_err(failed)?;
-    file.write_all(HEAD.as_bytes()).and_then(|()| file.write_all(text.as_bytes())).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
     file.into_temp_path().keep().map_err(|error| failed(error.error))
 }
 

@@ -11,8 +11,8 @@ use serde_json::Value;
 use self::listing::{Listing, Style};
 use super::objects::{ObjectName, Objects, SelectArgs, Within};
 use super::output::ListForm;
-use super::print;
 use super::target::ApiArgs;
+use super::{print, print_error, print_while_read};
 use crate::exit::Failure;
 use crate::kube::{Change, Follow, KubeApi, Place, Selection};
 
@@ -48,10 +48,7 @@ pub struct GetArgs {
 pub async fn run(args: GetArgs) -> Result<(), Failure> {
     let (mut api, namespace) = args.api.kube(args.within.namespace.as_deref())?;
     let place = args.within.place(&namespace);
-    let objects = Objects::read(&args.words, &namespace)?;
-    if matches!(objects, Objects::Named(_)) && (!args.select.is_empty() || args.within.all_namespaces) {
-        return Err(Failure::Usage("a name is looked for by itself, without a selector or -A".to_owned()));
-    }
+    let objects = Objects::read(&args.words, &namespace)?.by_themselves(&args.within, &args.select)?;
     let style = Style { form: args.output.clone(), shows_namespace: args.within.all_namespaces };
     if args.watch {
         let (row, place, selection) = only(objects, place, args.select.selection())?;
@@ -92,9 +89,9 @@ pub fn show(found: Vec<(&'static Row, Vec<Value>)>, style: &Style, place: &Place
     if is_table && found.iter().all(|(_, items)| items.is_empty()) {
         match place {
             Place::Namespace(namespace) if found.iter().all(|(row, _)| row.is_namespaced) => {
-                eprintln!("No resources found in the namespace {namespace}.");
+                print_error(&format!("No resources found in the namespace {namespace}."));
             }
-            _ => eprintln!("No resources found."),
+            _ => print_error("No resources found."),
         }
         return Ok(());
     }
@@ -113,7 +110,11 @@ async fn named(api: &mut KubeApi, names: &[ObjectName], style: &Style) -> Result
                 Some((_, items)) => items.push(item),
                 None => found.push((row, vec![item])),
             },
-            Err(failure @ Failure::NoAnswer(_)) => return Err(failure),
+            // Nobody would answer for the others either.
+            Err(failure @ Failure::NoAnswer(_)) => {
+                failures.push(failure);
+                break;
+            }
             Err(failure) => failures.push(failure),
         }
     }
@@ -142,6 +143,8 @@ async fn watch(
             let (Change::Is(item) | Change::Gone(item)) = change;
             listing.add(item);
         }
-        print(&listing.take(SystemClock.now())?)?;
+        if !print_while_read(&listing.take(SystemClock.now())?)? {
+            return Ok(());
+        }
     }
 }

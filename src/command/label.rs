@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::objects::{ObjectName, Objects};
+use super::once::once;
 use super::output::WriteForm;
 use super::target::ApiArgs;
 use super::written::{Done, report};
@@ -56,7 +57,11 @@ pub async fn run(args: LabelArgs, which: Which) -> Result<(), Failure> {
     for object in objects {
         match change(&mut api, &object, which, &changes, args.overwrite).await {
             Ok((done, after)) => report(&after, done, false, args.output)?,
-            Err(failure @ Failure::NoAnswer(_)) => return Err(failure),
+            // Nobody would answer for the others either.
+            Err(failure @ Failure::NoAnswer(_)) => {
+                failures.push(failure);
+                break;
+            }
             Err(failure) => failures.push(failure),
         }
     }
@@ -74,7 +79,10 @@ fn split(words: &[String]) -> Result<(Vec<String>, Vec<Change>), Failure> {
     let (names, changes) = words.split_at(first);
     let changes: Option<Vec<Change>> = changes.iter().map(read).collect();
     match changes {
-        Some(changes) if !changes.is_empty() => Ok((names.to_vec(), changes)),
+        Some(changes) if !changes.is_empty() => {
+            once("KEY=VALUE or KEY-", changes.iter().map(|(key, _)| key.as_str()))?;
+            Ok((names.to_vec(), changes))
+        }
         _ => Err(Failure::Usage("expected KEY=VALUE or KEY- behind the names".to_owned())),
     }
 }
@@ -131,7 +139,7 @@ mod tests {
                 |(key, value): &Change| value.as_ref().map_or(format!("{key}-"), |value| format!("{key}={value}"));
             assert_eq!(read.iter().map(text).collect::<Vec<_>>().join(" "), changes);
         }
-        for bad in ["trigger a", "trigger a x=y b", "trigger a =x"] {
+        for bad in ["trigger a", "trigger a x=y b", "trigger a =x", "trigger a x=y x=z", "trigger a x=y x-"] {
             let words: Vec<String> = bad.split(' ').map(str::to_owned).collect();
             assert!(split(&words).is_err(), "{bad}");
         }

@@ -1,12 +1,12 @@
 //! `pelton logs`
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use pelton_resource::{Kind, ResourceKey};
 
 use super::target::{ApiArgs, Name};
+use super::{print_error, print_while_read};
 use crate::admin::{LogStream, LogsQuery};
 use crate::api::serving_view::LogRecord;
 use crate::config::parse_duration;
@@ -74,12 +74,12 @@ pub async fn run(args: LogsArgs) -> Result<(), Failure> {
     let query = LogsQuery { follow: args.follow, tail: args.tail, since: args.since };
     let mut stream = target.admin().logs(&key, &query).await?;
     match print_all(&mut stream, args.output).await? {
-        End::Deleted => eprintln!("{key} was deleted."),
+        End::Deleted => print_error(&format!("{key} was deleted.")),
         End::NobodyReads => {}
         End::Over { .. } if args.follow => {
             return Err(Failure::NoAnswer(format!("{} ended what was followed: it is stopping", stream.authority())));
         }
-        End::Over { is_empty: true } => eprintln!("Nothing was printed."),
+        End::Over { is_empty: true } => print_error("Nothing was printed."),
         End::Over { is_empty: false } => {}
     }
     Ok(())
@@ -110,10 +110,8 @@ async fn print_all(stream: &mut LogStream, output: Output) -> Result<End, Failur
             }
         };
         // Each by itself: whoever reads a pipe sees it at once.
-        match writeln!(std::io::stdout().lock(), "{line}") {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(End::NobodyReads),
-            Err(error) => return Err(Failure::failed("cannot write to standard output", &error)),
+        if !print_while_read(&format!("{line}\n"))? {
+            return Ok(End::NobodyReads);
         }
     }
     Ok(End::Over { is_empty })

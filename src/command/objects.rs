@@ -2,8 +2,10 @@
 
 use clap::Args;
 use pelton_control_plane::kinds::Row;
+use serde_json::Value;
 
 use crate::exit::Failure;
+use crate::kube::object::{name, namespace, text};
 use crate::kube::{Place, Selection, kinds};
 
 /// In which namespace.
@@ -104,9 +106,36 @@ impl Objects {
         }
         Ok(Self::Named(named))
     }
+
+    /// These, where a name is looked for by itself.
+    ///
+    /// # Errors
+    /// There is a selector or `-A` beside a name.
+    pub fn by_themselves(self, within: &Within, select: &SelectArgs) -> Result<Self, Failure> {
+        if matches!(self, Self::Named(_)) && (!select.is_empty() || within.all_namespaces) {
+            return Err(Failure::Usage("a name is looked for by itself, without a selector or -A".to_owned()));
+        }
+        Ok(self)
+    }
 }
 
 impl ObjectName {
+    /// Which object stands in a manifest. It is in the namespace `at` when it says none, and when it must be it may say no other.
+    ///
+    /// # Errors
+    /// Its kind is not known, or it is in another namespace.
+    pub fn of_manifest(object: &Value, at: &str, must_be: bool) -> Result<Self, Failure> {
+        let (api_version, kind) = (text(object, "/apiVersion"), text(object, "/kind"));
+        let Some(row) = kinds::of_manifest(api_version, kind) else {
+            return Err(Failure::Failed(format!("no matches for kind {kind:?} in version {api_version:?}")));
+        };
+        let said = Some(namespace(object)).filter(|said| !said.is_empty());
+        if let Some(said) = said.filter(|said| row.is_namespaced && must_be && *said != at) {
+            return Err(Failure::Failed(format!("it is in the namespace {said:?}, and --namespace is {at:?}")));
+        }
+        Ok(Self { row, namespace: said.unwrap_or(at).to_owned(), name: name(object).to_owned() })
+    }
+
     fn read(row: &'static Row, text: &str, namespace: &str) -> Result<Self, Failure> {
         let (namespace, name) = text.split_once('/').unwrap_or((namespace, text));
         if namespace.is_empty() || name.is_empty() || name.contains('/') {

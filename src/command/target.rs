@@ -96,11 +96,6 @@ impl Name {
     pub fn within<'a>(&'a self, namespace: &'a str) -> (&'a str, &'a str) {
         (self.namespace.as_deref().unwrap_or(namespace), &self.name)
     }
-
-    /// `namespace/name`.
-    pub fn qualified(&self) -> String {
-        format!("{}/{}", self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE), self.name)
-    }
 }
 
 impl FromStr for Name {
@@ -122,16 +117,34 @@ impl FromStr for Name {
 
 /// A Trigger, by name, or by uid when it is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TriggerName(pub String);
+pub enum TriggerName {
+    /// One that is there.
+    Name(Name),
+    /// One that may be gone.
+    Uid(String),
+}
+
+impl TriggerName {
+    /// How the API names it; in `namespace` when the name says none.
+    pub fn within(&self, namespace: &str) -> String {
+        match self {
+            Self::Uid(uid) => uid.clone(),
+            Self::Name(name) => {
+                let (namespace, name) = name.within(namespace);
+                format!("{namespace}/{name}")
+            }
+        }
+    }
+}
 
 impl FromStr for TriggerName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if pelton_client::TriggerId::parse(text).is_some() {
-            return Ok(Self(text.to_owned()));
+        match pelton_client::TriggerId::parse(text) {
+            Some(_) => Ok(Self::Uid(text.to_owned())),
+            None => text.parse().map(Self::Name),
         }
-        text.parse::<Name>().map(|name| Self(name.qualified()))
     }
 }
 
@@ -141,17 +154,15 @@ mod tests {
 
     #[test]
     fn names_are_read_or_refused() {
-        for (text, want) in
-            [("a", "default/a"), ("shop/orders", "shop/orders"), ("shop/a.example.com", "shop/a.example.com")]
+        for (text, want) in [("a", "x/a"), ("shop/orders", "shop/orders"), ("shop/a.example.com", "shop/a.example.com")]
         {
-            assert_eq!(text.parse::<Name>().unwrap().qualified(), want);
+            assert_eq!(text.parse::<TriggerName>().unwrap().within("x"), want);
         }
         for bad in ["", "/", "a/", "/a", "a/b/c", "A", "a b", "../x", "a..b", "a.b/x", "x/.."] {
             assert!(bad.parse::<Name>().is_err(), "{bad}");
         }
         let uid = "01234567-89ab-cdef-0123-456789abcdef";
-        assert_eq!(uid.parse::<TriggerName>().unwrap().0, uid);
-        assert_eq!("a".parse::<TriggerName>().unwrap().0, "default/a");
+        assert_eq!(uid.parse::<TriggerName>().unwrap().within("x"), uid);
     }
 
     #[test]

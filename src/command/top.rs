@@ -7,6 +7,7 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use self::screen::Screen;
@@ -79,7 +80,10 @@ async fn look(admin: &mut Admin, limit: u64) -> Result<TopView, Failure> {
 
 /// Draws until a signal, or until there is no answer. Whichever it is, the terminal is given back first.
 async fn live(admin: &mut Admin, args: &TopArgs) -> Result<(), Failure> {
-    let mut signals = Signals::new().map_err(|error| Failure::failed("cannot wait for signals", &error))?;
+    let deaf = |error: std::io::Error| Failure::failed("cannot wait for signals", &error);
+    let mut signals = Signals::new().map_err(deaf)?;
+    // Ctrl-\, which would end the process on the other screen.
+    let mut quit = signal(SignalKind::quit()).map_err(deaf)?;
     let first = look(admin, args.limit).await?;
     let screen = Screen::enter()?;
     let (mut before, mut now) = (None, first);
@@ -93,6 +97,7 @@ async fn live(admin: &mut Admin, args: &TopArgs) -> Result<(), Failure> {
         let looked = tokio::select! {
             looked = looked => looked?,
             () = signals.next() => return Ok(()),
+            _ = quit.recv() => return Ok(()),
         };
         before = Some(std::mem::replace(&mut now, looked));
     }

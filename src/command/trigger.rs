@@ -8,6 +8,7 @@ use pelton_resource::{Kind, StartPosition};
 use serde_json::{Map, Value, json};
 
 use super::delivery::{DeliveryArgs, Sink, without_nulls};
+use super::once::once;
 use super::output::WriteForm;
 use super::print_line;
 use super::target::ApiArgs;
@@ -132,6 +133,7 @@ pub async fn run(args: TriggerArgs) -> Result<(), Failure> {
     let target = args.api.target()?;
     match args.verb {
         Verb::Create(args) => {
+            are_once(&args.filters)?;
             let (namespace, name) = args.which.within(&target);
             let trigger = trigger(&namespace, &name, &args);
             verbs::create(&mut target.kube(), Kind::Trigger, &namespace, &trigger, args.output).await
@@ -139,6 +141,7 @@ pub async fn run(args: TriggerArgs) -> Result<(), Failure> {
         Verb::List(list) => verbs::list(&target, Kind::Trigger, &list).await,
         Verb::Describe(show) => verbs::describe(&target, Kind::Trigger, &show).await,
         Verb::Update(args) => {
+            are_once(&args.filters)?;
             let (namespace, name) = args.which.within(&target);
             let Some(patch) = update(&namespace, &args) else { return Err(verbs::nothing_to_change()) };
             if !args.filters.is_empty() {
@@ -191,6 +194,10 @@ async fn has_no_other_filters(target: &Target, namespace: &str, name: &str) -> R
         ))),
         _ => Ok(()),
     }
+}
+
+fn are_once(filters: &[Filter]) -> Result<(), Failure> {
+    once("--filter", filters.iter().map(|filter| filter.name.as_str()))
 }
 
 fn attributes(filters: &[Filter]) -> Map<String, Value> {

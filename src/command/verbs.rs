@@ -86,7 +86,7 @@ pub async fn create(
     let (row, write) = (kinds::row(kind), Write::default());
     let made = match api.create(row, namespace, object, write).await {
         Err(error) if error.misses("namespaces") => {
-            make_namespace(api, namespace).await?;
+            make_namespace(api, namespace, write).await?;
             api.create(row, namespace, object, write).await?
         }
         outcome => outcome?,

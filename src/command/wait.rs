@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::objects::{ObjectName, Objects, SelectArgs, Within};
 use super::output::FieldPath;
@@ -15,6 +15,9 @@ use crate::config::parse_duration;
 use crate::exit::Failure;
 use crate::kube::object::{name, namespace, text};
 use crate::kube::{Change, Follow, KubeApi, Place, Selection};
+
+/// How long the last look may take, when the time is over.
+const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// What `pelton wait` takes.
 #[derive(Debug, Args)]
@@ -38,7 +41,7 @@ pub struct WaitArgs {
     /// All of the kind in the namespace that there are now
     #[arg(long)]
     all: bool,
-    /// How long to wait at most
+    /// How long to wait at most; 0s looks once
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     timeout: Duration,
     #[command(flatten)]
@@ -144,13 +147,22 @@ pub async fn run(args: WaitArgs) -> Result<(), Failure> {
     let deadline = Instant::now() + args.timeout;
     let mut failures = Vec::new();
     for object in objects(&args, &mut api, &at).await? {
-        let late = || {
-            let line = format!("timed out waiting for the {} of {object} within {:?}", args.what, args.timeout);
-            Err(Failure::Failed(line))
+        let outcome = match timeout_at(deadline, until(&mut api, &object, &args.what)).await {
+            Ok(outcome) => outcome.map(|()| true),
+            // One before it may have taken all the time.
+            Err(_) => timeout(LAST_LOOK, is_so(&mut api, &object, &args.what)).await.unwrap_or(Ok(false)),
         };
-        match timeout_at(deadline, until(&mut api, &object, &args.what)).await.unwrap_or_else(|_| late()) {
-            Ok(()) => print_line(&format!("{object} condition met"))?,
-            Err(failure @ Failure::NoAnswer(_)) => return Err(failure),
+        match outcome {
+            Ok(true) => print_line(&format!("{object} condition met"))?,
+            Ok(false) => failures.push(Failure::Failed(format!(
+                "timed out waiting for the {} of {object} within {:?}",
+                args.what, args.timeout
+            ))),
+            // Nobody would answer for the others either.
+            Err(failure @ Failure::NoAnswer(_)) => {
+                failures.push(failure);
+                break;
+            }
             Err(failure) => failures.push(failure),
         }
     }
@@ -181,6 +193,16 @@ async fn objects(args: &WaitArgs, api: &mut KubeApi, at: &str) -> Result<Vec<Obj
             Err(Failure::Usage("a name is waited for by itself, without --all, a selector or -A".to_owned()))
         }
         Objects::OfKinds(_) => Err(Failure::Usage("name what is waited for, or say --all or -l".to_owned())),
+    }
+}
+
+/// Whether it is so now.
+async fn is_so(api: &mut KubeApi, object: &ObjectName, what: &What) -> Result<bool, Failure> {
+    match api.get(object.row, &object.namespace, &object.name).await {
+        Err(error) if error.has_code(404) && matches!(what, What::Creation | What::Deletion) => {
+            Ok(*what == What::Deletion)
+        }
+        outcome => Ok(what.is_true_of(&outcome?)),
     }
 }
 

@@ -46,11 +46,12 @@ pub struct Config {
 
 /// Something with its name.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(bound(deserialize = "T: Default + Deserialize<'de>"))]
 pub struct Named<T> {
     /// Its name.
     pub name: String,
-    /// What it is.
-    #[serde(alias = "cluster", alias = "context", alias = "user")]
+    /// What it is. Missing, it is empty.
+    #[serde(alias = "cluster", alias = "context", alias = "user", default, deserialize_with = "present")]
     pub value: T,
 }
 
@@ -110,6 +111,15 @@ pub struct User {
     pub auth_provider: Option<Value>,
     /// A name that goes with a password. Refused.
     pub username: String,
+    /// Whom to act as. Refused.
+    #[serde(rename = "as")]
+    pub act_as: Option<Value>,
+    /// His uid. Refused.
+    pub as_uid: Option<Value>,
+    /// His groups. Refused.
+    pub as_groups: Option<Value>,
+    /// What else is known of him. Refused.
+    pub as_user_extra: Option<Value>,
     /// The folder of the file that this is from.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -123,8 +133,12 @@ impl std::fmt::Debug for User {
 }
 
 /// `clusters: null` is as good as none: kubectl writes that.
-fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    Option::<Vec<T>>::deserialize(deserializer).map(Option::unwrap_or_default)
+fn present<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 impl Config {
@@ -184,16 +198,17 @@ fn named<'a, T>(all: &'a [Named<T>], name: &str) -> Option<&'a T> {
 /// What a file says. `None` when it is not there or empty.
 fn read(file: &Path) -> Result<Option<Value>, BadConfig> {
     let io = |source| BadConfig::Io { file: file.to_owned(), source };
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     match std::fs::File::open(file) {
-        Ok(open) => open.take(MAX_CONFIG_BYTES + 1).read_to_string(&mut text).map_err(io)?,
+        Ok(open) => open.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut bytes).map_err(io)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io(error)),
     };
     let malformed = |why: String| BadConfig::Malformed { file: file.to_owned(), why };
-    if text.len() as u64 > MAX_CONFIG_BYTES {
+    if bytes.len() as u64 > MAX_CONFIG_BYTES {
         return Err(malformed(format!("it has more than {MAX_CONFIG_BYTES} bytes")));
     }
+    let text = String::from_utf8(bytes).map_err(|_| malformed("it is no UTF-8 text".to_owned()))?;
     if text.trim().is_empty() {
         return Ok(None);
     }

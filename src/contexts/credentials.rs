@@ -15,6 +15,19 @@ use crate::http::{ClientTls, Endpoint, Identity, TlsParts, Url};
 /// The largest file of certificates, key or token that is read.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
+/// The server of a context, by its URL.
+///
+/// # Errors
+/// It is no URL, or has a path.
+pub fn server(context: &str, url: &str) -> Result<Url, NoTarget> {
+    let parsed = Url::parse(url)?;
+    if !matches!(parsed.path.as_str(), "" | "/") {
+        let why = format!("its server {url} has a path");
+        return Err(NoTarget::Unusable { context: context.to_owned(), why });
+    }
+    Ok(parsed)
+}
+
 /// The server of a context, with the credentials of its user.
 pub fn target(config: &Config, name: &str, context: &Context) -> Result<Target, NoTarget> {
     let missing = |what, missing: &str| NoTarget::Missing { context: name.to_owned(), what, name: missing.to_owned() };
@@ -26,10 +39,10 @@ pub fn target(config: &Config, name: &str, context: &Context) -> Result<Target, 
         None => return Err(missing("user", &context.user)),
     };
     refuse(cluster, &user).map_err(|why| unusable(why.to_owned()))?;
-    let url = Url::parse(&cluster.server)?;
-    if !matches!(url.path.as_str(), "" | "/") {
-        return Err(unusable(format!("its server {} has a path", cluster.server)));
+    if cluster.server.is_empty() {
+        return Err(unusable(format!("the cluster {:?} has no server", context.cluster)));
     }
+    let url = server(name, &cluster.server)?;
     let parts = parts(cluster, &user).map_err(unusable)?;
     // In the clear nothing is made of them.
     let tls =
@@ -49,6 +62,10 @@ fn refuse(cluster: &Cluster, user: &User) -> Result<(), &'static str> {
         (!cluster.proxy_url.is_empty(), "proxy-url is not supported"),
         (user.exec.is_some(), "its user runs a program to show who he is (exec), which is not supported; use a token"),
         (user.auth_provider.is_some(), "auth-provider is not supported; use a token"),
+        (
+            [&user.act_as, &user.as_uid, &user.as_groups, &user.as_user_extra].iter().any(|field| field.is_some()),
+            "its user acts as somebody else (as, as-uid, as-groups), which is not supported",
+        ),
         (!user.username.is_empty(), "a username with a password is not supported; use a token"),
     ];
     rows.into_iter().find(|(is_asked, _)| *is_asked).map_or(Ok(()), |(_, why)| Err(why))

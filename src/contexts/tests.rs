@@ -97,6 +97,10 @@ fn what_cannot_be_used_is_told() {
         (&config("https://a", "shop", ", certificate-authority: missing.pem"), None, "missing.pem"),
         (&good.replace("token: s3cret", "exec: {command: x}"), None, "exec"),
         (&good.replace("token: s3cret", "username: x, password: y"), None, "use a token"),
+        (&good.replace("token: s3cret", "as: admin"), None, "acts as somebody else"),
+        (&good.replace("token: s3cret", "token: s3cret, as-groups: [admins]"), None, "acts as somebody else"),
+        (&good.replace("token: s3cret", "as-uid: '5'"), None, "acts as somebody else"),
+        (&good.replace("  cluster: {server: 'http://a:1'}\n", ""), None, "the cluster \"c\" has no server"),
         (&good.replace("token: s3cret", "client-key-data: eA=="), None, "no client-certificate"),
         (&good.replace("token: s3cret", "tokenFile: missing"), None, "missing"),
         (&good.replace("token: s3cret", "token: \"a\\nb\""), None, "no token has"),
@@ -108,6 +112,11 @@ fn what_cannot_be_used_is_told() {
     let nulls = "current-context: a\nusers: null\nclusters: [{name: c, cluster: {server: 'http://b:1'}}]\n\
                  contexts: [{name: a, context: {cluster: c}}]\n";
     assert_eq!(ask(nulls, None).unwrap(), "b:1");
+    let nobody = nulls.replace("users: null", "users: [{name: u}, {name: v, user: null}]");
+    for user in ["u", "v"] {
+        let text = nobody.replace("cluster: c}}]", &format!("cluster: c, user: {user}}}}}]"));
+        assert_eq!(ask(&text, None).unwrap(), "b:1", "a user without anything is one without credentials");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use crate::command::run;
 use crate::scene::{SHOP, Scene};
 
 #[test]
@@ -63,7 +64,15 @@ fn folders_standard_input_and_namespaces_are_read() {
     assert!(scene.ok("apply -f folder -n shop").contains("one created"));
     assert!(scene.ok("get brokers,cm -n shop").contains("configmap/two"));
     scene.file("there.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: three, namespace: shop}\n");
+    scene.file("nowhere.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: four, namespace: nowhere}\n");
     scene.rows(&[
+        (
+            "apply -f nowhere.yaml -f there.yaml --dry-run=server",
+            0,
+            &["configmap/three created (server dry run)\n"],
+            &["nowhere.yaml:1: the namespace \"nowhere\" would be made"],
+        ),
+        ("get ns nowhere", 1, &[], &["not found"]),
         ("apply -f there.yaml -n other", 1, &[], &["namespace \"shop\"", "--namespace is \"other\""]),
         ("apply -f there.yaml -o yaml", 0, &["name: three"], &[]),
         ("apply -f nothing.yaml", 2, &[], &["nothing.yaml"]),
@@ -75,6 +84,22 @@ fn folders_standard_input_and_namespaces_are_read() {
     child.stdin.take().unwrap().write_all(scene.ok("get brokers -n shop -o yaml").as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "broker.eventing.knative.dev/one unchanged\n");
+}
+
+/// The example of `pelton apply --help`.
+#[test]
+fn what_another_program_writes_is_applied() {
+    let scene = Scene::start();
+    scene.file("triggers.yaml", &SHOP.replace("type: order", "type: old"));
+    scene.ok("apply -f triggers.yaml");
+    let help = scene.ok("apply --help");
+    let example = help.lines().find(|line| line.contains(" | pelton apply -f -")).unwrap();
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &example.replace("pelton", env!("CARGO_BIN_EXE_pelton"))]).current_dir(scene.folder.path());
+    shell.env("PELTON_API", format!("http://{}", scene.up.address("api")));
+    let (code, stdout, stderr) = run(&mut shell);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert!(stdout.contains("orders configured") && stdout.contains("bills unchanged"), "{stdout}");
 }
 
 #[test]

@@ -22,6 +22,30 @@ fn what_is_named_selected_or_written_is_deleted() {
     ]);
 }
 
+/// What a manifest means is deleted where it says, or not at all.
+#[test]
+fn a_manifest_of_another_namespace_is_refused() {
+    let scene = Scene::start();
+    let map =
+        |name: &str, more: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}{more}}}\n---\n");
+    let odd = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n";
+    scene.file("prod.yaml", &map("it", ", namespace: prod"));
+    scene.file("test.yaml", &map("other", ""));
+    scene.file("all.yaml", &format!("{}{}{odd}", map("it", ", namespace: prod"), map("other", "")));
+    std::fs::create_dir(scene.folder.path().join("empty")).unwrap();
+    scene.ok("apply -f prod.yaml");
+    scene.ok("apply -f test.yaml -n test");
+    scene.rows(&[
+        ("delete -f prod.yaml -n test", 1, &[], &["prod.yaml:1", "namespace \"prod\"", "--namespace is \"test\""]),
+        ("delete -f prod.yaml -A", 2, &[], &["--all-namespaces"]),
+        ("delete -f empty", 2, &[], &["there is no resource"]),
+        ("apply -f empty", 2, &[], &["there is no resource"]),
+        ("get cm -n prod -o name", 0, &["configmap/it\n"], &[]),
+        ("delete -f all.yaml -n test", 1, &["configmap/other deleted\n"], &["all.yaml:1", "Deployment"]),
+        ("delete -f prod.yaml", 0, &["configmap/it deleted\n"], &[]),
+    ]);
+}
+
 #[test]
 fn one_with_a_finalizer_is_waited_for() {
     let scene = Scene::start();

@@ -31,6 +31,21 @@ fn what_was_changed_is_sent_and_nothing_else() {
     assert_eq!(drafts(&scene), [""; 0]);
 }
 
+/// A draft may be a Secret: where nobody wrote anything none is left, and nothing is said of it.
+#[test]
+fn a_draft_that_nobody_wrote_in_does_not_stay() {
+    let scene = Scene::with_shop();
+    let check = |(code, stdout, stderr): (i32, String, String)| {
+        assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
+        assert!(stderr.contains("the editor") && !stderr.contains("what you wrote"), "{stderr}");
+        assert_eq!(drafts(&scene), [""; 0]);
+    };
+    check(edit(&scene, "trigger orders", "exit 3\n"));
+    let mut command = scene.command("edit trigger orders");
+    command.env("TMPDIR", scene.folder.path()).env_remove("VISUAL").env("EDITOR", "no-such-editor");
+    check(run(&mut command));
+}
+
 #[test]
 fn what_is_refused_is_kept() {
     let scene = Scene::with_shop();
@@ -42,7 +57,7 @@ fn what_is_refused_is_kept() {
         ("sed -i 's/broker: shop/broker: shop\\n  colour: red/' $1\n", 1, "colour"),
         ("sed -i 's/name: orders/name: others/' $1\n", 2, "metadata.name cannot be changed"),
         ("echo '[' > $1\n", 2, "no object"),
-        ("exit 3\n", 1, "ended with"),
+        ("echo '# mine' >> $1\nexit 3\n", 1, "ended with"),
         (&meanwhile, 1, "(Conflict)"),
     ] {
         let (got, stdout, stderr) = edit(&scene, "trigger orders", script);
@@ -71,5 +86,7 @@ fn labels_and_annotations_are_set_and_removed() {
         ("get trigger orders -o jsonpath={.metadata.annotations['a.example/b']}", 0, &["c=d\n"], &[]),
         ("annotate trigger missing a=b", 1, &[], &["not found"]),
         ("annotate trigger orders", 2, &[], &["KEY=VALUE"]),
+        ("label trigger orders a=b a-", 2, &[], &["KEY=VALUE", "\"a\" is given twice"]),
+        ("annotate trigger orders c=d a=b c=e", 2, &[], &["KEY=VALUE", "\"c\" is given twice"]),
     ]);
 }

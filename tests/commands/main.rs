@@ -6,6 +6,9 @@
 
 #[path = "../support/pelton.rs"]
 mod command;
+#[path = "../support/skip.rs"]
+#[allow(dead_code, reason = "a part of it is used here")]
+mod skip;
 
 mod applying;
 mod contexts;
@@ -14,6 +17,7 @@ mod editing;
 mod mistakes;
 mod reading;
 mod scene;
+mod screen;
 mod tls;
 mod verbs;
 mod waiting;

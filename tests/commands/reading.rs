@@ -1,5 +1,10 @@
 //! `pelton get` and `pelton describe`.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::time::Duration;
+
 use crate::command::Running;
 use crate::scene::Scene;
 
@@ -55,6 +60,20 @@ fn a_watch_goes_on_below_the_list() {
     scene.rows(&[("get brokers,triggers -w", 2, &[], &["one kind or one object"])]);
 }
 
+/// As with `| head -1`.
+#[test]
+fn a_watch_ends_when_nobody_reads_it() {
+    let scene = Scene::with_shop();
+    let mut child = scene.command("get triggers -w").stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("NAME"), "{line}");
+    scene.ok("label trigger orders team=a");
+    let (sender, ended) = mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait().unwrap().code()));
+    assert_eq!(ended.recv_timeout(Duration::from_secs(60)), Ok(Some(0)));
+}
+
 #[test]
 fn objects_are_described_with_their_conditions_and_events() {
     let scene = Scene::with_shop();
@@ -86,6 +105,8 @@ fn objects_are_described_with_their_conditions_and_events() {
     ]);
     scene.file("secret.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: hunter2}\n");
     scene.ok("apply -f secret.yaml");
+    // As kubectl apply does.
+    scene.ok("annotate secret s kubectl.kubernetes.io/last-applied-configuration={password:hunter2}");
     let shown = scene.ok("describe secret s");
     assert!(
         shown.contains("password: 7 bytes") && !shown.contains("hunter2") && !shown.contains("aHVudGVyMg"),

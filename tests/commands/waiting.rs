@@ -21,7 +21,22 @@ fn what_is_true_already_is_not_waited_for() {
             &[],
             &["timed out waiting for the condition Ready=False of trigger.eventing.knative.dev/orders"],
         ),
+        ("wait --for=condition=Ready trigger/orders --timeout 0s", 0, &["orders condition met"], &[]),
+        ("wait --for=create trigger/orders --timeout 0s", 0, &["orders condition met"], &[]),
+        (
+            "wait --for=create trigger/missing --timeout 0s",
+            1,
+            &[],
+            &["creation of trigger.eventing.knative.dev/missing"],
+        ),
+        ("wait --for=delete trigger/missing --timeout 0s", 0, &["missing condition met"], &[]),
+        ("wait --for=delete trigger/orders --timeout 0s", 1, &[], &["deletion of trigger.eventing.knative.dev/orders"]),
+        ("wait --for=condition=Ready trigger/missing --timeout 0s", 1, &[], &["(NotFound)"]),
     ]);
+    // The first takes all the time, and nothing is wrong with the other.
+    let (code, stdout, stderr) = scene.say("wait --for=create trigger/never trigger/orders --timeout 300ms");
+    assert_eq!((code, stdout.as_str()), (1, "trigger.eventing.knative.dev/orders condition met\n"), "{stderr}");
+    assert!(stderr.contains("/never within") && !stderr.contains("orders"), "{stderr}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::admin::Admin;
 use crate::api::events_view::MatchPage;
 use crate::command::events::render::{Output, table, value};
 use crate::command::events::{Notes, SelectArgs, add, moment};
+use crate::command::once::once;
 use crate::command::print;
 use crate::command::target::Name;
 use crate::contexts::Target;
@@ -74,6 +75,8 @@ impl TestArgs {
                 "a filter is wanted: the name of a Trigger, -f FILE, or flags such as --type".to_owned(),
             )),
             (None, None) => {
+                // --type and the like say what --attribute says as well.
+                once("--attribute", pairs.iter().map(|(name, _)| *name))?;
                 let (namespace, name) = self.broker.within(&namespace);
                 let exact: serde_json::Map<_, _> =
                     pairs.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
