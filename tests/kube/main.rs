@@ -18,6 +18,7 @@ mod apply;
 mod bodies;
 mod changing;
 mod cluster;
+mod conformance;
 mod creating;
 mod crowd;
 mod deleting;
