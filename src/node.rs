@@ -51,6 +51,7 @@ pub use versions::spoken;
 
 use crate::access::Access;
 use crate::api::Api;
+use crate::command::print_error;
 use crate::config::{ClusterSettings, Settings};
 use crate::exit::{NODE_FAILED, STORAGE_FAILED, with_causes};
 use crate::http::{self, Server};
@@ -426,18 +427,19 @@ fn broker_options(settings: &Settings, clock: &Arc<dyn Clock>, member: Option<Me
 /// The disk did not keep what it was given. Whatever is not synced by now may be lost, and asking again would only
 /// hide that; so nothing is acknowledged any more, and what was acknowledged is read again at the next start.
 fn storage_failed(error: &io::Error) {
-    eprintln!(
+    // It may go to a file on that very disk.
+    print_error(&format!(
         "pelton: the log could not be written or synced: {error}\n\
          Nothing more is acknowledged, and the process ends. What was acknowledged is in the log. Look after the disk, \
          then start again."
-    );
+    ));
     std::process::exit(i32::from(STORAGE_FAILED));
 }
 
 /// The node cannot go on, and its disk is sound.
 fn node_ended(ended: &Ended) {
     let (code, then) = end_of(ended);
-    eprintln!("pelton: {}\n{then}", with_causes(ended));
+    print_error(&format!("pelton: {}\n{then}", with_causes(ended)));
     std::process::exit(i32::from(code));
 }
 

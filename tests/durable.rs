@@ -343,6 +343,23 @@ fn a_failed_write_or_sync_ends_the_process_and_loses_nothing_acknowledged() {
     }
 }
 
+/// What it has to say may be meant for a file on the very disk that fails.
+#[test]
+fn a_failed_sync_ends_the_process_also_when_nothing_can_be_said() {
+    if let Err(why) = can_inject() {
+        return skipped("faults of system calls", &why);
+    }
+    let (folder, ledger) = (tempfile::tempdir().unwrap(), Ledger::default());
+    let strace = ["strace", "-D", "-f", "-q", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "signal=none"];
+    let fails = ["-e", "inject=fdatasync:error=EIO:when=30+", "sh", "-c", "exec \"$@\" 2>/dev/full", "sh"];
+    let start = Start::new(folder.path()).args(&["--direct-io", "off"]).wrapped(&[&strace[..], &fails[..]].concat());
+    let node = start.node();
+    let producers = Producers::start(node.ingress, 1, &ledger);
+    assert_eq!(node.process.wait().code(), Some(70));
+    producers.ended();
+    assert!(ledger.count() > 0, "it failed before anything was acknowledged");
+}
+
 /// Runs the process under `strace` until it ends by itself.
 fn ends_by(failure: &Failure, start: &Start, trace: &Path, ledger: &Ledger) {
     let inject = format!("inject={}", failure.inject);

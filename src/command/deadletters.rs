@@ -7,7 +7,7 @@ use pelton_client::Position;
 use serde::Serialize;
 
 use super::target::{ApiArgs, TriggerName};
-use super::{print, print_line};
+use super::{print, print_error, print_line};
 use crate::admin::Admin;
 use crate::api::view::{DeadLetterView, SelectionBody};
 use crate::event_view;
@@ -144,11 +144,11 @@ async fn list(admin: &mut Admin, trigger: Option<&str>, limit: usize, output: Ou
     };
     match output {
         Output::Json => print_json(&letters)?,
-        Output::Table if letters.is_empty() => eprintln!("There are no dead letters."),
+        Output::Table if letters.is_empty() => print_error("There are no dead letters."),
         Output::Table => print(&table(&letters))?,
     }
     if more {
-        eprintln!("There may be more; --all lists them.");
+        print_error("There may be more; --all lists them.");
     }
     Ok(())
 }

@@ -10,8 +10,8 @@ use pelton_client::Position;
 
 use self::render::Output;
 pub use self::select::{SelectArgs, add, moment};
-use super::print;
 use super::target::{ApiArgs, Name};
+use super::{print, print_error, print_while_read};
 use crate::admin::Admin;
 use crate::api::events_view::{EventPage, EventView, Looked, TailRecord};
 use crate::contexts::Target;
@@ -178,7 +178,7 @@ async fn list(admin: &mut Admin, broker: &str, args: ListArgs) -> Result<(), Fai
     notes.clear();
     match (events.is_empty(), args.output) {
         (true, Output::Table | Output::Wide) => {
-            eprintln!("There are no such events: {looked_at} of all Brokers were looked at.");
+            print_error(&format!("There are no such events: {looked_at} of all Brokers were looked at."));
         }
         (_, Output::Json | Output::Yaml) => {
             let page = EventPage { items: events, looked: Looked { events: looked_at, missing, ..looked.clone() } };
@@ -187,10 +187,12 @@ async fn list(admin: &mut Admin, broker: &str, args: ListArgs) -> Result<(), Fai
         _ => print(&render::events(&events, args.output, render::Detail::Rows)?)?,
     }
     if missing > 0 {
-        eprintln!("{missing} events went out of the log, or could not be read, while it was looked through.");
+        print_error(&format!(
+            "{missing} events went out of the log, or could not be read, while it was looked through."
+        ));
     }
     if let Some(next) = looked.next {
-        eprintln!("There may be more: --all lists them, --continue {next} goes on here.");
+        print_error(&format!("There may be more: --all lists them, --continue {next} goes on here."));
     }
     Ok(())
 }
@@ -199,20 +201,23 @@ async fn tail(admin: &Admin, path: &str, output: Output) -> Result<(), Failure> 
     let mut stream = admin.lines(path, MAX_LINE_BYTES).await?;
     while let Some(record) = stream.next_as::<TailRecord>().await? {
         if let TailRecord::Missing { group, events } = &record {
-            eprintln!(
-                "{events} events of log group {group} went out of the log before they were read: this is too slow."
-            );
+            print_error(&format!(
+                "{events} events of log group {group} could not be read: they went out of the log, as this is too slow, or are \
+                 damaged."
+            ));
         }
         let Some(text) = render::record(&record, output)? else { continue };
         // Each by itself: whoever reads a pipe sees it at once.
-        let mut out = std::io::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
-            Err(error) => return Err(Failure::failed("cannot write to standard output", &error)),
+        if !print_while_read(&text)? {
+            return Ok(());
         }
     }
     Err(Failure::NoAnswer(format!("{} ended what was followed: it is stopping", stream.authority())))
+}
+
+/// Without the end of a line. A terminal that is gone needs nothing.
+fn say(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// What is said on standard error while a long look goes on, if people read it.
@@ -231,14 +236,14 @@ impl Notes {
     /// How far it is.
     pub fn looked(&self, events: u64, to: Option<&str>) {
         if self.are_read {
-            eprint!("\r\x1b[K{events} events looked at, up to {}", to.unwrap_or("the beginning"));
+            say(&format!("\r\x1b[K{events} events looked at, up to {}", to.unwrap_or("the beginning")));
         }
     }
 
     /// Nothing any more.
     pub fn clear(&self) {
         if self.are_read {
-            eprint!("\r\x1b[K");
+            say("\r\x1b[K");
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Reads a duration: a whole number with `ms`, `s`, `m`, `h` or `d`, or an ISO-8601 duration such as `PT24H`.
+/// Reads a duration: whole numbers, each with `ms`, `s`, `m`, `h` or `d`, as `30s` or `1m30s`, or an ISO-8601 duration such
+/// as `PT24H`.
 ///
 /// # Errors
 /// What would be right.
@@ -11,16 +12,24 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     if text.starts_with('P') {
         return pelton_resource::parse_duration(text).map_err(|_| expected());
     }
-    let (number, unit) = split(text).ok_or_else(expected)?;
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(expected()),
-    };
-    number.checked_mul(millis).map(Duration::from_millis).ok_or_else(expected)
+    let (mut sum, mut rest) = (0_u64, text);
+    loop {
+        let (number, after) = split(rest).ok_or_else(expected)?;
+        let end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let millis = match &after[..end] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return Err(expected()),
+        };
+        sum = number.checked_mul(millis).and_then(|part| sum.checked_add(part)).ok_or_else(expected)?;
+        rest = &after[end..];
+        if rest.is_empty() {
+            return Ok(Duration::from_millis(sum));
+        }
+    }
 }
 
 /// Reads a size in bytes: a whole number, alone or with `B`, `KiB`, `MiB`, `GiB` or `TiB`.
@@ -54,14 +63,35 @@ mod tests {
 
     #[test]
     fn durations_are_read_or_refused() {
-        let good = [("0s", 0), ("250ms", 250), ("30s", 30_000), ("90m", 5_400_000), ("24h", 86_400_000)];
+        let good = [
+            ("0s", 0),
+            ("1m30s", 90_000),
+            ("1d2h250ms", 93_600_250),
+            ("250ms", 250),
+            ("30s", 30_000),
+            ("90m", 5_400_000),
+            ("24h", 86_400_000),
+        ];
         for (text, millis) in good.into_iter().chain([("7d", 604_800_000), ("PT24H", 86_400_000), ("P1D", 86_400_000)])
         {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for bad in
-            ["", "5", "s", "-5s", "1.5h", "5 weeks", "P1M", "PT", "99999999999999999999s", "18446744073709551615d"]
-        {
+        for bad in [
+            "",
+            "5",
+            "s",
+            "1m30",
+            "1m-30s",
+            "1m 30s",
+            "18446744073709551615ms1ms",
+            "-5s",
+            "1.5h",
+            "5 weeks",
+            "P1M",
+            "PT",
+            "99999999999999999999s",
+            "18446744073709551615d",
+        ] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::error::{KubeError, retry_after};
+use crate::command::print_error;
 use crate::http::{Answer, CallError, Connection, Endpoint, Streamed};
 use crate::terminal::escape;
 
@@ -289,7 +290,7 @@ fn warn(headers: &HeaderMap) {
         let text = warning.to_str().unwrap_or_default();
         let quoted =
             text.split_once('"').and_then(|(_, rest)| rest.rsplit_once('"')).map_or(text, |(quoted, _)| quoted);
-        eprintln!("Warning: {}", escape(&quoted.replace("\\\"", "\"")));
+        print_error(&format!("Warning: {}", escape(&quoted.replace("\\\"", "\""))));
     }
 }
 

@@ -21,6 +21,8 @@ pub fn install(settings: &LogSettings) {
     let filter = EnvFilter::builder().parse_lossy(&settings.filter);
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // A disk that is full must not cost more than these lines: said on standard error, which is what fails, it would panic.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .event_format(OneLine(settings.format))
