@@ -85,7 +85,7 @@ impl Warnings {
 
     /// What was said in an earlier term may not be so any more: others have heard since.
     fn in_term(&mut self, term: Term) -> &mut Self {
-        if self.term != term {
+        if self.term < term {
             *self = Self { term, ..Self::default() };
         }
         self

@@ -27,7 +27,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use pelton_client::{
     AppendError, BrokerName, Client, EventBatch, Grant, GroupCursors, GroupId, Offset, OperationError, Position,
-    ReadError, Resources, Session, TriggerId,
+    ReadError, Resources, Session,
 };
 use pelton_env::{Chance, Clock, UnixMillis};
 use tokio::sync::{Notify, mpsc, watch};
@@ -43,7 +43,7 @@ use cache::Cache;
 use progress::ProgressKeeper;
 use pump::Parked;
 use reads::Reads;
-use slot::{Alarm, Slots};
+use slot::Slots;
 
 /// Outcomes that wait to be taken in. Connections wait when it is full; the group never waits for a connection.
 const INBOX: usize = 4_096;
@@ -84,7 +84,6 @@ enum Happened {
     Appended { ticket: Ticket, plan: Arc<crate::plan::Plan>, entry: Entry, result: Result<Position, AppendError> },
     Waited(Wake),
     Warned,
-    NotWarned { at: u32, id: TriggerId, before: Option<Alarm> },
 }
 
 /// What a wait was for.
@@ -372,7 +371,6 @@ impl<C: Client> Group<C> {
             Happened::Waited(Wake::CatchUp) => self.catching_up = false,
             Happened::Waited(Wake::Behind { at, slots }) => self.catch_up_again(at, slots),
             Happened::Warned => {}
-            Happened::NotWarned { at, id, before } => self.not_warned(at, id, before),
         }
     }
 

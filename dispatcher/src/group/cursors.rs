@@ -121,6 +121,8 @@ impl<C: Client> Group<C> {
             metrics,
             tally: self.shared.journals.tally(id),
             alarm: Alarm::of(trigger),
+            shown: Alarm::of(trigger),
+            told: None,
             queued: false,
             parked: [false; 2],
             waits_from: [None; 2],
@@ -232,12 +234,12 @@ impl<C: Client> Group<C> {
         let is_new_generation = trigger.metadata.generation != slot.trigger.metadata.generation;
         slot.plan = Arc::new(plan);
         slot.waits_from = [None; 2];
-        slot.trigger = trigger.clone();
-        // It may be another group that has raised it, or seen it over.
-        slot.alarm = Alarm::of(trigger);
+        slot.show(trigger);
         let broker = slot.plan.broker.clone();
         if is_new_generation && slot.alarm == Some(Alarm::ForeignBody) {
-            self.clear(at);
+            slot.alarm = None;
+            slot.told = None;
+            self.tell(at);
         }
         if reordered {
             self.slots.renew(at);

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use pelton_client::{
-    AppendError, AttemptResult, Cause, Client, DeadLetter, LastAnswer, Offset, Position, Recipient, TriggerId, Warning,
-};
+use pelton_client::{AppendError, AttemptResult, Cause, Client, DeadLetter, LastAnswer, Offset, Position, Recipient};
 use pelton_event::Event;
 use tokio::time::Instant;
 
@@ -97,7 +95,7 @@ impl<C: Client> Group<C> {
             }
             (verdict, attempted) => {
                 if verdict == Verdict::Gone {
-                    self.raise(ticket.slot, Alarm::Gone);
+                    self.alarm(ticket.slot, Some(Alarm::Gone));
                 }
                 self.on_failed(ticket, plan, verdict, &attempted, entry);
             }
@@ -110,14 +108,18 @@ impl<C: Client> Group<C> {
         slot.metrics.delivered();
         slot.tally.delivered();
         self.progress.ended();
+        let alarm = match verdict {
+            Verdict::DeliveredForeign => Some(Alarm::ForeignBody),
+            // Whatever it answered it is there.
+            _ => slot.alarm.filter(|alarm| *alarm != Alarm::Gone),
+        };
         match verdict {
             Verdict::DeliveredIgnored => slot.metrics.ignored_body(),
-            Verdict::DeliveredForeign => {
-                slot.metrics.foreign_body();
-                self.raise(ticket.slot, Alarm::ForeignBody);
-            }
-            _ if slot.alarm == Some(Alarm::Gone) => self.clear(ticket.slot),
+            Verdict::DeliveredForeign => slot.metrics.foreign_body(),
             _ => {}
+        }
+        if alarm != slot.alarm || alarm != slot.shown {
+            self.alarm(ticket.slot, alarm);
         }
         self.after_end(ticket.slot);
     }
@@ -286,43 +288,28 @@ impl<C: Client> Group<C> {
 
     // --- warnings ---
 
-    fn raise(&mut self, at: u32, alarm: Alarm) {
+    /// What is to be warned of is another than before.
+    fn alarm(&mut self, at: u32, alarm: Option<Alarm>) {
         let Some(slot) = self.slots.get_mut(at) else { return };
-        // That the subscriber is gone is the graver news.
-        if slot.alarm == Some(alarm) || slot.alarm == Some(Alarm::Gone) {
+        if slot.alarm != alarm {
+            slot.alarm = alarm;
+            slot.told = None;
+        }
+        self.tell(at);
+    }
+
+    /// Has the status say what is to be warned of. What gets lost on the way is said again with what happens next.
+    pub(super) fn tell(&mut self, at: u32) {
+        let Some((id, alarm)) = self.slots.get_mut(at).and_then(|slot| Some((slot.id, slot.news()?))) else {
             return;
-        }
-        let before = slot.alarm.replace(alarm);
-        self.warn(at, Some(alarm.warning()), before);
-    }
-
-    /// Takes the warning away.
-    pub(super) fn clear(&mut self, at: u32) {
-        let before = self.slots.get_mut(at).and_then(|slot| slot.alarm.take());
-        if before.is_some() {
-            self.warn(at, None, before);
-        }
-    }
-
-    fn warn(&mut self, at: u32, warning: Option<Warning>, before: Option<Alarm>) {
-        let Some(id) = self.slots.get(at).map(|slot| slot.id) else { return };
-        let client = self.client.clone();
+        };
+        let (client, warning) = (self.client.clone(), alarm.map(Alarm::warning));
         self.begin(async move {
-            match client.warn(id, warning).await {
-                Ok(()) => Happened::Warned,
-                Err(why) => {
-                    tracing::warn!(trigger = %id, %why, "a warning could not be shown");
-                    Happened::NotWarned { at, id, before }
-                }
+            if let Err(why) = client.warn(id, warning).await {
+                tracing::warn!(trigger = %id, %why, "a warning could not be shown, or not be taken back");
             }
+            Happened::Warned
         });
-    }
-
-    /// As if it had not been tried: what happens next at the subscriber has it tried again.
-    pub(super) fn not_warned(&mut self, at: u32, id: TriggerId, before: Option<Alarm>) {
-        if let Some(slot) = self.slots.get_mut(at).filter(|slot| slot.id == id) {
-            slot.alarm = before;
-        }
     }
 }
 

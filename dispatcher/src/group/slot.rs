@@ -1,6 +1,7 @@
 //! A started trigger in its group's table.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt};
 use pelton_client::status::DELIVERY_WARNING;
@@ -70,8 +71,12 @@ pub struct Slot {
     pub tally: Arc<Tally>,
     /// What this group adds to its gauges.
     pub gauges: TriggerGauges,
-    /// What is warned of.
+    /// What is to be warned of, as far as is known here.
     pub alarm: Option<Alarm>,
+    /// What the status of the trigger warns of.
+    pub shown: Option<Alarm>,
+    /// When it was said last that the status is to be another.
+    pub told: Option<Instant>,
     /// In the run queue.
     pub queued: bool,
     /// Whether it waits for its subscriber, and for its sink.
@@ -94,6 +99,36 @@ pub struct Slot {
     pub oldest: Option<(Offset, UnixMillis)>,
     /// The earliest timer that was set for it.
     pub timer: Option<Instant>,
+}
+
+/// How long what was said of a status may take to be seen in it. Then it was lost, and is said again.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
+
+impl Slot {
+    /// What is to be said of the status, if that is something else than what it shows and was not said just now.
+    pub fn news(&mut self) -> Option<Option<Alarm>> {
+        if self.alarm == self.shown || self.was_told() {
+            return None;
+        }
+        self.told = Some(Instant::now());
+        Some(self.alarm)
+    }
+
+    /// The trigger as it is now. What another group has raised, or seen over, stands in its status; what was said here is about
+    /// to.
+    pub fn show(&mut self, trigger: &Arc<Trigger>) {
+        self.trigger = Arc::clone(trigger);
+        self.shown = Alarm::of(trigger);
+        if self.alarm == self.shown {
+            self.told = None;
+        } else if !self.was_told() {
+            self.alarm = self.shown;
+        }
+    }
+
+    fn was_told(&self) -> bool {
+        self.told.is_some_and(|told| told.elapsed() < TOLD_WITHIN)
+    }
 }
 
 /// The started triggers of a group, by a small number each. A number is used again; its generation then differs.

@@ -153,6 +153,25 @@ async fn gone_is_a_warning_until_it_is_back() {
     assert_eq!(world.letters()[0].cause, Cause::Rejected);
 }
 
+/// Whatever a success has in it, the subscriber is there: the graver warning goes.
+#[tokio::test]
+async fn a_success_with_a_body_takes_the_place_of_gone() {
+    let sink = Sink::start(|received| match received.id() {
+        "0" => status(410),
+        _ => status(200).header("content-type", "application/json").body("{\"ok\":true}"),
+    })
+    .await;
+    let world = World::new().await;
+    let id = world.trigger("t", &sink.url("/"), &retry(0)).await;
+    for (number, reason) in [(0, "SubscriberGone"), (1, "AnswerIsNoEvent")] {
+        world.send_numbered(number..number + 1).await;
+        crate::world::eventually(reason, || async {
+            world.client.warnings().get(&id).is_some_and(|warning| warning.reason == reason)
+        })
+        .await;
+    }
+}
+
 /// The one who delivered the group before may have raised it, or one who delivers another group.
 #[tokio::test]
 async fn a_warning_of_somebody_else_is_taken_back_by_a_success() {
