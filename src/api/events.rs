@@ -57,10 +57,13 @@ const PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// # Errors
 /// 503: so many do already.
 pub fn permit(of: &Arc<Semaphore>, what: &str) -> Result<OwnedSemaphorePermit, Problem> {
-    Arc::clone(of).try_acquire_owned().map_err(|_| {
-        let detail = format!("as many requests as may at once {what} already; try again in a moment");
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
-    })
+    Arc::clone(of).try_acquire_owned().map_err(|_| too_many(what))
+}
+
+/// What is told who comes while as many as may do the same.
+pub fn too_many(what: &str) -> Problem {
+    let detail = format!("as many requests as may at once {what} already; try again in a moment");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
 }
 
 /// A page of a Broker's events.

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pelton_client::{
     Client, DeadLetter, DispatchQuery, GroupCursors, GroupId, Offset, ReadError, Resources, TriggerCounts, TriggerId,
@@ -14,10 +15,12 @@ use pelton_client::{
 };
 use pelton_resource::serving::Revision;
 use pelton_resource::{ConditionStatus, Conditions, Trigger, annotations, conditions};
+use tokio::time::timeout;
 
 use super::Api;
 use super::dispatchers;
 use super::events::scan::end_of;
+use super::events::too_many;
 use super::problem::Problem;
 use super::resources::current;
 use super::router::{Outcome, ok, query_value};
@@ -32,6 +35,9 @@ const MAX_LISTED: usize = 1_000;
 /// Brokers that are listed: those with Triggers come first where there are more.
 const MAX_BROKERS: usize = 1_000;
 
+/// How long one waits for those before him.
+const TURN_WITHIN: Duration = Duration::from_secs(5);
+
 /// Dead letters that are counted.
 const MAX_LETTERS: usize = 1_000;
 
@@ -44,7 +50,8 @@ pub async fn show<C: Client>(api: &Api<C>, query: &str) -> Outcome {
         })?,
     };
     // It copies every cursor: those who ask at once have one turn after the other.
-    let _turn = api.tops.acquire().await;
+    let turn = timeout(TURN_WITHIN, api.tops.acquire()).await;
+    let _turn = turn.map_err(|_| too_many("ask what goes on"))?;
     let resources = current(api);
     let (ends, cursors) = read_groups(&api.client).await?;
     let told = dispatchers::ask(api, &DispatchQuery::Counts).await;

@@ -15,7 +15,7 @@ use futures_util::stream;
 use http::{HeaderValue, Response, header};
 use pelton_client::{BrokerName, Client, ClusterView, EventBatch, GroupId, Offset, ReadError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::asked::Asked;
 use super::scan::{Scan, end_of};
@@ -31,6 +31,9 @@ const READ_BYTES: usize = 256 * 1024;
 
 /// Records are sent together up to about so many bytes, when they are there already.
 const PIECE_BYTES: usize = 64 * 1024;
+
+/// How long a read may hold up the others: a group that has no leader is asked for long, and then again.
+const READ_WITHIN: Duration = Duration::from_secs(2);
 
 /// The wait before a group that has no leader is asked for again.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
@@ -128,9 +131,9 @@ impl<C: Client> Tail<C> {
             return Ok(false);
         }
         let turn = self.reads.acquire().await;
-        let read = self.client.read(group, *next, READ_BYTES).await;
+        let read = timeout(READ_WITHIN, self.client.read(group, *next, READ_BYTES)).await;
         drop(turn);
-        match read {
+        match read.unwrap_or(Err(ReadError::Unavailable)) {
             Ok(batches) => {
                 let before = *next;
                 for batch in &batches {

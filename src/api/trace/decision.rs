@@ -51,12 +51,18 @@ impl Facts<'_> {
             return to_do.unwrap_or_else(|| self.is_done());
         };
         match to_do {
-            Some((state, why)) if !self.is_recent(success) => {
+            Some((state, why)) if self.is_to_do_again(success) => {
                 let at = rfc3339(success.ended.into());
                 (state, format!("delivered at {at}, and to be delivered again: {why}"))
             }
             _ => delivered(success),
         }
+    }
+
+    /// Whether an event that was delivered will be once more, and it is not only that the cursor is behind what was done.
+    fn is_to_do_again(&self, success: &Attempt) -> bool {
+        let was_set_back = self.standing.is_some_and(|standing| standing.is_pending || standing.was_rewound);
+        was_set_back && !self.is_recent(success)
     }
 
     fn is_recent(&self, attempt: &Attempt) -> bool {

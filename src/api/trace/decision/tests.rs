@@ -103,7 +103,8 @@ fn every_state_follows_from_its_facts() {
     let rows: Vec<(Facts<'_>, State, &str)> = vec![
         // An attempt is remembered before it is stored, and a rewind is stored before it is done.
         (facts(&plain, beyond(0), &just_now), State::Delivered, "by attempt 1"),
-        (facts(&plain, beyond(3), &success), State::NotReached, "to be delivered again: the Trigger has 3 events"),
+        (facts(&plain, rewound(beyond(3)), &success), State::NotReached, "delivered again: the Trigger has 3 events"),
+        (facts(&plain, beyond(3), &success), State::Delivered, "by attempt 2"),
         (facts(&plain, beyond(3), &due), State::Waiting, "is due, or on its way"),
         (facts(&plain, beyond(3), &long_ago), State::NotReached, "3 events"),
         (Facts { matches: Some(false), ..facts(&plain, beyond(3), &[]) }, State::FilteredOut, "does not let it pass"),
