@@ -169,5 +169,13 @@ fn a_cluster_that_asks_who_one_is_tells_its_user_how_to_come_in() {
         let nobody = pelton().args(["status", "--api", &format!("https://{}", node["api"].as_str().unwrap())]).output();
         assert!(!nobody.unwrap().status.success(), "{node}");
     }
+    // A node that comes back asks as before.
+    let pid = Pid::from_raw(nodes[1]["pid"].as_i64().unwrap() as i32).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+    wait_until("the node to be gone", || !is_there(pid));
+    let data = dev.folder.join("data").display().to_string();
+    let resumed = Running::start(pelton().args(["cluster", "dev", "--resume", &data, "--node", "b"]));
+    resumed.line_with("export PELTON_KUBECONFIG=");
+    assert!(resumed.stop().success());
     assert!(dev.running.stop().success());
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::objects::{ObjectName, Objects, SelectArgs, Within};
 use super::output::FieldPath;
@@ -16,7 +16,7 @@ use crate::exit::Failure;
 use crate::kube::object::{name, namespace, text};
 use crate::kube::{Change, Follow, KubeApi, Place, Selection};
 
-/// How long the last look may take, when the time is over.
+/// How long the last looks may take, when the time is over.
 const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// What `pelton wait` takes.
@@ -145,12 +145,13 @@ impl std::fmt::Display for What {
 pub async fn run(args: WaitArgs) -> Result<(), Failure> {
     let (mut api, at) = args.api.kube(args.within.namespace.as_deref())?;
     let deadline = Instant::now() + args.timeout;
+    let last_look = deadline + LAST_LOOK;
     let mut failures = Vec::new();
     for object in objects(&args, &mut api, &at).await? {
         let outcome = match timeout_at(deadline, until(&mut api, &object, &args.what)).await {
             Ok(outcome) => outcome.map(|()| true),
             // One before it may have taken all the time.
-            Err(_) => timeout(LAST_LOOK, is_so(&mut api, &object, &args.what)).await.unwrap_or(Ok(false)),
+            Err(_) => timeout_at(last_look, is_so(&mut api, &object, &args.what)).await.unwrap_or(Ok(false)),
         };
         match outcome {
             Ok(true) => print_line(&format!("{object} condition met"))?,

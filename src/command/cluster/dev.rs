@@ -61,11 +61,11 @@ pub struct DevArgs {
     /// Written as JSON with each node's addresses and process, once all are ready
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
-    /// Serve the API by TLS, to callers that have shown who they are; each node has a kubeconfig in its data
+    /// Serve the API by TLS, to callers that have shown who they are, from now on; each node has a kubeconfig in its data
     #[arg(long)]
     api_auth: bool,
     /// Start one node again of the cluster in this folder, which runs elsewhere
-    #[arg(long, value_name = "DIR", requires = "node", conflicts_with_all = ["nodes", "data", "files"])]
+    #[arg(long, value_name = "DIR", requires = "node", conflicts_with_all = ["nodes", "data", "files", "api_auth"])]
     resume: Option<PathBuf>,
     /// Which node to start again
     #[arg(long, value_name = "NAME", requires = "resume")]
@@ -84,30 +84,36 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     if let (Some(folder), Some(node)) = (&args.resume, &args.node) {
         let plan = Plan::read(folder)?;
         let place = plan.node(node).ok_or_else(|| Failure::Usage(format!("the cluster has no node {node:?}")))?;
-        let process = NodeProcess::start(folder, &plan, place, args.api_auth)?;
+        let process = NodeProcess::start(folder, &plan, place)?;
         return Cluster { folder: folder.clone(), nodes: vec![process], signals }.run(&[], &args.ready_file).await;
     }
     let resources = manifests::read(&args.files)?;
-    let plan = plan(&args.data, args.nodes.map(usize::from))?;
+    let plan = plan(&args.data, args.nodes.map(usize::from), args.api_auth)?;
     let nodes: Result<Vec<_>, _> =
-        plan.nodes.iter().map(|place| NodeProcess::start(&args.data, &plan, place, args.api_auth)).collect();
+        plan.nodes.iter().map(|place| NodeProcess::start(&args.data, &plan, place)).collect();
     Cluster { folder: args.data, nodes: nodes?, signals }.run(&resources, &args.ready_file).await
 }
 
-/// The plan that is there, or a new one.
-fn plan(folder: &Path, count: Option<usize>) -> Result<Plan, Failure> {
+/// The plan that is there, or a new one. One whose API asks who one is goes on to.
+fn plan(folder: &Path, count: Option<usize>, api_auth: bool) -> Result<Plan, Failure> {
     /// One node may be lost.
     const DEFAULT_NODES: usize = 3;
     match Plan::read(folder) {
-        Ok(plan) => match count.filter(|count| *count != plan.nodes.len()) {
-            None => Ok(plan),
+        Ok(mut plan) => match count.filter(|count| *count != plan.nodes.len()) {
+            None => {
+                if api_auth && !plan.api_auth {
+                    plan.api_auth = true;
+                    plan.write(folder)?;
+                }
+                Ok(plan)
+            }
             Some(count) => Err(Failure::Usage(format!(
                 "the cluster in {} has {} nodes, and --nodes says {count}; --data names another folder",
                 folder.display(),
                 plan.nodes.len()
             ))),
         },
-        Err(PlanError::Missing(_)) => Ok(Plan::make(folder, count.unwrap_or(DEFAULT_NODES), &OsChance)?),
+        Err(PlanError::Missing(_)) => Ok(Plan::make(folder, count.unwrap_or(DEFAULT_NODES), api_auth, &OsChance)?),
         Err(error) => Err(error.into()),
     }
 }
@@ -250,7 +256,7 @@ fn greeting(folder: &Path, nodes: &[Shown]) -> String {
         out.push_str(&format!("Try:\n  export {variable}={value}\n  pelton status\n"));
         out.push_str(&format!("  pelton send http://{}/default/default --type test\n", first.ingress));
         if let Some(other) = others.first() {
-            out.push_str(&format!("  kill -9 {}    # then: {}\n", other.pid, resume(folder, other)));
+            out.push_str(&format!("  kill -9 {}    # then: {}\n", other.pid, resume(folder, &other.name)));
         }
     }
     out.push_str("Stop with Ctrl-C.\n");
@@ -262,13 +268,12 @@ fn farewell(folder: &Path, node: &NodeProcess, status: io::Result<std::process::
     let name = node.name();
     let log = node.log();
     let log = fs::canonicalize(&log).unwrap_or(log);
-    format!("node {name} ended ({how}); its log is {}\n  {}\n", log.display(), resume(folder, &node.shown()))
+    format!("node {name} ended ({how}); its log is {}\n  {}\n", log.display(), resume(folder, name))
 }
 
 /// How to bring a node back.
-fn resume(folder: &Path, node: &Shown) -> String {
-    let access = if node.kubeconfig.is_some() { " --api-auth" } else { "" };
-    format!("pelton cluster dev --resume {} --node {}{access}", folder.display(), node.name)
+fn resume(folder: &Path, name: &str) -> String {
+    format!("pelton cluster dev --resume {} --node {name}", folder.display())
 }
 
 impl From<PlanError> for Failure {

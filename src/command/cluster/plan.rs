@@ -36,6 +36,9 @@ pub struct Plan {
     version: u32,
     /// The nodes; the first forms the cluster.
     pub nodes: Vec<Place>,
+    /// Whether its API asks who one is.
+    #[serde(default)]
+    pub api_auth: bool,
 }
 
 /// A node and its addresses.
@@ -112,7 +115,7 @@ impl Plan {
     ///
     /// # Errors
     /// [`PlanError`].
-    pub fn make(folder: &Path, count: usize, chance: &dyn Chance) -> Result<Self, PlanError> {
+    pub fn make(folder: &Path, count: usize, api_auth: bool, chance: &dyn Chance) -> Result<Self, PlanError> {
         let mut ports = Ports::new(chance);
         let mut nodes = Vec::with_capacity(count);
         for name in &NAMES[..count.min(MAX_NODES)] {
@@ -125,7 +128,7 @@ impl Plan {
                 peer: ports.take()?,
             });
         }
-        let plan = Self { version: VERSION, nodes };
+        let plan = Self { version: VERSION, nodes, api_auth };
         plan.write(folder)?;
         Ok(plan)
     }
@@ -142,7 +145,11 @@ impl Plan {
         self.nodes.iter().map(|place| place.peer.to_string()).collect::<Vec<_>>().join(",")
     }
 
-    fn write(&self, folder: &Path) -> Result<(), PlanError> {
+    /// Writes it to `folder`, as a whole.
+    ///
+    /// # Errors
+    /// [`PlanError::Io`].
+    pub fn write(&self, folder: &Path) -> Result<(), PlanError> {
         let path = folder.join(FILE);
         let io = |source| PlanError::Io { path: path.display().to_string(), source };
         fs::create_dir_all(folder).map_err(io)?;
@@ -200,7 +207,7 @@ mod tests {
     fn a_plan_is_read_as_it_was_made() {
         let folder = tempfile::tempdir().unwrap();
         let inside = folder.path().join("new");
-        let plan = Plan::make(&inside, 3, &SeededChance::new(1)).unwrap();
+        let plan = Plan::make(&inside, 3, false, &SeededChance::new(1)).unwrap();
         assert_eq!(Plan::read(&inside).unwrap(), plan);
         assert_eq!(plan.nodes.iter().map(|place| place.name.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
         let ports: BTreeSet<u16> =
@@ -214,7 +221,7 @@ mod tests {
     fn what_is_no_plan_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(Plan::read(folder.path()), Err(PlanError::Missing(_))));
-        let good = Plan::make(folder.path(), 1, &SeededChance::new(1)).unwrap();
+        let good = Plan::make(folder.path(), 1, true, &SeededChance::new(1)).unwrap();
         let good = serde_json::to_string(&good).unwrap();
         for bad in ["", "{}", &good.replace("\"version\":1", "\"version\":2"), &good.replace("\"a\"", "\"../x\"")] {
             fs::write(folder.path().join(FILE), bad).unwrap();

@@ -117,18 +117,17 @@ struct Ready {
 }
 
 impl NodeProcess {
-    /// Starts the node of `plan` that is called `place.name`, with its data and its log in a folder of its name. Its API asks
-    /// who one is if `asks_who`.
+    /// Starts the node of `plan` that is called `place.name`, with its data and its log in a folder of its name.
     ///
     /// # Errors
     /// [`NotReady::Spawn`].
-    pub fn start(cluster: &Path, plan: &Plan, place: &Place, asks_who: bool) -> Result<Self, NotReady> {
+    pub fn start(cluster: &Path, plan: &Plan, place: &Place) -> Result<Self, NotReady> {
         let folder = cluster.join(&place.name);
-        let spawned = spawn(&folder, plan, place, asks_who);
+        let spawned = spawn(&folder, plan, place);
         let failed = |source| NotReady::Spawn { name: place.name.clone(), source };
         let child = spawned.map_err(failed)?;
         let pid = child.id().ok_or_else(|| failed(io::Error::other("it has no process id")))?;
-        let kubeconfig = asks_who.then(|| kubeconfig::path(&data(&folder))).transpose().map_err(failed)?;
+        let kubeconfig = plan.api_auth.then(|| kubeconfig::path(&data(&folder))).transpose().map_err(failed)?;
         Ok(Self { place: place.clone(), folder, kubeconfig, child, pid })
     }
 
@@ -213,14 +212,14 @@ impl NodeProcess {
     }
 }
 
-fn spawn(folder: &Path, plan: &Plan, place: &Place, asks_who: bool) -> io::Result<Child> {
+fn spawn(folder: &Path, plan: &Plan, place: &Place) -> io::Result<Child> {
     fs::create_dir_all(folder)?;
     let log = File::options().create(true).append(true).open(log_file(folder))?;
     let mut command = Command::new(std::env::current_exe()?);
     // Through this, the system ends the node when this process is gone, however it went.
     command.args(["bench", "exec-child", "--parent", &std::process::id().to_string(), "--", "server"]);
     command.args(["--name", &place.name, "--join", &plan.join()]);
-    if asks_who {
+    if plan.api_auth {
         command.arg("--api-auth");
     }
     command.arg("--data").arg(data(folder)).arg("--ready-file").arg(ready_file(folder));
