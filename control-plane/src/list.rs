@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use pelton_client::Resources;
 use pelton_resource::{Kind, ObjectMeta, Resource, ResourceKey};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::accept::Form;
@@ -112,18 +112,37 @@ pub fn selected(resources: &Resources, selection: &Selection) -> Vec<ResourceKey
     keys
 }
 
-/// The list in the form that is asked for.
+/// The list in the form that is asked for. Where objects are shown otherwise than they are stored, they are made one after the
+/// other while it is written: there are as many as there are, and two forms of all of them would be memory for nothing.
 ///
 /// # Errors
 /// `includeObject` is none of what there is.
 pub fn show(row: &Row, page: &Page, form: Form, query: &Query, now_unix_millis: u64) -> Result<Answer, ApiError> {
-    if form == Form::Plain && row.store != Store::NewEvents {
-        let (kind, metadata, items) = (format!("{}List", row.kind), &page.metadata, &page.items);
-        let list = List { api_version: row.api_version(), kind, metadata, items };
-        return Ok(body::json(StatusCode::OK, &list));
-    }
-    let items: Vec<Value> = page.items.iter().map(|item| shown(row, item)).collect();
-    Ok(body::json(StatusCode::OK, &values(row, &items, &page.metadata, form, query, now_unix_millis)?))
+    let metadata = &page.metadata;
+    Ok(match form {
+        Form::Plain => {
+            let (kind, api_version) = (format!("{}List", row.kind), row.api_version());
+            match row.store {
+                Store::NewEvents => {
+                    let items = Each(&page.items, |item: &Resource| shown(row, item));
+                    body::json(StatusCode::OK, &List { kind, api_version, metadata, items })
+                }
+                _ => body::json(StatusCode::OK, &List { kind, api_version, metadata, items: &page.items }),
+            }
+        }
+        Form::Partial => {
+            let (kind, api_version) = ("PartialObjectMetadataList".to_owned(), table::API_VERSION.to_owned());
+            let items = Each(&page.items, |item: &Resource| table::partial(&shown(row, item)));
+            body::json(StatusCode::OK, &List { kind, api_version, metadata, items })
+        }
+        Form::Table => {
+            let made = table::Rows::new(row, include(query)?, now_unix_millis);
+            let rows = Each(&page.items, |item: &Resource| made.of(shown(row, item)));
+            let column_definitions = table::definitions(row);
+            let (kind, api_version) = ("Table", table::API_VERSION);
+            body::json(StatusCode::OK, &Table { kind, api_version, metadata, column_definitions, rows })
+        }
+    })
 }
 
 /// A list of objects as they are shown, in the form that is asked for.
@@ -160,11 +179,30 @@ pub fn include(query: &Query) -> Result<Include, ApiError> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct List<'a> {
+struct List<'a, I> {
     kind: String,
     api_version: String,
     metadata: &'a Value,
-    items: &'a [Resource],
+    items: I,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Table<'a, R> {
+    kind: &'static str,
+    api_version: &'static str,
+    metadata: &'a Value,
+    column_definitions: Value,
+    rows: R,
+}
+
+/// A list of what is made of each.
+struct Each<'a, F>(&'a [Resource], F);
+
+impl<F: Fn(&Resource) -> Value> Serialize for Each<'_, F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(&self.1))
+    }
 }
 
 #[cfg(test)]
@@ -213,6 +251,22 @@ mod tests {
             assert_eq!(all, whole.items, "limit {limit}");
         }
         assert!(page(&resources, &selection(""), &Query::parse("continue=nonsense")).is_err());
+    }
+
+    /// What is written object by object is what is made of all at once.
+    #[test]
+    fn a_list_is_the_same_however_it_is_made() {
+        let (resources, row, query) = (brokers(5), row_of(Kind::Broker), Query::parse("includeObject=Object"));
+        let page = page(&resources, &selection(""), &Query::default()).unwrap();
+        let items: Vec<Value> = page.items.iter().map(|item| shown(row, item)).collect();
+        for (form, query) in
+            [(Form::Plain, &query), (Form::Partial, &query), (Form::Table, &query), (Form::Table, &Query::default())]
+        {
+            let whole = values(row, &items, &page.metadata, form, query, 7).unwrap();
+            let answer = show(row, &page, form, query, 7).unwrap();
+            let body::Body::Whole(bytes) = answer.into_body() else { panic!("a list is there at once") };
+            assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap(), whole, "{form:?}");
+        }
     }
 
     #[test]

@@ -9,8 +9,12 @@ mod partial;
 mod path;
 
 pub use age::age;
+use partial::into_partial;
 pub use partial::{partial, partial_list};
 pub use path::{Path, PathError};
+
+/// The API version of tables and of metadata alone.
+pub const API_VERSION: &str = "meta.k8s.io/v1";
 
 /// What a row has of its object besides the cells (`includeObject`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,11 +41,50 @@ impl Include {
     }
 }
 
+/// Makes the rows of a Table, one at a time.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    row: &'a Row,
+    columns: Vec<(&'a Column, Path<'a>)>,
+    include: Include,
+    now_unix_millis: u64,
+}
+
+impl<'a> Rows<'a> {
+    /// Of the objects of a row of the table of kinds.
+    ///
+    /// # Panics
+    /// When a column's path cannot be read, which the tests rule out for every row there is.
+    #[must_use]
+    pub fn new(row: &'a Row, include: Include, now_unix_millis: u64) -> Self {
+        let path = |column: &'a Column| Path::parse(column.path).expect("the paths of the table of kinds can be read");
+        let columns = row.columns.iter().map(|column| (column, path(column))).collect();
+        Self { row, columns, include, now_unix_millis }
+    }
+
+    /// That of an object.
+    #[must_use]
+    pub fn of(&self, object: Value) -> Value {
+        let name = object["metadata"]["name"].clone();
+        let others = self.columns.iter().map(|(column, path)| match column.ty {
+            ColumnType::Count => path.all(&object).map(count).sum::<usize>().into(),
+            _ => cell(column, path.look_up(&object), self.now_unix_millis),
+        });
+        let cells = with_name(self.row, name, others);
+        let object = match self.include {
+            Include::Metadata => into_partial(object),
+            Include::Object => object,
+            Include::None => Value::Null,
+        };
+        Value::from_iter([("cells", cells), ("object", object)])
+    }
+}
+
 /// The objects of a row of the table of kinds as a Table, under the metadata of their list. A watch sends the columns
 /// with the first of its tables only.
 ///
 /// # Panics
-/// When a column's path cannot be read, which the tests rule out for every row there is.
+/// As [`Rows::new`].
 #[must_use]
 pub fn table(
     row: &Row,
@@ -51,34 +94,19 @@ pub fn table(
     with_columns: bool,
     now_unix_millis: u64,
 ) -> Value {
-    let columns: Vec<_> = row
-        .columns
-        .iter()
-        .map(|column| (column, Path::parse(column.path).expect("the paths of the table of kinds can be read")))
-        .collect();
-    let rows = objects.iter().map(|object| {
-        let name = object["metadata"]["name"].clone();
-        let others = columns.iter().map(|(column, path)| match column.ty {
-            ColumnType::Count => path.all(object).map(count).sum::<usize>().into(),
-            _ => cell(column, path.look_up(object), now_unix_millis),
-        });
-        let object = match include {
-            Include::Metadata => partial(object),
-            Include::Object => object.clone(),
-            Include::None => Value::Null,
-        };
-        Value::from_iter([("cells", with_name(row, name, others)), ("object", object)])
-    });
+    let rows = Rows::new(row, include, now_unix_millis);
     Value::from_iter([
-        ("apiVersion", "meta.k8s.io/v1".into()),
+        ("apiVersion", API_VERSION.into()),
         ("kind", "Table".into()),
         ("metadata", list_metadata.clone()),
         ("columnDefinitions", if with_columns { definitions(row) } else { json!([]) }),
-        ("rows", rows.collect()),
+        ("rows", objects.iter().map(|object| rows.of(object.clone())).collect()),
     ])
 }
 
-fn definitions(row: &Row) -> Value {
+/// What stands above the columns.
+#[must_use]
+pub fn definitions(row: &Row) -> Value {
     let name = json!({
         "name": "Name",
         "type": "string",
